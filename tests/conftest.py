@@ -1,0 +1,105 @@
+"""What every test may ask for: real servers, a prefix of its own, and a closed network.
+
+A missing system server skips its tests on a laptop and fails them where CI=true, so that a green CI run has
+really run them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.servers import RealServer, Redis7Server, ServerMissingError, ValkeyServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def _start(server_class: type[RealServer], directory: Path) -> RealServer:
+    try:
+        return server_class(directory).start()
+    except ServerMissingError as exc:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(exc))
+        pytest.skip(str(exc))
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    """The bundled Valkey, one for all tests of this process; whoever harms it asks for `own_valkey`."""
+    server = _start(ValkeyServer, tmp_path_factory.mktemp("valkey"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def redis7(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    """The distribution's Redis 7.0, one for all tests of this process."""
+    server = _start(Redis7Server, tmp_path_factory.mktemp("redis7"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[RealServer]:
+    """A Valkey for one test, which may kill, pause, flush or restart it."""
+    server = _start(ValkeyServer, tmp_path / "valkey")
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def own_redis7(tmp_path: Path) -> Iterator[RealServer]:
+    """A Redis 7.0 for one test."""
+    server = _start(Redis7Server, tmp_path / "redis7")
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def valkey_url(valkey: RealServer) -> str:
+    """Address of the shared Valkey."""
+    return valkey.url
+
+
+@pytest.fixture
+def redis7_url(redis7: RealServer) -> str:
+    """Address of the shared Redis 7.0."""
+    return redis7.url
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A queue prefix that no other test has."""
+    return f"t{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(autouse=True)
+def _closed_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse every connection that leaves this machine: a test that needs the world is not a test."""
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, _guarded(getattr(socket.socket, name)))
+
+
+def _guarded(original: Any) -> Any:
+    def connect(self: socket.socket, address: Any) -> Any:
+        if self.family in {socket.AF_INET, socket.AF_INET6} and not _is_loopback(str(address[0])):
+            raise OSError(f"the network is closed in tests: {address}")
+        return original(self, address)
+
+    return connect
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
