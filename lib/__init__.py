@@ -1,0 +1,1 @@
+"""Everything that the two faces of job-runner share; it imports neither of them."""

@@ -1,0 +1,141 @@
+"""The leader's side: survey, move, adopt, due, and the wait for something to decide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lib.jobqueue.protocol import Adoption, DueDone, ForeignEntry, Move, Moved, Survey
+from lib.redisqueue.connection import Client, as_text, edge
+from lib.redisqueue.producing import submission_row
+from lib.redisqueue.queue import BATCH_MAX_BYTES, BATCH_MAX_JOBS, Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_EMPTY_ROW: tuple[str | bytes | int, ...] = ("", b"", "", "", 0, "", "", 0)
+
+
+async def move(queue: Queue, session: str, epoch: str, moves: Sequence[Move]) -> Moved:
+    """Carry out the conductor's orders, or none of them; without orders only look.
+
+    Raises:
+        NotLeaderError: another session leads, or this one has ended.
+
+    """
+    rows = [
+        (
+            order.intake,
+            order.lane,
+            order.count,
+            order.limit,
+            ",".join(order.pool),
+            order.pool_limit,
+            queue.home_of(order.intake),
+        )
+        for order in moves
+    ]
+    counts, foreign, survey = await queue.scripts.call(
+        "move",
+        intakes=queue.intakes,
+        lanes=queue.lanes,
+        rows=rows,
+        session=session,
+        epoch=epoch,
+        bytes_max=BATCH_MAX_BYTES,
+    )
+    return Moved(
+        counts=tuple(int(count) for count in counts),
+        foreign=tuple(ForeignEntry(as_text(source), as_text(entry)) for source, entry in foreign),
+        survey=_survey(queue, survey),
+    )
+
+
+def _survey(queue: Queue, reply: list[Any]) -> Survey:
+    waiting, held, due_in, newest = reply
+    return Survey(
+        waiting=dict(zip(queue.intakes, map(int, waiting), strict=True)),
+        held=dict(zip(queue.lanes, map(int, held), strict=True)),
+        due_in_ms=int(due_in) if int(due_in) >= 0 else None,
+        newest=as_text(newest),
+    )
+
+
+async def read_foreign(queue: Queue, entries: Sequence[ForeignEntry]) -> list[tuple[ForeignEntry, bytes | None]]:
+    """The `job` field of entries that were added by hand; None when there is none. Gone entries are left out."""
+    found: list[tuple[ForeignEntry, bytes | None]] = []
+    for entry in entries:
+        async with edge(queue.url):
+            page: Any = await queue.client.xrange(queue.keys.stream(entry.source), min=entry.entry, max=entry.entry)
+        found += [(entry, fields.get(b"job")) for _, fields in page]
+    return found
+
+
+async def adopt(queue: Queue, adoptions: Sequence[Adoption]) -> list[str]:
+    """Take in or turn away entries added by hand; the codes of adopt.lua."""
+    rows: list[tuple[str | bytes | int, ...]] = []
+    for adoption in adoptions:
+        job = adoption.submission
+        if job is None:
+            unreadable = (adoption.record_id, "", adoption.record_tail, "stream", "", 0, "", "", 0)
+            rows.append((adoption.source, adoption.entry, *unreadable))
+        else:
+            queue.know_intakes([job.intake])
+            rows.append((adoption.source, adoption.entry, *submission_row(job)))
+    replies = await queue.scripts.call("adopt", intakes=queue.intakes, rows=rows)
+    return [as_text(reply) for reply in replies]
+
+
+async def queue_due(queue: Queue) -> DueDone:
+    """Queue the delayed jobs whose time has come."""
+    queued, unknown, more, lost = await queue.scripts.call(
+        "due", intakes=queue.intakes, entries_max=BATCH_MAX_JOBS, bytes_max=BATCH_MAX_BYTES
+    )
+    if unknown:
+        await queue.refresh_streams()
+    return DueDone(
+        queued=int(queued),
+        more=bool(more) or bool(unknown),
+        lost=tuple((as_text(i), as_text(generation), as_text(stream)) for i, generation, stream in lost),
+    )
+
+
+@dataclass(slots=True)
+class WakePosition:
+    """How far the leader has read the two streams that wake it: `wake`, and the inlet for entries added by hand."""
+
+    wake: str = "0-0"
+    inlet: str = "0-0"
+
+
+async def wait_for_wake(queue: Queue, blocking: Client, position: WakePosition, *, block_ms: int) -> set[str]:
+    """Block until something may have changed what the conductor can do; the reasons, empty after `block_ms`.
+
+    `position` is moved on past what was read.
+    """
+    wake, inlet = queue.keys.of("wake"), queue.keys.stream("stream")
+    async with edge(queue.url):
+        reply: Any = await blocking.xread({wake: position.wake, inlet: position.inlet}, count=100, block=block_ms)
+    reasons: set[str] = set()
+    pairs = reply.items() if isinstance(reply, dict) else (reply or ())
+    for key, found in pairs:
+        entries = (
+            found[0]
+            if found and isinstance(found[0], list) and found[0] and isinstance(found[0][0], list | tuple)
+            else found
+        )
+        last = as_text(entries[-1][0])
+        if as_text(key) == wake:
+            position.wake = last
+            reasons |= {as_text(fields.get(b"why", b"?")) for _, fields in entries}
+        else:
+            position.inlet = last
+            reasons.add("intake")
+    return reasons
+
+
+async def newest_wake(queue: Queue) -> str:
+    """The id of the newest wake entry: where a new leader begins to listen."""
+    async with edge(queue.url):
+        newest: Any = await queue.client.xrevrange(queue.keys.of("wake"), count=1)
+    return as_text(newest[0][0]) if newest else "0-0"

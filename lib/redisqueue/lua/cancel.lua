@@ -1,0 +1,39 @@
+#!lua flags=allow-oom
+--- Ends jobs at a person's wish, in whatever state they are, as long as it is the generation that was looked at.
+-- A running body is told over `control`; its commit is refused from now on.
+-- KEYS: fence index result failed due delayed key key_wait history_done history_failed history_cancelled
+-- KEYS: expiry progress events control wake outbox
+-- STREAMS: intakes lanes
+-- EACH: request_id generation tail ttl_ms
+-- REPLY: per row: code
+-- CODES: cancelled changed streams not_active
+-- EVENTS: cancelled
+-- INCLUDE: base rows streams records conflict finish
+local replies, cancelled = {}, {}
+for i = 1, ROWS do
+  local ask = row_args(i)
+  local row = read_row(ask.request_id)
+  if not row then
+    replies[i] = 'not_active'
+  elseif row.generation ~= ask.generation then
+    replies[i] = 'changed'
+  elseif row.state ~= 'D' and not STREAM[row.stream] then
+    replies[i] = 'streams'
+  else
+    if row.state == 'L' then
+      redis.call('XADD', K.control, 'MAXLEN', '~', '1000', '*', 'type', 'cancel', 'id', ask.request_id,
+        'fence', row.fence)
+    end
+    local fence = row.state == 'L' and row.fence or digits(take_fences(1))
+    finish(ask.request_id, row, {
+      status = 'cancelled', fence = fence, attempt = row.attempt, tail = ask.tail, ttl_ms = tonumber(ask.ttl_ms),
+    })
+    cancelled[#cancelled + 1] = ask.request_id
+    replies[i] = 'cancelled'
+  end
+end
+if #cancelled > 0 then
+  wake('room')
+end
+announce('cancelled', cancelled)
+return replies

@@ -1,0 +1,49 @@
+#!lua flags=allow-oom
+--- Empties the queue: soft takes what is waiting, delayed or leased; `hard` = 1 the terminal records too.
+-- The counter of fences stays, so that a late worker of before is still refused. Refused while a watcher is alive,
+-- unless `force` = 1.
+-- KEYS: index result failed due delayed key key_wait history_done history_failed history_cancelled
+-- KEYS: expiry progress events control wake outbox rejected sessions counters
+-- STREAMS: intakes lanes
+-- ARGV: hard force
+-- REPLY: 'flushed', jobs removed, records removed, names of the keys removed; or 'alive' and the live sessions
+-- EVENTS: flushed
+-- INCLUDE: base streams
+local alive = redis.call('ZRANGEBYSCORE', K.sessions, '(' .. digits(now_ms()), '+inf')
+if force ~= '1' and #alive > 0 then
+  return { 'alive', alive }
+end
+
+local removed = {}
+local function remove(key)
+  if redis.call('UNLINK', key) == 1 then
+    removed[#removed + 1] = key
+  end
+end
+
+local jobs = redis.call('HLEN', K.index)
+local records = 0
+for _, name in ipairs(INTAKES) do
+  remove(STREAM[name])
+end
+for _, name in ipairs(LANES) do
+  remove(STREAM[name])
+  redis.call('XGROUP', 'CREATE', STREAM[name], 'watchers', '0', 'MKSTREAM')
+end
+for _, key in ipairs({ 'index', 'due', 'delayed', 'key', 'key_wait', 'progress', 'control' }) do
+  remove(K[key])
+end
+if hard == '1' then
+  records = redis.call('HLEN', K.result) + redis.call('HLEN', K.failed)
+  for _, key in ipairs({
+    'result', 'failed', 'history_done', 'history_failed', 'history_cancelled', 'expiry', 'outbox', 'rejected',
+  }) do
+    remove(K[key])
+  end
+end
+if jobs + records > 0 then
+  redis.call('HINCRBY', K.counters, 'flushed', jobs + records)
+end
+redis.call('XADD', K.events, 'MAXLEN', '~', '1000', '*', 'type', 'flushed', 'hard', hard)
+wake('room')
+return { 'flushed', jobs, records, removed }

@@ -1,0 +1,31 @@
+#!lua flags=allow-oom
+--- Puts jobs that a living watcher will not run back into intake; no attempt, no death is counted.
+-- An entry is the caller's when it is pending and not leased, or leased to this session.
+-- KEYS: index due delayed progress events wake sessions
+-- STREAMS: intakes lanes
+-- ARGV: session
+-- EACH: lane entry request_id generation
+-- REPLY: per row: 1 put back, 0 not the caller's
+-- EVENTS: queued
+-- INCLUDE: base rows streams put_back
+local live = is_live(session)
+local replies, queued = {}, {}
+for i = 1, ROWS do
+  local ask = row_args(i)
+  replies[i] = 0
+  local row = live and read_row(ask.request_id)
+  if row and is_at(row, ask.lane, ask.entry, ask.generation)
+    and (row.state == 'Q' or row.session == session) then
+    local fields = read_entry(ask.lane, ask.entry)
+    if fields then
+      put_back(ask.request_id, row, fields)
+      queued[#queued + 1] = ask.request_id
+      replies[i] = 1
+    end
+  end
+end
+if #queued > 0 then
+  wake('room')
+end
+announce('queued', queued)
+return replies

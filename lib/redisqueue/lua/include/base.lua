@@ -1,0 +1,30 @@
+-- Numbers and time. Fences, generations and epochs come from one counter: max(last + 1, server TIME in us).
+-- A Lua number holds them exactly up to 2^53 (the year 2255); tostring() would print 1.7e+15, so `digits`.
+
+local function digits(number)
+  return string.format('%.0f', number)
+end
+
+local function now_us()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+
+local function now_ms()
+  return math.floor(now_us() / 1000)
+end
+
+-- Reserves `count` consecutive fences and returns the first.
+local function take_fences(count)
+  local first = tonumber(redis.call('GET', K.fence) or '0') + 1
+  local now = now_us()
+  if now > first then
+    first = now
+  end
+  redis.call('SET', K.fence, digits(first + count - 1))
+  return first
+end
+
+local function is_live(session)
+  return session ~= '' and redis.call('ZSCORE', K.sessions, session) ~= false
+end

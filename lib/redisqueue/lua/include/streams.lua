@@ -1,0 +1,26 @@
+-- Entries and the two streams that tell others: `events` for people (one entry a batch), `wake` for the leader.
+
+local EVENTS_KEPT = '1000'
+local WAKES_KEPT = '64'
+
+local function announce(kind, request_ids)
+  if #request_ids > 0 then
+    redis.call('XADD', K.events, 'MAXLEN', '~', EVENTS_KEPT, '*', 'type', kind, 'ids', cjson.encode(request_ids))
+  end
+end
+
+local function wake(reason)
+  redis.call('XADD', K.wake, 'MAXLEN', '~', WAKES_KEPT, '*', 'why', reason)
+end
+
+local function add_entry(stream, request_id, generation, job)
+  return redis.call('XADD', STREAM[stream], '*', 'id', request_id, 'gen', generation, 'job', job)
+end
+
+-- Out of a lane's group and out of the stream: always both, or the entry stays in the PEL.
+local function drop_entry(stream, entry)
+  if string.sub(stream, 1, 5) == 'lane:' then
+    redis.call('XACK', STREAM[stream], 'watchers', entry)
+  end
+  redis.call('XDEL', STREAM[stream], entry)
+end

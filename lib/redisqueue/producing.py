@@ -1,0 +1,118 @@
+"""What a producer does: submit, cancel, flush. `job_runner.service` calls it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lib.errors import QueueError, RefusedError
+from lib.jobqueue.protocol import CancelCode, Cancellation, Submission, SubmitMode, SubmitReply
+from lib.redisqueue.connection import Client, as_text, connect, edge
+from lib.redisqueue.queue import Queue, batches
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def submission_row(job: Submission) -> tuple[str | bytes | int, ...]:
+    """The fields of one submission in the order of submit.lua, without `expected`."""
+    return (
+        job.request_id,
+        job.identity,
+        job.job,
+        job.intake,
+        job.backlog,
+        job.due_ms,
+        job.conflict_key,
+        job.on_conflict,
+        job.attempt,
+    )
+
+
+async def submit(
+    queue: Queue, jobs: Sequence[Submission], *, mode: SubmitMode = "new", on: Client | None = None
+) -> list[SubmitReply]:
+    """Accept jobs, each once by its request_id, in batches that each are one step.
+
+    Safe to repeat after any error: what was accepted answers `duplicate_request`. `on` names the connection that
+    a following WAIT must use.
+    """
+    replies: list[SubmitReply] = []
+    for batch in batches(jobs, [len(job.job) for job in jobs]):
+        queue.know_intakes(job.intake for job in batch)
+        answers = await queue.scripts.call(
+            "submit",
+            intakes=queue.intakes,
+            rows=[(*submission_row(job), job.expected_fence) for job in batch],
+            on=on,
+            mode=mode,
+        )
+        replies += [
+            SubmitReply(job.request_id, as_text(code), as_text(entry), int(attempt))  # type: ignore[arg-type]  # the codes of submit.lua are SubmitCode
+            for job, (code, entry, attempt) in zip(batch, answers, strict=True)
+        ]
+    return replies
+
+
+async def submit_replicated(
+    queue: Queue, jobs: Sequence[Submission], *, mode: SubmitMode, replicas: int, timeout_ms: int
+) -> tuple[list[SubmitReply], int]:
+    """Submit, then WAIT on the same connection; also returns how many replicas have it.
+
+    WAIT speaks of the writes of its own connection only, so both go over one that nobody else uses.
+    """
+    client = connect(queue.url)
+    async with edge(queue.url), client.client() as alone:
+        replies = await submit(queue, jobs, mode=mode, on=alone)
+        reached = int(await alone.wait(replicas, timeout_ms))
+    await client.aclose()
+    return replies, reached
+
+
+async def cancel(queue: Queue, wishes: Sequence[Cancellation]) -> list[CancelCode]:
+    """End jobs in whatever state they are, if still of the generation that was looked at; see cancel.lua."""
+    await queue.refresh_streams()
+    codes: list[CancelCode] = []
+    for batch in batches(wishes, [len(wish.tail) for wish in wishes]):
+        rows = [(wish.request_id, wish.generation, wish.tail, wish.ttl_ms) for wish in batch]
+        answers = await queue.scripts.call("cancel", intakes=queue.intakes, lanes=queue.lanes, rows=rows)
+        for answer in answers:
+            code = as_text(answer)
+            if code == "streams":
+                # A stream made since the refresh: to the caller the job has moved, and it looks again.
+                code = "changed"
+            codes.append(code)  # type: ignore[arg-type]  # the codes of cancel.lua are CancelCode
+    return codes
+
+
+@dataclass(frozen=True, slots=True)
+class Flushed:
+    """What a flush removed."""
+
+    jobs: int
+    records: int
+    keys: tuple[str, ...]
+
+
+async def flush(queue: Queue, *, hard: bool, force: bool) -> Flushed:
+    """Empty the queue.
+
+    Raises:
+        RefusedError: a watcher is alive and `force` is not set.
+
+    """
+    await queue.refresh_streams()
+    reply = await queue.scripts.call(
+        "flush", intakes=queue.intakes, lanes=queue.lanes, hard=int(hard), force=int(force)
+    )
+    match as_text(reply[0]):
+        case "alive":
+            names = ", ".join(sorted(as_text(session).partition(":")[0] for session in reply[1]))
+            raise RefusedError(
+                f"watchers are alive: {names}",
+                hint="stop them first, or flush with --force: what they run is then thrown away",
+            )
+        case "flushed":
+            return Flushed(int(reply[1]), int(reply[2]), tuple(as_text(key) for key in reply[3]))
+        case other:
+            raise QueueError(f"flush answered {other!r}")

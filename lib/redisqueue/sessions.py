@@ -1,0 +1,97 @@
+"""A watcher's life as the server knows it: open, renew, close, lead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lib.errors import NameTakenError, SessionLostError
+from lib.jobqueue.protocol import Leadership, Lease, Renewed
+from lib.redisqueue.connection import as_text, edge
+from lib.redisqueue.keys import GROUP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from lib.redisqueue.queue import Queue
+
+
+async def open_session(queue: Queue, session: str, *, name: str, previous: str, life_ms: int, heartbeat: bytes) -> None:
+    """Register a session before its first read, and end the `previous` one of the same watcher.
+
+    `heartbeat` is the inside of a JSON object with its closing brace; the server's time is put in front.
+
+    Raises:
+        NameTakenError: a session of this name is alive that is not `previous`.
+
+    """
+    state, member = await queue.scripts.call(
+        "open", session=session, name=name, previous=previous, life_ms=life_ms, heartbeat=heartbeat
+    )
+    if as_text(state) == "taken":
+        async with edge(queue.url):
+            seen = await queue.client.hget(queue.keys.of("heartbeat"), name)
+        raise NameTakenError(
+            f"a watcher named {name!r} is alive elsewhere: session {as_text(member)}"
+            + (f", {as_text(seen)}" if seen else ""),
+            hint="give this one another name with --consumer-name, or wait until the other has ended",
+        )
+
+
+async def ensure_lanes(queue: Queue, lanes: Sequence[str]) -> None:
+    """Make the lanes and their groups, from the first entry on, so that nothing that waits is passed over."""
+    async with edge(queue.url):
+        await queue.client.sadd(queue.keys.of("lanes"), *lanes)
+    queue.lanes = tuple(sorted({*queue.lanes, *lanes}))
+    for lane in lanes:
+        await _ensure_group(queue, lane)
+
+
+async def _ensure_group(queue: Queue, lane: str) -> None:
+    async with edge(queue.url):
+        groups = await queue.client.exists(queue.keys.stream(lane))
+        known = await queue.client.xinfo_groups(queue.keys.stream(lane)) if groups else []
+        if not known:
+            await _create_group(queue, lane)
+
+
+async def _create_group(queue: Queue, lane: str) -> None:
+    from redis.exceptions import ResponseError  # noqa: PLC0415 - only here is one reply not an error
+
+    try:
+        await queue.client.xgroup_create(queue.keys.stream(lane), GROUP, id="0", mkstream=True)
+    except ResponseError as exc:
+        if not str(exc).startswith("BUSYGROUP"):
+            raise
+
+
+async def renew(
+    queue: Queue, session: str, *, name: str, life_ms: int, heartbeat: bytes, held: Iterable[Lease]
+) -> Renewed:
+    """Renew a session and learn which of the leases in hand no longer stand."""
+    reply = await queue.scripts.call(
+        "renew",
+        rows=[(lease.request_id, lease.fence) for lease in held],
+        session=session,
+        name=name,
+        life_ms=life_ms,
+        heartbeat=heartbeat,
+    )
+    return Renewed(alive=reply[0] == 1, lost=tuple(as_text(request_id) for request_id in reply[1:]))
+
+
+async def close_session(queue: Queue, session: str, *, name: str) -> bool:
+    """End a session that holds nothing any more; whether it was still a member."""
+    return bool(await queue.scripts.call("close", session=session, name=name))
+
+
+async def lead(queue: Queue, session: str) -> Leadership:
+    """Take the lead if nobody alive has it.
+
+    Raises:
+        SessionLostError: the session is no member.
+
+    """
+    epoch, leader = await queue.scripts.call("lead", session=session)
+    if as_text(leader) == "no_session":
+        raise SessionLostError(f"session {session} has ended")
+    return Leadership(epoch=as_text(epoch), leader=as_text(leader))
