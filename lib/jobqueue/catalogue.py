@@ -1,0 +1,121 @@
+"""What kinds of job there are, as data, so that a job can be validated where its task cannot run.
+
+The command line normalises jobs on machines without a speech engine, and the watcher adopts entries that other
+programs wrote: both need the names, aliases and payload models of the tasks and neither needs their bodies.
+So the kinds stand here, pure, and `lib.tasks` binds bodies to them. It does no I/O and imports no task.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lib.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Capability = Literal["speech", "text_model", "any"]
+"""What a task needs and a backend offers; `any` is offered by every backend."""
+
+Isolation = Literal["inline", "child"]
+"""Whether the body runs in the watcher's event loop or in a process of its own (CPU-bound work)."""
+
+DEFAULT_TASK: Final = "speak"
+
+_DAY_SECONDS: Final = 86_400
+# Longer than any test or workflow sleeps, short enough to stay a sane timer everywhere.
+_LONGEST_SLEEP_SECONDS: Final = 30 * _DAY_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class TaskKind:
+    """One kind of job.
+
+    `payload` is the model of its `payload` field, or None when its fields are flat in the job (only `speak`).
+    `timeout_seconds` is the limit of one attempt unless the job says otherwise. `positional` names, in order,
+    the arguments that a task manifest may give without a name.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    capability: Capability
+    payload: type[BaseModel] | None
+    timeout_seconds: int
+    isolation: Isolation
+    positional: tuple[str, ...] = ()
+
+
+class Catalogue:
+    """The task kinds by name and alias; immutable."""
+
+    def __init__(self, kinds: Iterable[TaskKind]) -> None:
+        self._by_name: dict[str, TaskKind] = {}
+        kept: list[TaskKind] = []
+        for kind in kinds:
+            for name in (kind.name, *kind.aliases):
+                other = self._by_name.get(name)
+                if other is not None:
+                    raise InvalidInputError(
+                        f"two tasks are called {name!r}: {other.name} and {kind.name}",
+                        hint="rename one of them, or drop its module from JOBS_TASK_MODULES",
+                    )
+                self._by_name[name] = kind
+            kept.append(kind)
+        self._kinds = tuple(kept)
+
+    def get(self, name: str) -> TaskKind | None:
+        """The kind of this name or alias, or None."""
+        return self._by_name.get(name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names without aliases, in the order given."""
+        return tuple(kind.name for kind in self._kinds)
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """The names and aliases: everything that `get` answers."""
+        return tuple(self._by_name)
+
+    @property
+    def kinds(self) -> tuple[TaskKind, ...]:
+        """The kinds, in the order given."""
+        return self._kinds
+
+    def with_kinds(self, *kinds: TaskKind) -> Catalogue:
+        """A new catalogue with more kinds.
+
+        Raises:
+            InvalidInputError: a name or alias is taken.
+        """
+        return Catalogue((*self._kinds, *kinds))
+
+
+class DebugPayload(BaseModel):
+    """`debug` answers with its message, or fails as it is told, to try out the way of a job."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    message: str = ""
+    fail: Literal["temporary", "permanent"] | None = None
+
+
+class SleepPayload(BaseModel):
+    """`sleep` holds its slot for so many seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seconds: Annotated[float, Field(strict=True, ge=0, le=_LONGEST_SLEEP_SECONDS, allow_inf_nan=False)]
+
+
+BUILT_IN: Final = Catalogue(
+    (
+        TaskKind("speak", (), "speech", None, 600, "child"),
+        TaskKind("debug", ("tasks.debug_task",), "any", DebugPayload, 60, "inline", ("message",)),
+        TaskKind("sleep", ("tasks.sleep_task",), "any", SleepPayload, _DAY_SECONDS, "inline", ("seconds",)),
+    )
+)
+"""The tasks that come with job-runner."""

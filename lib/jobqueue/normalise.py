@@ -1,0 +1,215 @@
+"""From a row that somebody wrote to a `JobSpec`: the only place for defaults and validation.
+
+Every way into the queue passes here: job files, beatsheets, manifests, the HTTP face and entries that other programs
+wrote into the stream. All mistakes of a row are collected, because a person mends a file faster when told once.
+It reads no file, no clock but the one given, and no setting: the limits are parameters.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from lib.jobqueue.catalogue import BUILT_IN, DEFAULT_TASK
+from lib.jobqueue.json_values import json_problems, text_problem
+from lib.jobqueue.problems import FieldProblem, InvalidJobError, from_validation, nearest, shown
+from lib.jobqueue.spec import SPEECH_FIELDS, JobSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from lib.jobqueue.catalogue import Catalogue, TaskKind
+
+DEFAULT_MAX_ATTEMPTS: Final = 3
+DEFAULT_MAX_JOB_BYTES: Final = 262_144
+
+FIELD_NAMES: Final = tuple(JobSpec.model_fields)
+_KNOWN: Final = frozenset(FIELD_NAMES)
+_SPEECH: Final = frozenset(SPEECH_FIELDS)
+# Two fields of which one alone may stand, and what to do when both do.
+_EXCLUDING: Final = (
+    ("tone", "speaker", "goes with voice only; with a speaker use instruct"),
+    ("instruct", "voice", "goes with speaker only; with a voice use tone"),
+    ("instruct_style", "instruct", "excludes instruct; remove one of the two"),
+)
+
+
+def normalize_job_spec(
+    row: Mapping[str, Any],
+    *,
+    catalogue: Catalogue = BUILT_IN,
+    max_attempts: int = DEFAULT_MAX_ATTEMPTS,
+    now: datetime | None = None,
+    max_job_bytes: int = DEFAULT_MAX_JOB_BYTES,
+    callback_hosts: frozenset[str] = frozenset(),
+) -> JobSpec:
+    """The validated job of `row`, with every default filled in.
+
+    A field that is None counts as not given. `max_attempts` and `now` are the defaults of `max_attempts` and
+    `queued_at`; `callback_hosts` are the hosts a callback may go to, none while callbacks are not set up.
+
+    Raises:
+        InvalidJobError: with every mistake of the row.
+    """
+    values = {name: value for name, value in row.items() if value is not None and name in _KNOWN}
+    problems = [_unknown(name) for name in row if name not in _KNOWN]
+    claimed_hash = values.pop("content_hash", None)
+    problems += _unsound(values)
+    kind = _kind(values, catalogue, problems)
+    if kind is not None:
+        values["task"] = kind.name
+        values.setdefault("timeout_seconds", kind.timeout_seconds)
+        problems += _speech_rules(values) if kind.payload is None else _payload_rules(values, kind)
+    if "request_id" not in values:
+        _derive_request_id(values, problems)
+    values.setdefault("max_attempts", max_attempts)
+    values.setdefault("queued_at", now or datetime.now(UTC))
+    if "callback_url" in values:
+        problems += _callback_rules(values["callback_url"], callback_hosts)
+    spec = _validated(values, problems)
+    if problems or spec is None:
+        raise InvalidJobError(problems)
+    last = [*_hash_claim(spec, claimed_hash), *_too_large(spec, max_job_bytes)]
+    if last:
+        raise InvalidJobError(last)
+    return spec
+
+
+def names_of(row: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """The request_id, given or derived, and the output_name that `row` would have; None where not text."""
+    output_name = row.get("output_name")
+    request_id = row.get("request_id")
+    if not isinstance(output_name, str):
+        output_name = None
+    if request_id is None and output_name is not None:
+        request_id = output_name.replace("/", ":")
+    return (request_id if isinstance(request_id, str) else None), output_name
+
+
+def _unknown(name: object) -> FieldProblem:
+    place = name if isinstance(name, str) and name.isascii() and name.isprintable() else shown(name)
+    return FieldProblem(str(place)[:80], f"is no known field{nearest(name, FIELD_NAMES) or '; remove it'}")
+
+
+def _unsound(values: dict[str, Any]) -> Iterator[FieldProblem]:
+    """What JSON cannot carry; such a value is taken out, so that nothing stumbles over it again."""
+    for name, value in tuple(values.items()):
+        found: list[FieldProblem] = []
+        if isinstance(value, str):
+            said = text_problem(value)
+            found = [] if said is None else [FieldProblem(name, said)]
+        elif isinstance(value, (dict, list)) and value:
+            found = list(json_problems(value, name))
+        if found:
+            yield from found
+            # A required one is replaced by what passes, since "missing" would be untrue.
+            del values[name]
+            if name in {"text", "request_id"}:
+                values[name] = "unsound"
+
+
+def _kind(values: dict[str, Any], catalogue: Catalogue, problems: list[FieldProblem]) -> TaskKind | None:
+    name = values.get("task", DEFAULT_TASK)
+    kind = catalogue.get(name) if isinstance(name, str) else None
+    if kind is None:
+        near = nearest(name, catalogue.spellings)
+        said = near or f"; known tasks: {', '.join(catalogue.names)}"
+        problems.append(FieldProblem("task", f"{shown(name)} is no known task{said}"))
+        values["task"] = DEFAULT_TASK
+        values.setdefault("timeout_seconds", 1)
+    return kind
+
+
+def _derive_request_id(values: dict[str, Any], problems: list[FieldProblem]) -> None:
+    derived, _ = names_of(values)
+    if derived is not None and derived.strip():
+        values["request_id"] = derived
+        return
+    if "output_name" not in values:
+        problems.append(FieldProblem("request_id", "is missing; write request_id or output_name"))
+    # What is wrong with the output_name is said there, once.
+    values["request_id"] = "missing"
+
+
+def _speech_rules(values: dict[str, Any]) -> Iterator[FieldProblem]:
+    if "payload" in values:
+        yield FieldProblem("payload", f"does not belong to task {values['task']}; write its fields beside task")
+    if "text" not in values:
+        yield FieldProblem("text", "is missing; write what is to be said")
+    if "voice" in values and "speaker" in values:
+        yield FieldProblem("voice", "stands beside speaker; keep one (voice: null removes one that came from defaults)")
+    elif "voice" not in values and "speaker" not in values:
+        yield FieldProblem("voice", "is missing; write voice (a registered voice) or speaker (a built-in one)")
+    for name, other, said in _EXCLUDING:
+        if name in values and other in values:
+            yield FieldProblem(name, said)
+
+
+def _payload_rules(values: dict[str, Any], kind: TaskKind) -> Iterator[FieldProblem]:
+    """Check and normalise the payload in place; speech fields belong to speak alone."""
+    assert kind.payload is not None  # noqa: S101  the caller's branch; it narrows the type
+    for name in values.keys() & _SPEECH:
+        del values[name]
+        yield FieldProblem(name, f"belongs to task speak; task {kind.name} takes a payload")
+    given = values.get("payload", {})
+    try:
+        # What equals its default is left out here too: the payload is part of the content hash.
+        model = kind.payload.model_validate(given)
+        values["payload"] = model.model_dump(mode="json", exclude_defaults=True)
+    except ValidationError as exc:
+        values["payload"] = {}
+        yield from from_validation(exc, kind.payload.model_fields, "payload")
+
+
+def _callback_rules(url: object, hosts: frozenset[str]) -> Iterator[FieldProblem]:
+    if not hosts:
+        yield FieldProblem(
+            "callback_url",
+            "is refused while callbacks are off; set CALLBACK_SECRET and CALLBACK_ALLOWED_HOSTS, or remove it",
+        )
+        return
+    if not isinstance(url, str):
+        return
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        yield FieldProblem("callback_url", "is no URL; write one such as https://example.com/done")
+        return
+    if parts.scheme not in {"http", "https"} or not host or not url.isprintable() or " " in url:
+        yield FieldProblem("callback_url", "must be an http or https URL such as https://example.com/done")
+    elif parts.username is not None or parts.password is not None:
+        yield FieldProblem("callback_url", "holds a user name or password, which records would show; remove it")
+    elif host not in hosts:
+        yield FieldProblem("callback_url", f"host {shown(host)} is not allowed; add it to CALLBACK_ALLOWED_HOSTS")
+
+
+def _validated(values: dict[str, Any], problems: list[FieldProblem]) -> JobSpec | None:
+    """The model, or None with its errors added, one a field at most."""
+    try:
+        return JobSpec.model_validate(values)
+    except ValidationError as exc:
+        said = {problem.field for problem in problems}
+        problems += [p for p in from_validation(exc, FIELD_NAMES) if p.field not in said]
+        return None
+
+
+def _hash_claim(spec: JobSpec, claimed: object) -> Iterator[FieldProblem]:
+    if claimed is not None and claimed != spec.content_hash:
+        yield FieldProblem(
+            "content_hash",
+            f"{shown(claimed)} is not the hash of this job; leave it out, it is computed",
+        )
+
+
+def _too_large(spec: JobSpec, limit: int) -> Iterator[FieldProblem]:
+    """A cheap upper bound first: almost no job is near the limit, and encoding all would cost as much again."""
+    longest = 6 * (len(spec.text or "") + len(spec.instruct or "") + len(spec.tone or ""))
+    if longest + 16_384 < limit and not spec.payload and not spec.callback_data and not spec.callback_url:
+        return
+    size = len(spec.to_json())
+    if size > limit:
+        yield FieldProblem("", f"the job is {size} bytes as JSON; JOBS_MAX_JOB_BYTES allows {limit}")
