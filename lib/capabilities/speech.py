@@ -1,0 +1,67 @@
+"""Speech as a task sees it: an engine by name, loaded once per process and kept warm.
+
+It does not say which engines exist (`lib.voice_synth.engines.registry` does) nor which job gets which. A
+watcher's child process holds one `WarmEngines` and gives it to each job's context; `voice-synth` makes its own.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lib.voice_synth.engines.base import SpeechEngine
+
+
+@dataclass(frozen=True, slots=True)
+class WarmEngine:
+    """An engine that is ready to speak. `load_seconds` is 0.0 when it was loaded already."""
+
+    engine: SpeechEngine
+    load_seconds: float
+
+
+class SpeechEngines(Protocol):
+    """Engines by name."""
+
+    def warm(self, name: str) -> WarmEngine:
+        """The engine, loaded if it was not; blocks while it loads.
+
+        Raises `PermanentError` for a name that no engine has or an engine that is not installed, and
+        `TemporaryError` when loading failed for want of memory or disk.
+        """
+
+
+class WarmEngines:
+    """Engines made by `make(name)` and kept for the life of the process.
+
+    A lock is held while one loads, so that two callers never load a model twice; a load that failed leaves
+    nothing behind and is tried again by the next caller.
+    """
+
+    def __init__(self, make: Callable[[str], SpeechEngine]) -> None:
+        self._make = make
+        self._loaded: dict[str, SpeechEngine] = {}
+        self._lock = threading.Lock()
+
+    def warm(self, name: str) -> WarmEngine:
+        """The engine of this name, loaded."""
+        with self._lock:
+            engine = self._loaded.get(name)
+            if engine is not None:
+                return WarmEngine(engine, 0.0)
+            began = time.perf_counter()
+            engine = self._make(name)
+            engine.load()
+            self._loaded[name] = engine
+            return WarmEngine(engine, time.perf_counter() - began)
+
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """Names of the engines in memory."""
+        with self._lock:
+            return tuple(self._loaded)

@@ -1,0 +1,1 @@
+"""Where a job's outputs are kept: stored under a name of their own, checked, then published."""

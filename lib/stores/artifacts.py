@@ -1,0 +1,150 @@
+"""Outputs on a local disk: stored under a name that no other attempt can write, checked, then published.
+
+Two places below one root. `<root>/.store/<job_dir>/<file>` is what records point to: written once, read back,
+made read-only, never changed again. `<root>/<output_name>/<file>` is what people open: made equal to a record's
+stored bytes, as often as anyone likes. It never deletes from the store and knows nothing of records or queues.
+
+Who calls it: the watcher's execution puts before the commit; its publish loop publishes after it, from the
+record, in any process that shares the root.
+
+Disk trouble (full, read-only, no permission, I/O error) is a `TemporaryError`: the job is not to blame and the
+same work may succeed once the disk is mended. A name that cannot be, a symlink on the way and bytes that differ
+from their record are `PermanentError`s.
+
+Publishing a generation that has fewer files: each published directory holds `.published.json`, the names and
+digests of what was put there. Names that the new record lacks are removed if the bytes are still ours; a
+file that anybody else made or changed stays. The manifest is written before the files, as the union of
+old and new, and again after, so a crash in between leaves nothing that the next publish would overlook.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import unquote, urlsplit
+
+from lib.errors import PermanentError, TemporaryError
+from lib.stores import directories
+from lib.stores.published import PublishedDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from lib.tasks.base import Output, OutputKind
+
+STORE_DIRECTORY = ".store"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOutput:
+    """One stored file as its record names it: `bytes` is its size, `sha256` 64 hex digits."""
+
+    name: str
+    kind: OutputKind
+    uri: str
+    bytes: int
+    sha256: str
+
+
+class ArtifactStore(Protocol):
+    """Where outputs go."""
+
+    async def put(self, job_dir: str, outputs: Sequence[Output]) -> list[StoredOutput]:
+        """Store every file under `job_dir`, a relative name that only this attempt uses; all or an error.
+
+        Repeatable: putting the same bytes again changes nothing. What is returned was read back and checked.
+        """
+
+    async def publish(self, output_name: str, stored: Sequence[StoredOutput]) -> None:
+        """Make the files under `output_name` equal to these; repeatable, by any process.
+
+        `TemporaryError` when another try, or a watcher elsewhere, may do it; `PermanentError` when none can.
+        """
+
+    def published_uri(self, output_name: str, name: str) -> str:
+        """Where `publish` puts this file."""
+
+
+class LocalArtifacts:
+    """The store on a local or shared directory. All disk work runs in threads."""
+
+    def __init__(self, root: Path) -> None:
+        # The root itself may be a symlink, that is its owner's choice; below it none is followed.
+        self._root = root.expanduser().resolve()
+
+    @property
+    def root(self) -> Path:
+        """The directory that people open."""
+        return self._root
+
+    async def put(self, job_dir: str, outputs: Sequence[Output]) -> list[StoredOutput]:
+        """Copy, fsync, read back, compare, rename, fsync the directory."""
+        return await asyncio.to_thread(self._put, job_dir, tuple(outputs))
+
+    async def publish(self, output_name: str, stored: Sequence[StoredOutput]) -> None:
+        """Hard-link, or copy where links are not possible, to a temporary name, then rename."""
+        await asyncio.to_thread(self._publish, output_name, tuple(stored))
+
+    def published_uri(self, output_name: str, name: str) -> str:
+        """A file URI."""
+        return self._root.joinpath(*self._published_parts(output_name), directories.plain_name(name)).as_uri()
+
+    def _put(self, job_dir: str, outputs: tuple[Output, ...]) -> list[StoredOutput]:
+        parts = (STORE_DIRECTORY, *directories.plain_parts(job_dir))
+        stored: list[StoredOutput] = []
+        with (
+            directories.disk_errors(f"storing outputs under {self._root}"),
+            directories.opened_below(self._root, parts, create=True) as place,
+        ):
+            for output in outputs:
+                name = directories.plain_name(output.name)
+                digest = directories.store_file(output.path, place, name)
+                uri = self._root.joinpath(*parts, name).as_uri()
+                stored.append(StoredOutput(name, output.kind, uri, digest.size, digest.sha256))
+            directories.sync(place)
+        return stored
+
+    def _publish(self, output_name: str, stored: tuple[StoredOutput, ...]) -> None:
+        parts = self._published_parts(output_name)
+        with directories.disk_errors(f"publishing {output_name} under {self._root}"):
+            sources = [(item, self._stored_parts(item)) for item in stored]
+            with (
+                directories.opened_below(self._root, parts, create=True) as place,
+                PublishedDirectory(place, output_name) as published,
+            ):
+                published.announce({item.name: item.sha256 for item in stored})
+                for item, (*folders, name) in sources:
+                    with directories.opened_below(self._root, folders, create=False) as folder:
+                        digest = directories.Digest(item.bytes, item.sha256)
+                        published.place_file(item.name, directories.Stored(folder, name, digest))
+                published.settle({item.name: item.sha256 for item in stored})
+
+    def _published_parts(self, output_name: str) -> tuple[str, ...]:
+        parts = directories.plain_parts(output_name)
+        # casefold: on a case-insensitive disk `.Store` is the store.
+        if parts[0].casefold() == STORE_DIRECTORY:
+            raise PermanentError(
+                f"output_name {output_name!r} would lie inside {STORE_DIRECTORY}, where records keep their bytes",
+                hint="choose another first part for output_name",
+            )
+        return parts
+
+    def _stored_parts(self, item: StoredOutput) -> tuple[str, ...]:
+        """The place of a stored file below the root, from the URI in its record, which is not taken on trust."""
+        split = urlsplit(item.uri)
+        prefix = f"{self._root.as_posix().rstrip('/')}/"
+        path = unquote(split.path)
+        if split.scheme != "file" or split.netloc not in {"", "localhost"} or not path.startswith(prefix):
+            raise TemporaryError(
+                f"{item.name} is stored at {item.uri}, outside this watcher's output root {self._root}",
+                hint="a watcher that shares the root of the one that made it can publish it",
+            )
+        parts = directories.plain_parts(path.removeprefix(prefix))
+        if parts[0] != STORE_DIRECTORY:
+            raise PermanentError(
+                f"{item.uri} is not in the store", hint="the record was changed by hand; run the job again"
+            )
+        directories.plain_name(item.name)
+        return parts

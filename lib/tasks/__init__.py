@@ -1,0 +1,1 @@
+"""What a job can do: one module a task family, and the registry that names them."""

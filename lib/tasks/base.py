@@ -1,0 +1,95 @@
+"""What a task is and what it may ask for while it runs.
+
+A task says what a job does; it knows nothing of queues, leases, backends or where its outputs end up.
+The watcher's execution calls `Task.run` with the job and a context, in its own event loop or in a child
+process of its own (`TaskKind.isolation`), and commits what comes back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from lib.jobqueue.catalogue import BUILT_IN, TaskKind
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lib.capabilities.speech import SpeechEngines
+    from lib.jobqueue import JobSpec
+
+OutputKind = Literal["best", "take", "meta"]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One file that a task made in its work directory.
+
+    `name` is the file's name under the job's `output_name`: one plain path component.
+    """
+
+    name: str
+    path: Path
+    kind: OutputKind
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """What an attempt gives back: `result` is plain JSON for the record, `outputs` the files to store."""
+
+    result: dict[str, Any] | None = None
+    outputs: tuple[Output, ...] = ()
+
+
+class TaskContext(Protocol):
+    """What a running task may ask of the one who runs it."""
+
+    @property
+    def request_id(self) -> str:
+        """The job's name."""
+
+    @property
+    def attempt(self) -> int:
+        """Which try this is; 1 for the first."""
+
+    @property
+    def work_dir(self) -> Path:
+        """An existing, empty directory of this attempt's own; gone after the outputs were stored."""
+
+    @property
+    def engines(self) -> SpeechEngines:
+        """The speech engines of this process, kept loaded between jobs."""
+
+    async def progress(
+        self,
+        percent: float,
+        *,
+        step: int | None = None,
+        total: int | None = None,
+        message: str = "",
+    ) -> None:
+        """Report how far the attempt is, 0 to 100. Cheap, may be dropped, never fails the task."""
+
+
+class Task(Protocol):
+    """A thing that jobs can ask for by name."""
+
+    @property
+    def kind(self) -> TaskKind:
+        """Name, aliases, capability, payload model, timeout and where it must run."""
+
+    async def run(self, job: JobSpec, context: TaskContext) -> TaskResult:
+        """Do the job once, from the start; nothing is left over from an earlier attempt.
+
+        May block only if `kind.isolation` is `child`. An inline task must let cancellation through at every
+        await. Raises `TemporaryError` for what another attempt may cure and `PermanentError` for what none
+        will; anything else is treated as the caller of `run` decides.
+        """
+
+
+def built_in_kind(name: str) -> TaskKind:
+    """The kind that comes with job-runner under this name, for the task that gives it a body."""
+    kind = BUILT_IN.get(name)
+    if kind is None:
+        raise LookupError(f"the built-in catalogue has no task {name!r}")
+    return kind
