@@ -14,6 +14,9 @@ MAX_NAME_BYTES: Final = 512
 MAX_PART_BYTES: Final = 255
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Names that `lib.stores` uses for itself below the output root: found out at submit, not after the synthesis.
+_RESERVED: Final = frozenset({".store", ".published.json"})
+_RESERVED_PREFIX: Final = ".tmp-"
 # An escape may be decoded by a browser, a proxy or an object store on the way, and then be a dot or a slash.
 _PERCENT_ESCAPE: Final = re.compile(r"%[0-9A-Fa-f]{2}")
 
@@ -33,8 +36,8 @@ def output_name_problem(name: str) -> str | None:  # noqa: PLR0911  one return a
         return "is blank; write a relative name such as topic/beat-001"
     if size > MAX_NAME_BYTES:
         return f"is {size} bytes long; at most {MAX_NAME_BYTES} are allowed"
-    if has_control_character(name):
-        return "holds a control character; remove it"
+    if not name.isprintable():
+        return "holds a control or invisible character; remove it"
     if "\\" in name:
         return "holds a backslash; separate its parts by /"
     if name.startswith("/"):
@@ -52,6 +55,9 @@ def _part_problem(name: str) -> str | None:
             return "has an empty part; write a name between the slashes"
         if part in {".", ".."}:
             return f"has a part {part!r}; name the place below the output root directly"
+        # casefold: on a case-insensitive disk `.Store` is the store.
+        if part.casefold() in _RESERVED or part.casefold().startswith(_RESERVED_PREFIX):
+            return f"has a part {part!r}, a name that the output root uses itself; choose another"
         if len(part.encode()) > MAX_PART_BYTES:
             return f"has a part of more than {MAX_PART_BYTES} bytes, more than a file name can hold; shorten it"
     return None
