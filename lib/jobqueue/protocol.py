@@ -277,7 +277,7 @@ class OutboxEntry:
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """The answer to a renewal: whether the session still stands, and whose leases do not."""
+    """The answer to a renewal: whether the session still stands, and which fences do not."""
 
     alive: bool
     lost: tuple[str, ...] = ()
@@ -294,3 +294,14 @@ class Leadership:
     def mine(self) -> bool:
         """Whether the caller leads."""
         return self.epoch != ""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveWatcher:
+    """A watcher whose session stands: what it can run, and how many at once on each backend."""
+
+    name: str
+    session: str
+    capabilities: frozenset[str]
+    slots: dict[str, int]
+    last_seen_ms: int

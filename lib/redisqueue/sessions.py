@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 from lib.errors import NameTakenError, SessionLostError
-from lib.jobqueue.protocol import Leadership, Lease, Renewed
+from lib.jobqueue.protocol import Leadership, Lease, LiveWatcher, Renewed
 from lib.redisqueue.connection import as_text, edge
 from lib.redisqueue.keys import GROUP
 
@@ -67,7 +68,7 @@ async def _create_group(queue: Queue, lane: str) -> None:
 async def renew(
     queue: Queue, session: str, *, name: str, life_ms: int, heartbeat: bytes, held: Iterable[Lease]
 ) -> Renewed:
-    """Renew a session and learn which of the leases in hand no longer stand."""
+    """Renew a session and learn which fences in hand no longer stand."""
     reply = await queue.scripts.call(
         "renew",
         rows=[(lease.request_id, lease.fence) for lease in held],
@@ -76,7 +77,7 @@ async def renew(
         life_ms=life_ms,
         heartbeat=heartbeat,
     )
-    return Renewed(alive=reply[0] == 1, lost=tuple(as_text(request_id) for request_id in reply[1:]))
+    return Renewed(alive=reply[0] == 1, lost=tuple(as_text(fence) for fence in reply[1:]))
 
 
 async def close_session(queue: Queue, session: str, *, name: str) -> bool:
@@ -95,3 +96,40 @@ async def lead(queue: Queue, session: str) -> Leadership:
     if as_text(leader) == "no_session":
         raise SessionLostError(f"session {session} has ended")
     return Leadership(epoch=as_text(epoch), leader=as_text(leader))
+
+
+async def roster(queue: Queue) -> list[LiveWatcher]:
+    """The watchers whose session stands, from their heartbeats."""
+    async with edge(queue.url):
+        pipe = queue.client.pipeline(transaction=False)
+        pipe.zrange(queue.keys.of("sessions"), 0, -1)
+        pipe.hgetall(queue.keys.of("heartbeat"))
+        members, beats = await pipe.execute()
+    live = {as_text(member) for member in members}
+    found: list[LiveWatcher] = []
+    for name, raw in beats.items():
+        beat: dict[str, Any] = json.loads(raw)
+        if beat.get("session") in live:
+            found.append(
+                LiveWatcher(
+                    name=as_text(name),
+                    session=beat["session"],
+                    capabilities=frozenset(beat.get("capabilities", ())),
+                    slots={str(backend): int(count) for backend, count in beat.get("slots", {}).items()},
+                    last_seen_ms=int(beat["last_seen_ms"]),
+                )
+            )
+    return found
+
+
+async def is_member(queue: Queue, session: str) -> bool:
+    """Whether a session stands."""
+    async with edge(queue.url):
+        return await queue.client.zscore(queue.keys.of("sessions"), session) is not None
+
+
+async def live_sessions(queue: Queue) -> frozenset[str]:
+    """Every session that stands."""
+    async with edge(queue.url):
+        members = await queue.client.zrange(queue.keys.of("sessions"), 0, -1)
+    return frozenset(as_text(member) for member in members)

@@ -3,7 +3,7 @@
 -- KEYS: index sessions heartbeat
 -- ARGV: session name life_ms heartbeat
 -- EACH: request_id fence
--- REPLY: 1 or 0 (the session is gone), then the request_ids whose lease no longer stands
+-- REPLY: 1 or 0 (the session is gone), then the fences that no longer stand
 -- INCLUDE: base rows
 if not is_live(session) then
   return { 0 }
@@ -16,7 +16,7 @@ for i = 1, ROWS do
   local held = row_args(i)
   local row = read_row(held.request_id)
   if not row or row.state ~= 'L' or row.session ~= session or row.fence ~= held.fence then
-    reply[#reply + 1] = held.request_id
+    reply[#reply + 1] = held.fence
   end
 end
 return reply

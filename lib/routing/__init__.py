@@ -1,0 +1,1 @@
+"""Where a job should run: pure decisions, no I/O."""
