@@ -1,0 +1,259 @@
+"""The view of the whole queue: what waits where, who works, how fast.
+
+Two round trips, three when a consumer is a stranger, whatever the number of jobs: every figure is a length or a
+sum that the server keeps, and all of them are read in one transaction, so that they fit each other. It writes
+nothing. `job-runner status` and `watch` show it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from lib.clock import iso_from_ms
+from lib.redisqueue.connection import as_text, edge
+from lib.redisqueue.keys import DEFAULT_BACKLOG, GROUP, parse_intake, parse_lane
+from lib.redisqueue.reader import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lib.redisqueue.queue import Queue
+
+RATE_WINDOW_MS: Final = 5 * 60_000
+"""Long enough to smooth jobs that take a minute, short enough to notice that they stopped."""
+
+RATE_SPAN_LEAST_MS: Final = 60_000
+"""The rate of a queue that has just begun is not blown up from its first seconds."""
+
+RATE_ENTRIES: Final = 1000
+STRANGERS_MAX: Final = 1000
+
+_LENGTHS: Final = (
+    ("hlen", "delayed"),
+    ("hlen", "result"),
+    ("hlen", "failed"),
+    ("xlen", "history_cancelled"),
+    ("zcard", "due"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Which streams exist, and the server's time when that was read."""
+
+    intakes: tuple[str, ...]
+    lanes: tuple[str, ...]
+    backlogs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """One intake or lane: `owners` are the consumers of its group with what each has pending."""
+
+    length: int
+    first_ms: int | None
+    owners: dict[str, int]
+
+    @property
+    def pending(self) -> int:
+        return sum(self.owners.values())
+
+
+async def overview(queue: Queue, *, lease_idle_ms: int) -> dict[str, Any]:
+    """The document of `job-runner status`, as contracts §3 has it.
+
+    `lease_idle_ms` is from when a pending entry counts as stale whose consumer is no session of ours.
+    """
+    names = await _names(queue)
+    raw = await _figures(queue, names)
+    now_ms = int(raw["time"][0]) * 1000 + int(raw["time"][1]) // 1000
+    sessions = {as_text(member): int(score) for member, score in raw["sessions"]}
+    live = {member for member, expiry in sessions.items() if expiry > now_ms}
+    intakes = {name: _stream(*parts) for name, parts in zip(names.intakes, raw["intakes"], strict=True)}
+    lanes = {name: _stream(*parts) for name, parts in zip(names.lanes, raw["lanes"], strict=True)}
+    streams = [*intakes.values(), *lanes.values()]
+    totals = _totals(raw, streams)
+    rate = _jobs_per_min(raw["newest"], now_ms)
+    oldest = min((stream.first_ms for stream in streams if stream.first_ms is not None), default=None)
+    return {
+        "timestamp": iso_from_ms(now_ms),
+        "stream": {
+            "key": queue.keys.stream("stream"),
+            "length": sum(stream.length for stream in streams),
+            "pending": sum(stream.pending for stream in streams),
+            "stale_pel": await _stale(queue, lanes, live, lease_idle_ms),
+            "oldest_age_sec": None if oldest is None else round(max(0, now_ms - oldest) / 1000, 1),
+        },
+        "lanes": {name: _lane(name, stream) for name, stream in lanes.items()},
+        "backlogs": _backlogs(names, intakes),
+        "retry_queue_size": raw["due"],
+        "lock": _lock(raw["lock"], sessions, live, now_ms),
+        "instances": [],  # rented hosts, once there are any
+        "watchers": _watchers(raw["heartbeat"], live),
+        "totals": totals,
+        "rate": {"jobs_per_min": rate},
+        "eta_sec": _eta(totals["outstanding"], rate),
+        "spend": {"today_usd": 0.0},  # nothing that is paid runs yet
+    }
+
+
+async def _names(queue: Queue) -> _Names:
+    async with edge(queue.url), queue.client.pipeline(transaction=False) as pipe:
+        for name in ("intakes", "lanes", "backlogs"):
+            pipe.smembers(queue.keys.of(name))
+        found: list[Any] = await pipe.execute()
+    intakes, lanes, backlogs = ({as_text(name) for name in names} for names in found)
+    # What comes back from a lane goes to the high intake of its class, which no submit may ever have named.
+    intakes |= {str(parse_intake(name).high()) for name in intakes} | {"stream"}
+    return _Names(tuple(sorted(intakes)), tuple(sorted(lanes)), tuple(sorted(backlogs | {DEFAULT_BACKLOG})))
+
+
+async def _figures(queue: Queue, names: _Names) -> dict[str, Any]:
+    keys = queue.keys
+    groups = await _lanes_with_group(queue, names.lanes)
+    async with edge(queue.url), queue.client.pipeline(transaction=True) as pipe:
+        pipe.time()
+        pipe.zrange(keys.of("sessions"), 0, -1, withscores=True)
+        pipe.hgetall(keys.of("heartbeat"))
+        pipe.hgetall(keys.of("lock"))
+        pipe.hgetall(keys.of("counters"))
+        pipe.xrevrange(keys.of("history_done"), count=RATE_ENTRIES)
+        for command, name in _LENGTHS:
+            getattr(pipe, command)(keys.of(name))
+        for name in (*names.intakes, *names.lanes):
+            pipe.xlen(keys.stream(name))
+            pipe.xrange(keys.stream(name), count=1)
+        for name in groups:
+            pipe.xpending(keys.stream(name), GROUP)
+        replies: list[Any] = await pipe.execute()
+    heads = ("time", "sessions", "heartbeat", "lock", "counters", "newest", *(name for _, name in _LENGTHS))
+    raw: dict[str, Any] = dict(zip(heads, replies, strict=False))
+    rest = replies[len(heads) :]
+    pairs = list(zip(rest[::2], rest[1::2], strict=False))[: len(names.intakes) + len(names.lanes)]
+    pending = dict(zip(groups, rest[2 * len(pairs) :], strict=True))
+    raw["intakes"] = [(*pair, None) for pair in pairs[: len(names.intakes)]]
+    raw["lanes"] = [
+        (*pair, pending.get(name)) for name, pair in zip(names.lanes, pairs[len(names.intakes) :], strict=True)
+    ]
+    return raw
+
+
+async def _lanes_with_group(queue: Queue, lanes: Sequence[str]) -> list[str]:
+    """XPENDING fails on a lane that lost its group, and would take the whole transaction with it."""
+    if not lanes:
+        return []
+    async with edge(queue.url), queue.client.pipeline(transaction=False) as pipe:
+        for lane in lanes:
+            pipe.xinfo_groups(queue.keys.stream(lane))
+        found: list[Any] = await pipe.execute(raise_on_error=False)
+    return [lane for lane, groups in zip(lanes, found, strict=True) if isinstance(groups, list) and groups]
+
+
+def _stream(length: int, first: list[Any], pending: Any) -> _Stream:
+    first_ms = int(as_text(first[0][0]).partition("-")[0]) if first else None
+    return _Stream(int(length), first_ms, _owners(pending))
+
+
+def _owners(pending: Any) -> dict[str, int]:
+    consumers = pending.get("consumers") if isinstance(pending, dict) else None
+    return {as_text(each["name"]): int(each["pending"]) for each in consumers or ()}
+
+
+async def _stale(queue: Queue, lanes: dict[str, _Stream], live: set[str], lease_idle_ms: int) -> int:
+    """Pending entries whose owner's session has lapsed, or who is no session and has been idle for too long."""
+    stale = 0
+    strangers: list[tuple[str, str]] = []
+    for lane, stream in lanes.items():
+        for owner, pending in stream.owners.items():
+            if owner in live or not pending:
+                continue
+            # The name of a session is `watcher:run`; any other consumer belongs to somebody else's program.
+            if ":" in owner:
+                stale += pending
+            else:
+                strangers.append((lane, owner))
+    if not strangers:
+        return stale
+    async with edge(queue.url), queue.client.pipeline(transaction=False) as pipe:
+        for lane, owner in strangers:
+            pipe.xpending_range(
+                queue.keys.stream(lane), GROUP, "-", "+", STRANGERS_MAX, consumername=owner, idle=lease_idle_ms
+            )
+        found: list[Any] = await pipe.execute()
+    return stale + sum(len(entries) for entries in found)
+
+
+def _totals(raw: dict[str, Any], streams: Sequence[_Stream]) -> dict[str, int]:
+    counters = {as_text(name): int(value) for name, value in raw["counters"].items()}
+    leased = sum(stream.pending for stream in streams)
+    queued = sum(stream.length for stream in streams) - leased
+    return {
+        "submitted": counters.get("accepted", 0),
+        "queued": queued,
+        "leased": leased,
+        "delayed": raw["delayed"],
+        "done": raw["result"],
+        "failed": raw["failed"] - raw["history_cancelled"],
+        "cancelled": raw["history_cancelled"],
+        "outstanding": queued + leased + raw["delayed"],
+    }
+
+
+def _lane(name: str, stream: _Stream) -> dict[str, Any]:
+    lane = parse_lane(name)
+    return {
+        "backend": lane.backend,
+        "capability": lane.capability,
+        "length": stream.length,
+        "waiting": stream.length - stream.pending,
+        "running": stream.pending,
+    }
+
+
+def _backlogs(names: _Names, intakes: dict[str, _Stream]) -> dict[str, Any]:
+    found: dict[str, Any] = {name: {"waiting": 0, "high": 0, "normal": 0, "low": 0} for name in names.backlogs}
+    for name, stream in intakes.items():
+        intake = parse_intake(name)
+        entry = found.setdefault(intake.backlog, {"waiting": 0, "high": 0, "normal": 0, "low": 0})
+        entry["waiting"] += stream.length
+        entry[intake.priority] += stream.length
+    return found
+
+
+def _lock(lock: dict[bytes, bytes], sessions: dict[str, int], live: set[str], now_ms: int) -> dict[str, Any]:
+    owner = as_text(lock.get(b"session", b""))
+    if owner not in live:
+        return {"owner": None, "ttl_ms": None}
+    return {"owner": owner, "ttl_ms": sessions[owner] - now_ms}
+
+
+def _watchers(heartbeats: dict[bytes, bytes], live: set[str]) -> list[dict[str, Any]]:
+    alive = {member.partition(":")[0] for member in live}
+    found: list[dict[str, Any]] = []
+    for name, raw in sorted(heartbeats.items()):
+        beat = read_json(raw)
+        seen = beat.pop("last_seen_ms", None)
+        found.append(
+            {
+                "name": as_text(name),
+                "alive": as_text(name) in alive,
+                "last_seen": iso_from_ms(int(seen)) if isinstance(seen, int) else None,
+                **beat,
+            }
+        )
+    return found
+
+
+def _jobs_per_min(newest: Sequence[Any], now_ms: int) -> float:
+    times = [int(as_text(entry).partition("-")[0]) for entry, _ in newest]
+    recent = [time for time in times if time > now_ms - RATE_WINDOW_MS]
+    if not recent:
+        return 0.0
+    return round(len(recent) * 60_000 / max(RATE_SPAN_LEAST_MS, now_ms - recent[-1]), 1)
+
+
+def _eta(outstanding: int, jobs_per_min: float) -> int | None:
+    if outstanding == 0:
+        return 0
+    return round(outstanding * 60 / jobs_per_min) if jobs_per_min > 0 else None

@@ -1,0 +1,78 @@
+"""From settings to concrete objects: the only place that picks classes.
+
+Both faces call it once at start and pass on what they get. It opens no connection by itself (a client connects
+at its first command) and decides nothing. Imports are inside the functions because `job-runner status` must not
+pay for the models of `enqueue`, nor `plan` for a Redis client.
+"""
+
+# ruff: noqa: PLC0415 - see above: each function imports what it alone needs
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from lib.jobqueue import Catalogue
+    from lib.redisqueue.connection import Client
+    from lib.redisqueue.queue import Queue
+    from lib.settings import Settings
+    from lib.stores.artifacts import ArtifactStore
+    from lib.tasks.registry import TaskRegistry
+
+
+def open_queue(settings: Settings) -> Queue:
+    """The queue of these settings; whoever opens it closes `queue.client` in the same event loop.
+
+    Raises:
+        UnreachableError: the URL is none.
+
+    """
+    from lib.redisqueue.connection import connect
+    from lib.redisqueue.queue import Queue
+
+    return Queue.over(connect(settings.redis_url), settings.redis_url, settings.jobs_prefix)
+
+
+@asynccontextmanager
+async def opened_queue(settings: Settings) -> AsyncIterator[Queue]:
+    """The queue for the length of a block."""
+    queue = open_queue(settings)
+    try:
+        yield queue
+    finally:
+        await queue.client.aclose()
+
+
+def open_blocking(settings: Settings, *, block_seconds: float) -> Client:
+    """A client of its own for reads that block up to `block_seconds`."""
+    from lib.redisqueue.connection import connect
+
+    return connect(settings.redis_url, block_seconds=block_seconds)
+
+
+def catalogue(settings: Settings) -> Catalogue:
+    """What kinds of job may be submitted: the built-in ones and those of JOBS_TASK_MODULES."""
+    from lib.jobqueue import BUILT_IN
+
+    if not settings.jobs_task_modules:
+        return BUILT_IN
+    from lib.tasks.registry import load_task_modules
+
+    return BUILT_IN.with_kinds(*(task.kind for task in load_task_modules(settings.jobs_task_modules)))
+
+
+def tasks(settings: Settings) -> TaskRegistry:
+    """The tasks that can run here: the built-in ones and those of JOBS_TASK_MODULES."""
+    from lib.tasks.registry import TaskRegistry, built_in_tasks, load_task_modules
+
+    return TaskRegistry((*built_in_tasks(), *load_task_modules(settings.jobs_task_modules)))
+
+
+def artifacts(settings: Settings) -> ArtifactStore:
+    """Where outputs go."""
+    from lib.stores.artifacts import LocalArtifacts
+
+    return LocalArtifacts(settings.watcher_output_root)
