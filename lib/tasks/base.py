@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from lib.capabilities.speech import SpeechEngines
     from lib.jobqueue import JobSpec
 
-OutputKind = Literal["best", "take", "meta"]
+OutputKind = Literal["best", "take", "meta", "text", "result"]
+"""`take` may stand for many files of one job, each other kind for one at most."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from lib.tasks.base import Output, TaskContext, TaskResult, built_in_kind
 
 if TYPE_CHECKING:
     from lib.jobqueue import JobSpec, TaskKind
-    from lib.voice_synth.takes import TakeFile
+    from lib.voice_synth.documents import TakeFile
 
 
 class Speak:

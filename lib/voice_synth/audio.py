@@ -1,0 +1,161 @@
+"""Samples to WAV, measured on the way, so that a take that nobody could listen to is an error and not a result.
+
+A recording is written piece by piece (an hour of speech never stands in memory) and gets its name only when
+it is whole. The checks know no engine: silence, clipping, broken numbers, and a length that the text cannot fit in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import wave
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from lib.voice_synth.engines.base import Samples
+
+# Below -34 dBFS at its loudest a take cannot be heard beside others; the quietest word of the default voice
+# peaks at -20 dBFS.
+SILENT_PEAK: Final = 0.02
+SILENT_RMS: Final = 0.002
+# Speech may touch full scale for a few samples; beyond one in a thousand it crackles.
+CLIPPED_LEVEL: Final = 0.999
+CLIPPED_SHARE: Final = 0.001
+# Conversational English is 12-18 letters and digits a second; no voice fits 40 into one.
+FASTEST_CHARACTERS_PER_SECOND: Final = 40.0
+USUAL_CHARACTERS_PER_SECOND: Final = 12.5
+QUIET_FRAME_RMS: Final = 0.003
+
+_FRAME_SECONDS: Final = 0.05
+_FULL_SCALE: Final = 32_767
+
+
+class BrokenSamplesError(ValueError):
+    """A piece held numbers that are no sound: NaN or infinity, or it was not mono."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loudness:
+    """What was measured of a whole recording; levels on the scale where 1.0 is full, shares from 0 to 1."""
+
+    seconds: float
+    peak: float
+    rms: float
+    clipped_share: float
+    quiet_share: float
+
+    @property
+    def rms_db(self) -> float:
+        """The mean level in dBFS, -120 for nothing."""
+        return 20 * math.log10(max(self.rms, 1e-6))
+
+
+class Recording:
+    """A 16-bit mono WAV in the making; use it as a context, which removes it unless `finish` was reached."""
+
+    def __init__(self, path: Path, sample_rate: int, *, durable: bool = False) -> None:
+        self._path = path
+        self._partial = path.with_name(f".{path.name}.part")
+        self._rate = sample_rate
+        self._durable = durable
+        self._frame = max(1, round(_FRAME_SECONDS * sample_rate))
+        self._samples = self._clipped = self._frames = self._quiet = 0
+        self._peak = self._energy = 0.0
+
+    def __enter__(self) -> Self:
+        self._file = self._partial.open("wb")
+        self._wave = wave.open(self._file, "wb")
+        self._wave.setnchannels(1)
+        self._wave.setsampwidth(2)
+        self._wave.setframerate(self._rate)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file.closed:
+            return
+        with contextlib.suppress(OSError):
+            self._wave.close()
+        with contextlib.suppress(OSError):
+            self._file.close()
+        self._partial.unlink(missing_ok=True)
+
+    @property
+    def seconds(self) -> float:
+        """Recorded so far."""
+        return self._samples / self._rate
+
+    def add(self, piece: Samples) -> None:
+        """Append one piece; `BrokenSamplesError` if it is no sound."""
+        samples = np.asarray(piece, dtype=np.float32)
+        if samples.ndim != 1:
+            raise BrokenSamplesError(f"not mono: {samples.ndim} dimensions")
+        if not samples.size:
+            return
+        levels = np.abs(samples)
+        peak = float(levels.max())
+        if not math.isfinite(peak):
+            raise BrokenSamplesError("NaN or infinity among the samples")
+        self._peak = max(self._peak, peak)
+        self._clipped += int(np.count_nonzero(levels >= CLIPPED_LEVEL))
+        self._energy += float(np.sum(np.square(samples, dtype=np.float64)))
+        whole = samples[: samples.size - samples.size % self._frame].reshape(-1, self._frame)
+        if whole.size:
+            self._frames += len(whole)
+            self._quiet += int(np.count_nonzero(np.sqrt(np.mean(np.square(whole), axis=1)) < QUIET_FRAME_RMS))
+        self._samples += samples.size
+        pcm = np.rint(np.clip(samples, -1.0, 1.0) * _FULL_SCALE).astype("<i2")
+        self._wave.writeframesraw(pcm.tobytes())
+
+    def add_silence(self, seconds: float) -> None:
+        """Append silence that counts in the length, not as quiet speech."""
+        count = round(seconds * self._rate)
+        self._samples += count
+        self._wave.writeframesraw(bytes(2 * count))
+
+    def finish(self) -> Loudness:
+        """Write the header, give the file its name, and say what was measured."""
+        self._wave.close()
+        self._file.flush()
+        if self._durable:
+            os.fsync(self._file.fileno())
+        self._file.close()
+        self._partial.replace(self._path)
+        return self.measured()
+
+    def measured(self) -> Loudness:
+        """What was recorded so far."""
+        return Loudness(
+            seconds=self.seconds,
+            peak=self._peak,
+            rms=math.sqrt(self._energy / self._samples) if self._samples else 0.0,
+            clipped_share=self._clipped / self._samples if self._samples else 0.0,
+            quiet_share=self._quiet / self._frames if self._frames else 0.0,
+        )
+
+
+def spoken_characters(text: str) -> int:
+    """Letters and digits: what takes time to say."""
+    return sum(char.isalnum() for char in text)
+
+
+def fault_of(loudness: Loudness, text: str) -> str | None:
+    """Why nobody could listen to this as that text, or None."""
+    if loudness.seconds <= 0:
+        return "no sound came out: the text has nothing that can be spoken"
+    if loudness.peak < SILENT_PEAK or loudness.rms < SILENT_RMS:
+        return f"the audio is silent (peak {loudness.peak:.4f}, mean {loudness.rms:.4f} of full scale)"
+    if loudness.clipped_share > CLIPPED_SHARE:
+        return f"the audio is clipped ({100 * loudness.clipped_share:.1f} % of its samples at full scale)"
+    shortest = spoken_characters(text) / FASTEST_CHARACTERS_PER_SECOND
+    if loudness.seconds < shortest:
+        return f"the audio is cut short: {loudness.seconds:.2f} s for a text that takes at least {shortest:.2f} s"
+    return None

@@ -1,0 +1,94 @@
+"""What a speech engine promises, so that a take is made the same way by any of them.
+
+An engine knows its own voices and what it can be told; which voice a job gets, how takes are cut, checked and
+ranked is decided above it (`lib.voice_synth`). Attributes that describe it must be known before `load`, so
+that a plan can be made on a machine that never loads a model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    import numpy.typing as npt
+
+    Samples = npt.NDArray[np.float32]
+    """Mono samples, full scale at ±1.0."""
+
+DEFAULT_LANGUAGE = "English"
+
+
+@dataclass(frozen=True, slots=True)
+class SynthesisSettings:
+    """Everything an engine may be told for one take; it uses what its `controls` name and ignores the rest.
+
+    `engine_voice` is one of the engine's own `voices`. `speed` is a factor on its natural pace, above 1 faster.
+    """
+
+    engine_voice: str
+    language: str
+    seed: int
+    speed: float = 1.0
+    temperature: float | None = None
+    top_p: float | None = None
+    repetition_penalty: float | None = None
+    max_new_tokens: int | None = None
+    tone: str | None = None
+    instruct: str | None = None
+    instruct_style: str | None = None
+
+
+class SpeechEngine(Protocol):
+    """One engine. Used by one job at a time; after `load` its model stays in memory."""
+
+    @property
+    def name(self) -> str:
+        """As `--engine` names it."""
+
+    @property
+    def model_version(self) -> str:
+        """Changes whenever the same text and settings may sound different; part of a cache key."""
+
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """Its own voices that work on this machine without a download."""
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """The listed speakers that it really has; the others are spoken by a stand-in."""
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """English names of the languages it speaks."""
+
+    @property
+    def controls(self) -> frozenset[str]:
+        """The job fields it obeys, by name; any other that a job sets is reported as ignored."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second of all it gives."""
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether the same text, settings and seed give the same samples in every process."""
+
+    def load(self) -> None:
+        """Bring the model into memory; blocks; does nothing the second time.
+
+        Raises `PermanentError` when the engine is not installed here, `TemporaryError` when the machine lacks
+        memory. Never downloads anything.
+        """
+
+    def check_text(self, text: str) -> None:
+        """Raise `PermanentError` if it would silently skip part of the text; needs no `load`."""
+
+    def synthesise(self, text: str, settings: SynthesisSettings) -> Iterator[Samples]:
+        """Speak: one or more pieces, to be joined in order without a gap. Blocks between them.
+
+        May give no piece, or pieces of silence, for text that has no sound; who called it checks that.
+        """

@@ -1,0 +1,194 @@
+"""A request becomes files in one directory: takes, the best of them, and what there is to know about them.
+
+    take_01.wav … take_NN.wav   16-bit mono, one a variant
+    best.wav                    with select_best
+    takes.meta.json             each take's seed, length, level and digest; the same for the same request
+    text.txt                    the text, verbatim
+    result.json                 the answer of contracts: request, model, selection, timings, files
+
+The `speak` task and `voice-synth speak` both call it; it knows neither queue nor command line. Audio that fails
+its checks is an error: permanent on an engine that would repeat it sample by sample, temporary on one that
+samples anew. Files of an earlier run in the same directory go when the new run has fewer of them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lib.errors import PermanentError, TaskError, TemporaryError
+from lib.voice_synth import documents
+from lib.voice_synth.audio import (
+    USUAL_CHARACTERS_PER_SECOND,
+    BrokenSamplesError,
+    Loudness,
+    Recording,
+    fault_of,
+    spoken_characters,
+)
+from lib.voice_synth.chunking import CHUNK_SILENCE_SECONDS, chunks_of
+from lib.voice_synth.engines.registry import DEFAULT_ENGINE
+from lib.voice_synth.ranking import Rank, rank_takes
+from lib.voice_synth.request import prepare
+from lib.voice_synth.voices import VoiceRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from lib.capabilities.speech import SpeechEngines
+    from lib.voice_synth.documents import TakeFile
+    from lib.voice_synth.engines.base import SpeechEngine
+    from lib.voice_synth.request import PreparedSpeech, SpeechRequest
+
+# A take is complete only when it was checked; its bar waits here until then.
+_ALMOST = 0.98
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far it is: `percent` of all, `done` takes of `total`."""
+
+    percent: float
+    done: int
+    total: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was made: `document` is result.json, `summary` the part of it that a record keeps."""
+
+    document: dict[str, Any]
+    summary: dict[str, Any]
+    files: tuple[TakeFile, ...]
+
+
+class Speaking:
+    """One request on its way to files. Iterate `steps` to the end, then ask for `report`."""
+
+    def __init__(
+        self,
+        request: SpeechRequest,
+        engines: SpeechEngines,
+        directory: Path,
+        *,
+        voices: VoiceRegistry | None = None,
+        durable: bool = False,
+    ) -> None:
+        self._request = request
+        self._engines = engines
+        self._directory = directory
+        self._voices = voices or VoiceRegistry()
+        self._durable = durable
+        self._report: Report | None = None
+
+    def steps(self) -> Iterator[Step]:
+        """Make everything; each step is a moment to report progress or to be abandoned.
+
+        Raises `PermanentError` for what cannot be spoken, `TemporaryError` for what another try may cure. Nothing
+        half-written stands under a final name then.
+        """
+        try:
+            yield from self._steps()
+        except OSError as exc:
+            why = exc.strerror or str(exc)
+            raise TemporaryError(
+                f"writing takes to {self._directory}: {why}", hint="free some space, or mend the disk's permissions"
+            ) from exc
+
+    def _steps(self) -> Iterator[Step]:
+        began = time.perf_counter()
+        total = self._request.variants
+        name = self._request.engine or DEFAULT_ENGINE
+        prepared = prepare(self._request, self._engines.describe(name), self._voices)
+        yield Step(0.0, 0, total, "loading the voice")
+        warm = self._engines.warm(name)
+        synthesising = time.perf_counter()
+        takes: list[Loudness] = []
+        for variant in range(total):
+            message = f"take {variant + 1} of {total}"
+            for seconds in self._take(warm.engine, prepared, variant, takes):
+                part = min(_ALMOST, seconds / self._expected_seconds(prepared))
+                yield Step(round(100 * (variant + part) / total, 1), variant, total, message)
+            yield Step(round(99 * (variant + 1) / total, 1), variant + 1, total, message)
+        ended = time.perf_counter()
+        ranking = self._select(takes, prepared)
+        timings = documents.timings(
+            load=warm.load_seconds,
+            synth=ended - synthesising,
+            total=ended - began,
+            audio=[take.seconds for take in takes],
+        )
+        self._report = self._write(warm.engine, prepared, takes, ranking, timings)
+        yield Step(100.0, total, total, "done")
+
+    def report(self) -> Report:
+        """What was made, once `steps` came to its end."""
+        if self._report is None:
+            raise RuntimeError("report before the last step")
+        return self._report
+
+    def _take(
+        self, engine: SpeechEngine, prepared: PreparedSpeech, variant: int, takes: list[Loudness]
+    ) -> Iterator[float]:
+        """Record one variant, giving the seconds so far after each piece, and append what was measured to `takes`."""
+        settings = prepared.settings_of(variant)
+        name = documents.take_name(variant + 1)
+        chunks = chunks_of(self._request.text) if self._request.chunk else [self._request.text]
+        with Recording(self._directory / name, engine.sample_rate, durable=self._durable) as recording:
+            for number, chunk in enumerate(chunks):
+                if number:
+                    recording.add_silence(CHUNK_SILENCE_SECONDS)
+                for piece in engine.synthesise(chunk, settings):
+                    try:
+                        recording.add(piece)
+                    except BrokenSamplesError as exc:
+                        raise _broken(engine, f"{name}: {exc}") from exc
+                    yield recording.seconds
+            fault = fault_of(recording.measured(), self._request.text)
+            if fault is not None:
+                raise _broken(engine, f"{name}: {fault}")
+            takes.append(recording.finish())
+
+    def _expected_seconds(self, prepared: PreparedSpeech) -> float:
+        pace = USUAL_CHARACTERS_PER_SECOND * prepared.settings.speed
+        return max(1.0, spoken_characters(self._request.text) / pace)
+
+    def _select(self, takes: list[Loudness], prepared: PreparedSpeech) -> list[Rank]:
+        if not self._request.select_best:
+            return []
+        ranking = rank_takes(takes, self._request.text, prepared.settings.speed)
+        best = self._directory / documents.BEST
+        partial = best.with_name(f".{best.name}.part")
+        shutil.copyfile(self._directory / documents.take_name(ranking[0].take), partial)
+        documents.finish_file(partial, best, durable=self._durable)
+        return ranking
+
+    def _write(
+        self,
+        engine: SpeechEngine,
+        prepared: PreparedSpeech,
+        takes: list[Loudness],
+        ranking: list[Rank],
+        timings: dict[str, float],
+    ) -> Report:
+        directory = documents.TakeDirectory(self._directory, durable=self._durable)
+        directory.forget_earlier(keep=len(takes), best=self._request.select_best)
+        sound = directory.sound_files(len(takes), best=self._request.select_best)
+        model = documents.model_of(engine, prepared)
+        meta = documents.takes_meta(self._request, prepared, model, takes, sound)
+        files = [*sound, directory.write_json(documents.META, meta, "meta"), directory.write_text(self._request.text)]
+        document = documents.result_document(self._request, prepared, model, ranking, timings, files)
+        files.append(directory.write_json(documents.RESULT, document, "result"))
+        return Report(document, documents.summary_of(document, meta), tuple(files))
+
+
+def _broken(engine: SpeechEngine, what: str) -> TaskError:
+    if engine.deterministic:
+        return PermanentError(
+            f"{engine.name} gave no usable audio: {what}", hint="change the text; it would be the same again"
+        )
+    return TemporaryError(f"{engine.name} gave no usable audio: {what}", hint="it samples anew at the next attempt")

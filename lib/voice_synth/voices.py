@@ -1,0 +1,149 @@
+"""Voices and speakers: what a job may ask for, and what an engine makes of it.
+
+A voice is a slug of the registry and says for each engine how it sounds there. A speaker is one of the listed
+names that some engines have built in; an engine without it speaks with a stand-in, and the result says so. It
+loads no engine, so a plan can ask it the same questions as a take.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from lib.errors import PermanentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from lib.voice_synth.engines.base import SpeechEngine
+
+
+class UnknownVoiceError(PermanentError):
+    """A voice or speaker that nothing here has: the command line was wrong, not the synthesis."""
+
+    code = "unknown_voice"
+    exit_code: ClassVar[int] = 2
+
+
+@dataclass(frozen=True, slots=True)
+class EngineVoice:
+    """One of an engine's own voices, and the pace it is given: a factor, above 1 faster."""
+
+    name: str
+    speed: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A registered voice: `on_engine` maps an engine's name to how the voice sounds there."""
+
+    slug: str
+    description: str
+    on_engine: Mapping[str, EngineVoice]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What will speak. `substituted` is None when the job gets exactly what it asked for."""
+
+    engine: str
+    voice: EngineVoice
+    substituted: dict[str, str] | None
+
+    @property
+    def digest(self) -> str:
+        """Changes whenever the choice sounds different; part of a cache key beside engine and model version."""
+        what = json.dumps([self.engine, asdict(self.voice)], separators=(",", ":"), sort_keys=True)
+        return f"sha256:{hashlib.sha256(what.encode()).hexdigest()}"
+
+
+NEWSROOM: Final = Voice(
+    slug="newsroom",
+    description="An even, clear reader of news.",
+    on_engine=MappingProxyType({"hibari": EngineVoice("heart")}),
+)
+
+# One bundled voice stands in for nine speakers; their paces differ a little, so that a dialogue can be followed.
+_HIBARI_STAND_INS: Final = MappingProxyType(
+    {
+        "Vivian": EngineVoice("heart", 1.03),
+        "Serena": EngineVoice("heart", 0.96),
+        "Uncle_Fu": EngineVoice("heart", 0.9),
+        "Dylan": EngineVoice("heart", 1.06),
+        "Eric": EngineVoice("heart", 1.0),
+        "Ryan": EngineVoice("heart", 1.08),
+        "Aiden": EngineVoice("heart", 1.04),
+        "Ono_Anna": EngineVoice("heart", 0.98),
+        "Sohee": EngineVoice("heart", 0.94),
+    }
+)
+
+SPEAKERS: Final = tuple(_HIBARI_STAND_INS)
+"""The listed speakers; no other name is taken for one."""
+
+_STAND_INS: Final[Mapping[str, Mapping[str, EngineVoice]]] = MappingProxyType({"hibari": _HIBARI_STAND_INS})
+
+
+class VoiceRegistry:
+    """The voices that a job may name. Immutable; registered ones join the built-in one by `with_voices`."""
+
+    def __init__(self, voices: Iterable[Voice] = (NEWSROOM,)) -> None:
+        self._voices: Mapping[str, Voice] = MappingProxyType({voice.slug: voice for voice in voices})
+
+    def with_voices(self, *voices: Voice) -> VoiceRegistry:
+        """A new registry with these too; the same slug replaces."""
+        return VoiceRegistry((*self._voices.values(), *voices))
+
+    @property
+    def slugs(self) -> tuple[str, ...]:
+        """Every voice's slug."""
+        return tuple(self._voices)
+
+    def require(self, slug: str) -> Voice:
+        """The voice; `UnknownVoiceError` with near names when there is none."""
+        voice = self._voices.get(slug)
+        if voice is not None:
+            return voice
+        raise UnknownVoiceError(f"no voice is named {slug!r}", hint=_near("voices", slug, self.slugs))
+
+    def choose(self, engine: SpeechEngine, *, voice: str | None, speaker: str | None) -> Choice:
+        """What this engine speaks with for a job's voice or speaker; exactly one of them is given.
+
+        Raises `UnknownVoiceError` for a name that nobody has, and `PermanentError` when this engine has no sound
+        for it.
+        """
+        if speaker is not None:
+            return _speaker_on(engine, speaker)
+        if voice is None:
+            raise UnknownVoiceError("neither a voice nor a speaker is given", hint="write voice: newsroom")
+        found = self.require(voice).on_engine.get(engine.name)
+        if found is None:
+            raise PermanentError(
+                f"the voice {voice} has no sound on the engine {engine.name}",
+                hint="use another engine, or register the voice for this one",
+            )
+        return Choice(engine.name, found, None)
+
+
+def _speaker_on(engine: SpeechEngine, speaker: str) -> Choice:
+    if speaker not in SPEAKERS:
+        raise UnknownVoiceError(f"no speaker is named {speaker!r}", hint=_near("speakers", speaker, SPEAKERS))
+    if speaker in engine.speakers:
+        return Choice(engine.name, EngineVoice(speaker), None)
+    stand_in = _STAND_INS.get(engine.name, {}).get(speaker)
+    if stand_in is None:
+        raise PermanentError(
+            f"the engine {engine.name} has no speaker {speaker} and no stand-in for it",
+            hint=f"its voices: {', '.join(engine.voices)}",
+        )
+    return Choice(engine.name, stand_in, {"asked": speaker, "used": stand_in.name, "engine": engine.name})
+
+
+def _near(noun: str, name: str, known: Iterable[str]) -> str:
+    by_folded = {item.casefold(): item for item in known}
+    near = [by_folded[match] for match in difflib.get_close_matches(name.casefold(), by_folded, n=3)]
+    return f"near names: {', '.join(near)}" if near else f"known {noun}: {', '.join(by_folded.values())}"
