@@ -16,7 +16,7 @@ import re
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from lib.errors import SettingsError
 
@@ -33,6 +33,8 @@ EMBEDDED_ADDRESS_FILE = "server.json"
 
 _STATE_DIR = "$JOBS_STATE_DIR"
 """In a default: the value of that variable."""
+
+_SECRET_MIN_LENGTH = 16
 
 _PREFIX = re.compile(r"^[A-Za-z0-9._:-]*(\{[A-Za-z0-9._:-]+\})?[A-Za-z0-9._-]*$")
 _DURABILITY = re.compile(r"^(memory|fsynced|replicated:[1-9][0-9]*)$")
@@ -81,6 +83,13 @@ def _list_of(pattern: re.Pattern[str], allowed: str) -> Callable[[str], tuple[st
     return parse
 
 
+def _secret(text: str) -> str:
+    # A short one could be guessed from a signature, and would blacken half of every log line.
+    if text and len(text) < _SECRET_MIN_LENGTH:
+        raise ValueError(f"at least {_SECRET_MIN_LENGTH} characters")
+    return text
+
+
 def _redis_url(text: str) -> str:
     allowed = f"redis://HOST:PORT/DB, rediss://… or unix:///path, such as {DEFAULT_REDIS_URL}"
     try:
@@ -101,9 +110,7 @@ def _directory(text: str) -> Path:
     return path.absolute()
 
 
-def _variable(
-    parse: Callable[[str], Any], default: str | None, *, unit: str, why: str, secret: bool = False
-) -> Any:
+def _variable(parse: Callable[[str], Any], default: str | None, *, unit: str, why: str, secret: bool = False) -> Any:
     """Declare one variable; `default` is text as it would stand in the environment, None when derived."""
     metadata = {"parse": parse, "default": default, "unit": unit, "why": why, "secret": secret}
     return field(metadata=metadata, repr=not secret)
@@ -225,7 +232,7 @@ class Settings:
         why="Waiting and running together: one runs, one is ready, the rest wait where priority counts.",
     )
     callback_secret: str = _variable(
-        str,
+        _secret,
         "",
         unit="secret",
         why="Signs callbacks (HMAC-SHA256). Unset: a job with callback_url is refused.",
@@ -264,9 +271,7 @@ class Settings:
             problems = settings.contradictions()
             if not problems:
                 return settings
-        raise SettingsError(
-            "\n".join(problems), hint="set them right in the environment or in .env (see .env.example)"
-        )
+        raise SettingsError("\n".join(problems), hint="set them right in the environment or in .env (see .env.example)")
 
     @property
     def watcher_margin(self) -> float:
@@ -282,7 +287,8 @@ class Settings:
         """What must never be seen in a log: each secret's value, and the password inside `redis_url`."""
         found = {getattr(self, each.name) for each in variables() if each.metadata["secret"]}
         found.discard(self.redis_url)
-        found.add(urlsplit(self.redis_url).password or "")
+        password = urlsplit(self.redis_url).password or ""
+        found |= {password, unquote(password)}
         return tuple(sorted(value for value in found if value))
 
     def contradictions(self) -> list[str]:
@@ -310,9 +316,7 @@ def variable_name(variable: Field[Any]) -> str:
     return variable.name.upper()
 
 
-def _text_of(
-    variable: Field[Any], source: Mapping[str, str], redis_url: str | None, known: Mapping[str, Any]
-) -> str:
+def _text_of(variable: Field[Any], source: Mapping[str, str], redis_url: str | None, known: Mapping[str, Any]) -> str:
     """The raw text of a variable; the empty string counts as unset, as `NAME=` in a .env file means it."""
     given = source.get(variable_name(variable), "").strip()
     if variable.name == "redis_url":

@@ -43,8 +43,15 @@ def command(port: int, *words: str) -> bytes:
 
 
 async def until_gone(pid: int) -> None:
-    """Wait for the end of a process that is no child of ours."""
-    await wait_until(lambda: not Path(f"/proc/{pid}").exists(), what=f"end of {pid}")
+    """Wait for the end of a process that is no child of ours; unreaped counts as ended."""
+
+    def ended() -> bool:
+        try:
+            return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
+    await wait_until(ended, what=f"end of {pid}")
 
 
 async def test_settings_find_a_started_server(tmp_path: Path) -> None:
@@ -105,9 +112,7 @@ async def test_private_port_moves_when_it_is_taken(tmp_path: Path, own_valkey: R
 
 async def test_a_foreign_server_is_never_touched(tmp_path: Path, own_valkey: RealServer) -> None:
     """A port that answers already is refused by name, with what to do; that server runs on."""
-    with pytest.raises(
-        RefusedError, match=f"port {own_valkey.port} .* is taken by another program"
-    ) as refusal:
+    with pytest.raises(RefusedError, match=f"port {own_valkey.port} .* is taken by another program") as refusal:
         await embedded.start(tmp_path, port=own_valkey.port)
     assert refusal.value.hint is not None
     assert f"REDIS_URL=redis://127.0.0.1:{own_valkey.port}/0" in refusal.value.hint

@@ -1,0 +1,126 @@
+# Everything that is done more than once here has a target; `make` alone lists them.
+# The environment lives in .venv and is made, or brought up to date, only when a target needs it.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+FILE ?= jobs.example.yaml
+ID ?=
+ARGS ?=
+TESTS ?= tests
+# Each worker starts servers of its own; two keep the deadlines of crash tests honest on a small machine.
+TEST_WORKERS ?= 2
+
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
+PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
+RUNNER = ./run job-runner
+
+.PHONY: help setup demo test check lint types imports format lock clean \
+	jobs-plan jobs-enqueue jobs-status jobs-history jobs-result jobs-report jobs-retry jobs-flush jobs-dashboard
+
+help: ## list these targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- environment -----------------------------------------------------------------------------------------------
+
+.venv/made:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and was not found; name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "Setting up .venv, once; this takes about half a minute ..." >&2
+	@$(PYTHON) -m venv .venv || { echo "the venv module failed; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	@touch $@
+
+.venv/core: .venv/made pyproject.toml constraints.txt
+	@$(PIP) --editable .
+	@touch $@
+
+.venv/dev: .venv/made pyproject.toml constraints.txt
+	@$(PIP) --editable '.[dev]'
+	@touch .venv/core $@
+
+setup: .venv/dev ## make or refresh .venv with everything for development
+
+lock: ## write constraints.txt anew from a fresh resolution
+	@rm -rf .venv/lock && $(PYTHON) -m venv .venv/lock
+	@.venv/lock/bin/python -m pip --disable-pip-version-check --quiet install --editable '.[dev]'
+	@{ head -1 constraints.txt; .venv/lock/bin/python -m pip freeze --exclude-editable; } > .venv/lock/new
+	@mv .venv/lock/new constraints.txt && rm -rf .venv/lock
+
+clean: ## stop the bundled server and delete .venv; jobs, outputs and data in .state stay
+	@test ! -x .venv/bin/job-runner || $(RUNNER) server stop
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# --- try it ----------------------------------------------------------------------------------------------------
+
+# REDIS_URL is set to nothing, so that the demo never writes to a Redis of yours. Exit 1 of a step means that
+# single jobs failed or were refused: the step has said which, the others go on, and the demo ends with 1.
+demo: .venv/core ## from nothing to finished speech: jobs.example.yaml through a real queue
+	@REDIS_URL=; export REDIS_URL; worst=0; \
+	step() { \
+		printf '\n$$ %s\n' "$$*"; "$$@"; code=$$?; \
+		case $$code in 0) ;; 1) worst=1 ;; *) exit $$code ;; esac; \
+	}; \
+	trap 'exit 130' INT; \
+	step $(RUNNER) server start --private; \
+	step $(RUNNER) enqueue $(FILE); \
+	step ./run job-watcher --drain; \
+	step $(RUNNER) report $(FILE); \
+	printf '\n%s\n' "Next: edit a text in $(FILE) and run 'make demo' again, or type" \
+		"  ./run job-runner status" \
+		"  ./run job-runner enqueue $(FILE) --replace   (make finished jobs again with new content)" \
+		"  ./run job-runner --help" \
+		"  ./run job-runner server stop"; \
+	exit $$worst
+
+# --- tests -----------------------------------------------------------------------------------------------------
+
+test: .venv/dev ## run the tests (TESTS=tests/lib for a part)
+	.venv/bin/pytest --numprocesses $(TEST_WORKERS) $(TESTS) $(ARGS)
+
+lint: .venv/dev ## style and formatting
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: .venv/dev ## strict types, tests included
+	.venv/bin/mypy
+
+imports: .venv/dev ## who may import whom
+	.venv/bin/lint-imports
+
+format: .venv/dev ## mend what can be mended by itself
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+check: lint types imports test ## everything above, as .ci/run does it
+
+# --- jobs (FILE=jobs.example.yaml, ID=a request_id, ARGS='more options') ------------------------------------------
+
+jobs-plan: .venv/core ## what FILE would make; nothing is queued
+	@$(RUNNER) plan $(FILE) $(ARGS)
+
+jobs-enqueue: .venv/core ## queue FILE; what is queued or done already stays as it is
+	@$(RUNNER) enqueue $(FILE) $(ARGS)
+
+jobs-status: .venv/core ## the queue now (ARGS='--json')
+	@$(RUNNER) status $(ARGS)
+
+jobs-history: .venv/core ## what finished last (ARGS='--status failed')
+	@$(RUNNER) history $(ARGS)
+
+jobs-result: .venv/core ## one job's record (ID=topic:beat-001)
+	@test -n "$(ID)" || { echo "which job? make jobs-result ID=topic:beat-001" >&2; exit 2; }
+	@$(RUNNER) result '$(ID)' $(ARGS)
+
+jobs-report: .venv/core ## every job of FILE and how it stands
+	@$(RUNNER) report $(FILE) $(ARGS)
+
+jobs-retry: .venv/core ## try a failed job again (ID=topic:beat-001 ARGS='--yes')
+	@test -n "$(ID)" || { echo "which job? make jobs-retry ID=topic:beat-001" >&2; exit 2; }
+	@$(RUNNER) retry '$(ID)' $(ARGS)
+
+jobs-flush: .venv/core ## remove what waits (ARGS='--hard --yes' also what is finished)
+	@$(RUNNER) flush $(ARGS)
+
+jobs-dashboard: .venv/core ## status and recent history
+	@$(RUNNER) status $(ARGS)
+	@$(RUNNER) history $(ARGS)

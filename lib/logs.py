@@ -1,0 +1,160 @@
+"""What a program says while it runs: lines for people, or JSON lines for machines, both without secrets.
+
+Loguru does the work; this module decides the two forms, carries the fields that say which job a line is
+about, sends what libraries log the same way, and blackens every secret by its value, wherever it stands. It
+does not rotate files: lines go to stderr and whoever starts the program keeps them. Called once by each
+program at its start; everything else imports `logger` from loguru and uses `about` for the fields.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+from datetime import UTC
+from typing import TYPE_CHECKING, Any, TextIO
+
+from loguru import logger
+
+from lib.clock import iso
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from loguru import Message, Record
+
+FIELDS = ("run_id", "backend", "request_id", "stream_id", "attempt")
+"""The fields that `about` sets, in the order in which they are shown."""
+
+BLACKENED = "***"
+
+_RESET = "\x1b[0m"
+_DIM = "\x1b[2m"
+_COLOURS = {
+    "DEBUG": "\x1b[36m",
+    "SUCCESS": "\x1b[32m",
+    "WARNING": "\x1b[33m",
+    "ERROR": "\x1b[31m",
+    "CRITICAL": "\x1b[1;31m",
+}
+
+
+def configure(
+    *,
+    json_lines: bool = False,
+    level: str = "INFO",
+    secrets: Iterable[str] = (),
+    stream: TextIO | None = None,
+    colour: bool | None = None,
+) -> None:
+    """Set where and how this process logs; a second call replaces the first.
+
+    `secrets` are values (`Settings.secret_values()`), never shown again. `colour` None means: on a terminal,
+    unless NO_COLOR is set.
+    """
+    target = stream if stream is not None else sys.stderr
+    if colour is None:
+        colour = target.isatty() and not os.environ.get("NO_COLOR")
+    form = _json_line if json_lines else (_coloured_line if colour else _plain_line)
+    redact = Redactor(secrets)
+
+    def sink(message: Message) -> None:
+        text = redact(form(message.record, str(message).strip(), redact))
+        # A reader that went away, as `| head`, must not end a watcher.
+        with contextlib.suppress(BrokenPipeError):
+            target.write(f"{text}\n")
+            target.flush()
+
+    logger.remove()
+    # diagnose would print the values of variables into tracebacks, where no redaction by name could follow.
+    logger.add(sink, level=level, format=lambda _: "{exception}", diagnose=False, backtrace=False)
+    logging.basicConfig(handlers=[_FromStandardLibrary()], level=logging.INFO, force=True)
+    logging.captureWarnings(capture=True)
+
+
+def about(
+    *,
+    run_id: str | None = None,
+    backend: str | None = None,
+    request_id: str | None = None,
+    stream_id: str | None = None,
+    attempt: int | None = None,
+) -> contextlib.AbstractContextManager[None]:
+    """Give every line inside the `with`, and in tasks started inside it, these fields; None leaves one as it is."""
+    given = {
+        "run_id": run_id,
+        "backend": backend,
+        "request_id": request_id,
+        "stream_id": stream_id,
+        "attempt": attempt,
+    }
+    return logger.contextualize(**{name: value for name, value in given.items() if value is not None})
+
+
+class Redactor:
+    """Blackens values in text, in the ways that they are written: plain, inside JSON, inside a repr."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        written = set()
+        for secret in filter(None, secrets):
+            written |= {secret, json.dumps(secret)[1:-1], repr(secret)[1:-1]}
+        # The longest first, or a secret that begins with another would leave its end behind.
+        self._written = sorted(written, key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        """The text without the secrets."""
+        for value in self._written:
+            text = text.replace(value, BLACKENED)
+        return text
+
+
+def _plain_line(record: Record, trace: str, _: Redactor) -> str:
+    clock = record["time"].strftime("%H:%M:%S")
+    extra = "".join(f"  {name}={value}" for name, value in _extra(record).items())
+    return f"{clock} {record['level'].name:<8} {record['message']}{extra}" + (f"\n{trace}" if trace else "")
+
+
+def _coloured_line(record: Record, trace: str, _: Redactor) -> str:
+    clock = record["time"].strftime("%H:%M:%S")
+    tint = _COLOURS.get(record["level"].name, "")
+    extra = "".join(f"  {name}={value}" for name, value in _extra(record).items())
+    line = f"{_DIM}{clock}{_RESET} {tint}{record['message']}{_RESET}{_DIM}{extra}{_RESET}"
+    return line + (f"\n{trace}" if trace else "")
+
+
+def _json_line(record: Record, trace: str, redact: Redactor) -> str:
+    document: dict[str, Any] = {
+        "schema_version": 1,
+        "at": iso(record["time"].astimezone(UTC)),
+        "level": record["level"].name.lower(),
+        "message": record["message"],
+        "module": record["name"],
+        **_extra(record),
+    }
+    if trace:
+        document["trace"] = trace
+    # Before encoding too: a message may itself quote JSON, and escaping twice would hide a value.
+    shown = {name: redact(value) if isinstance(value, str) else value for name, value in document.items()}
+    return json.dumps(shown, ensure_ascii=False, default=str)
+
+
+def _extra(record: Record) -> dict[str, Any]:
+    """The known fields first, then whatever else was bound; unset ones are left out."""
+    extra = record["extra"]
+    names = [*(name for name in FIELDS if name in extra), *(name for name in extra if name not in FIELDS)]
+    return {name: extra[name] for name in names}
+
+
+class _FromStandardLibrary(logging.Handler):
+    """Hands what libraries log, asyncio's lost exceptions among them, to the same sink."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass one record on."""
+        try:
+            level: str | int = logger.level(record.levelname).name
+        except ValueError:
+            level = record.levelno
+        bound = logger.opt(depth=6, exception=record.exc_info)
+        bound.log(level, "{}: {}", record.name, record.getMessage())
