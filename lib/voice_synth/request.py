@@ -6,6 +6,7 @@ for in vain. A take is made from its answer and a plan can show it; both therefo
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -130,6 +131,8 @@ def prepare(request: SpeechRequest, engine: SpeechEngine, voices: VoiceRegistry)
     """
     choice = voices.choose(engine, voice=request.voice, speaker=request.speaker)
     language = _language_on(engine, request.language)
+    if not any(_is_spoken(char) for char in request.text):
+        raise PermanentError("the text has nothing that can be spoken", hint="write words, not only punctuation")
     engine.check_text(request.text)
     sampling = PROFILES[request.profile or DEFAULT_PROFILE]
     settings = SynthesisSettings(
@@ -147,6 +150,11 @@ def prepare(request: SpeechRequest, engine: SpeechEngine, voices: VoiceRegistry)
     )
     given = (name for name in _SHAPING_FIELDS if getattr(request, name) is not None)
     return PreparedSpeech(choice, settings, tuple(name for name in given if name not in engine.controls))
+
+
+def _is_spoken(char: str) -> bool:
+    """Letters and digits, and the signs that are read as words."""
+    return char.isalnum() or char in "&%@#" or unicodedata.category(char) in {"Sc", "Sm"}
 
 
 def _first(asked: float | None, by_profile: float) -> float:

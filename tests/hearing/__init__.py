@@ -1,0 +1,1 @@
+"""Tests that listen: speech is transcribed and compared with its text."""
