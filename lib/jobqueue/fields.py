@@ -28,11 +28,14 @@ MAX_VARIANTS: Final = 1_000
 MAX_ATTEMPTS: Final = 1_000
 _MAX_COUNT: Final = 1_000_000
 
+_PLAIN: Final = re.compile(r"[A-Za-z0-9:/._-]+")
 _SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 _PRIORITIES: Final[tuple[PriorityName, ...]] = ("high",) * 3 + ("normal",) * 4 + ("low",) * 3
 
 
 def _identifier(value: str) -> str:
+    if len(value) <= MAX_NAME_BYTES and _PLAIN.fullmatch(value):
+        return value
     if not value.strip():
         raise ValueError("is blank; write a name")
     if len(value) > MAX_NAME_BYTES or len(value.encode()) > MAX_NAME_BYTES:

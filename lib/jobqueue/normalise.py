@@ -71,7 +71,7 @@ def normalize_job_spec(
         problems += _callback_rules(values["callback_url"], callback_hosts)
     spec = _validated(values, problems)
     if problems or spec is None:
-        raise InvalidJobError(problems)
+        raise InvalidJobError(_without_misspelt(problems))
     last = [*_hash_claim(spec, claimed_hash), *_too_large(spec, max_job_bytes)]
     if last:
         raise InvalidJobError(last)
@@ -94,11 +94,23 @@ def _unknown(name: object) -> FieldProblem:
     return FieldProblem(str(place)[:80], f"is no known field{nearest(name, FIELD_NAMES) or '; remove it'}")
 
 
+def _without_misspelt(problems: list[FieldProblem]) -> list[FieldProblem]:
+    """Leave out "is missing" for a field that another problem takes a misspelt one for."""
+    meant = {p.message.partition("; did you mean '")[2].rstrip("'?") for p in problems if "no known field" in p.message}
+    if "output_name" in meant:
+        meant.add("request_id")
+    if "speaker" in meant:
+        meant.add("voice")
+    return [p for p in problems if not (p.field in meant and p.message.startswith("is missing"))]
+
+
 def _unsound(values: dict[str, Any]) -> Iterator[FieldProblem]:
     """What JSON cannot carry; such a value is taken out, so that nothing stumbles over it again."""
     for name, value in tuple(values.items()):
         found: list[FieldProblem] = []
         if isinstance(value, str):
+            if value.isascii():
+                continue
             said = text_problem(value)
             found = [] if said is None else [FieldProblem(name, said)]
         elif isinstance(value, (dict, list)) and value:

@@ -13,6 +13,7 @@ MAX_NAME_BYTES: Final = 512
 # The limit of one path component on ext4, xfs, APFS and NTFS alike.
 MAX_PART_BYTES: Final = 255
 
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Names that `lib.stores` uses for itself below the output root: found out at submit, not after the synthesis.
 _RESERVED: Final = frozenset({".store", ".published.json"})
@@ -28,6 +29,9 @@ def has_control_character(text: str) -> bool:
 
 def output_name_problem(name: str) -> str | None:  # noqa: PLR0911  one return a rule reads best
     """What is wrong with this output name and how to mend it, or None."""
+    # Almost every name is of this kind, and a file may hold a million.
+    if len(name) <= MAX_PART_BYTES and _PLAIN.fullmatch(name):
+        return None
     try:
         size = len(name.encode())
     except UnicodeEncodeError:

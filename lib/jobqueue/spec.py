@@ -7,6 +7,7 @@ defaults that depend on settings or task are in `normalise`, not here.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, ClassVar, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -113,14 +114,12 @@ class JobSpec(BaseModel):
 
     def content(self) -> dict[str, Any]:
         """What defines the output: every field that is neither excluded by name nor equal to its default."""
-        cls = type(self)
         values = self.__dict__
+        defaults = _content_defaults(type(self))
         return {
             name: values[name]
-            for name in cls.model_fields
-            if name in self.__pydantic_fields_set__
-            and name not in cls.not_content
-            and values[name] != cls.model_fields[name].get_default(call_default_factory=True)
+            for name in self.__pydantic_fields_set__
+            if name in defaults and values[name] != defaults[name]
         }
 
     def to_json(self) -> bytes:
@@ -142,6 +141,16 @@ class JobSpec(BaseModel):
             raise InvalidInputError(
                 f"not the JSON of a job: {said}", hint="was it written by a newer version?"
             ) from exc
+
+
+@cache
+def _content_defaults(cls: type[JobSpec]) -> dict[str, Any]:
+    """The fields that define an output, each with its default."""
+    return {
+        name: info.get_default(call_default_factory=True)
+        for name, info in cls.model_fields.items()
+        if name not in cls.not_content
+    }
 
 
 def identity_of(spec: JobSpec) -> str:
