@@ -26,16 +26,13 @@ class WarmEngine:
 
 
 class SpeechEngines(Protocol):
-    """Engines by name. Both methods raise `PermanentError` for a name that no engine has."""
-
-    def describe(self, name: str) -> SpeechEngine:
-        """The engine, loaded or not: enough to ask what it can do. Never blocks."""
+    """Engines by name."""
 
     def warm(self, name: str) -> WarmEngine:
         """The engine, loaded if it was not; blocks while it loads.
 
-        Raises `PermanentError` for an engine that is not installed, and `TemporaryError` when loading failed for
-        want of memory or disk.
+        Raises `PermanentError` for a name that no engine has or an engine that is not installed, and
+        `TemporaryError` when loading failed for want of memory or disk.
         """
 
 
@@ -50,10 +47,6 @@ class WarmEngines:
         self._make = make
         self._loaded: dict[str, SpeechEngine] = {}
         self._lock = threading.Lock()
-
-    def describe(self, name: str) -> SpeechEngine:
-        """The loaded engine of this name, or a new one that is not."""
-        return self._loaded.get(name) or self._make(name)
 
     def warm(self, name: str) -> WarmEngine:
         """The engine of this name, loaded."""

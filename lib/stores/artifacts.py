@@ -20,6 +20,7 @@ old and new, and again after, so a crash in between leaves nothing that the next
 from __future__ import annotations
 
 import asyncio
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
@@ -123,8 +124,7 @@ class LocalArtifacts:
 
     def _published_parts(self, output_name: str) -> tuple[str, ...]:
         parts = directories.plain_parts(output_name)
-        # casefold: on a case-insensitive disk `.Store` is the store.
-        if parts[0].casefold() == STORE_DIRECTORY:
+        if _as_a_lax_disk_sees(parts[0]) == STORE_DIRECTORY:
             raise PermanentError(
                 f"output_name {output_name!r} would lie inside {STORE_DIRECTORY}, where records keep their bytes",
                 hint="choose another first part for output_name",
@@ -148,3 +148,9 @@ class LocalArtifacts:
             )
         directories.plain_name(item.name)
         return parts
+
+
+def _as_a_lax_disk_sees(part: str) -> str:
+    """The name as a disk compares it that ignores case, composition and invisible signs: `.Store` is the store."""
+    visible = "".join(char for char in part if unicodedata.category(char) != "Cf")
+    return unicodedata.normalize("NFKC", visible).casefold()

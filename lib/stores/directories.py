@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from lib.errors import PermanentError, TemporaryError
+from lib.jobqueue.output_names import output_name_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,14 +58,14 @@ def plain_name(name: str) -> str:
 
 
 def plain_parts(relative: str) -> tuple[str, ...]:
-    """The parts of a relative name; `PermanentError` for any that could leave the root."""
-    parts = tuple(relative.split("/"))
-    if "\\" in relative or not relative.isprintable() or any(part in {"", ".", ".."} for part in parts):
-        raise PermanentError(
-            f"{relative!r} is no relative name below the output root",
-            hint="use parts separated by single slashes, without . or .., as topic/beat-001",
-        )
-    return parts
+    """The parts of a relative name; `PermanentError` for any that could leave the root.
+
+    The rule is that of a job's `output_name`, so what was accepted at submit is never refused here.
+    """
+    problem = output_name_problem(relative)
+    if problem is not None:
+        raise PermanentError(f"{relative!r} {problem}")
+    return tuple(relative.split("/"))
 
 
 @contextlib.contextmanager

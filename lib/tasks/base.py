@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from lib.capabilities.speech import SpeechEngines
     from lib.jobqueue import JobSpec
 
-OutputKind = Literal["best", "take", "meta", "text", "result"]
-"""`take` may stand for many files of one job, each other kind for one at most."""
+OutputKind = Literal["best", "take", "meta"]
+"""What a file is to a listener. The first `meta` of a job is the one that a record names so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,4 +41,5 @@ class Speak:
 
 
 def _output(file: TakeFile) -> Output:
-    return Output(name=file.path.name, path=file.path, kind=file.kind)
+    # To a record text.txt and result.json are more about the takes; takes.meta.json comes first among them.
+    return Output(file.path.name, file.path, file.kind if file.kind in {"best", "take"} else "meta")

@@ -102,10 +102,9 @@ class Speaking:
     def _steps(self) -> Iterator[Step]:
         began = time.perf_counter()
         total = self._request.variants
-        name = self._request.engine or DEFAULT_ENGINE
-        prepared = prepare(self._request, self._engines.describe(name), self._voices)
         yield Step(0.0, 0, total, "loading the voice")
-        warm = self._engines.warm(name)
+        warm = self._engines.warm(self._request.engine or DEFAULT_ENGINE)
+        prepared = prepare(self._request, warm.engine, self._voices)
         synthesising = time.perf_counter()
         takes: list[Loudness] = []
         for variant in range(total):

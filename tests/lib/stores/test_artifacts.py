@@ -208,7 +208,23 @@ async def test_racing_publishers_leave_whole_files(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["/etc/x", "../x", "a/../x", "a//b", "a/", "", ".", "a/./b", "a\\b", "a\x00b", "a\nb", ".store/j/1", ".STORE/x"],
+    [
+        "/etc/x",
+        "../x",
+        "a/../x",
+        "a//b",
+        "a/",
+        "",
+        ".",
+        "a/./b",
+        "a\\b",
+        "a\x00b",
+        "a\nb",
+        ".store/j/1",
+        ".STORE/x",
+        ".\u017ftore/x",
+        ".sto\u200cre",
+    ],
 )
 async def test_no_output_name_leaves_the_root_or_enters_the_store(bench: Bench, name: str) -> None:
     """Names that would lie outside the published tree are refused before anything is written."""
