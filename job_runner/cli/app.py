@@ -1,0 +1,154 @@
+"""Entry of `job-runner`: the commands by name, loaded lazily, and the one error boundary.
+
+`job-runner --help` imports no command: names and one-line helps stand here, and a test compares them with the
+modules. What a command raises becomes a message and an exit code in `main` and nowhere else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+import typer.core
+import typer.main
+
+from job_runner.cli.output import Output
+from lib.errors import InvalidJobsError, JobRunnerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS: Final[dict[str, str]] = {
+    "plan": "Check job files and show what they would cost; needs no Redis.",
+    "enqueue": "Put the jobs of files into the queue, each once by its request_id.",
+    "status": "Show what waits, what runs, who works and how long it will take.",
+    "watch": "Follow the queue live: progress bars, lanes, rate and ETA.",
+    "report": "Show what became of the jobs of files, with the paths of what they made.",
+    "history": "List the newest finished jobs, newest first.",
+    "result": "Show what became of one job.",
+    "retry": "Queue failed or cancelled jobs again.",
+    "cancel": "End jobs: waiting ones at once, running ones within seconds.",
+    "flush": "Empty the queue.",
+    "server": "Start, stop or look at the bundled Redis-compatible server.",
+    "doctor": "Check Redis, voices and this machine; one line each, with the mend.",
+}
+
+EXIT_ERROR: Final = 1
+EXIT_INTERRUPTED: Final = 130
+DEBUG_VARIABLE: Final = "JOB_RUNNER_DEBUG"
+
+_EPILOG: Final = """\b
+Start here:
+  job-runner server start            a server, when there is no Redis yet
+  job-runner enqueue jobs.yaml       put jobs in
+  job-watcher                        work on them
+  job-runner report jobs.yaml        see what became of them
+
+\b
+Exit codes: 0 ok; 1 jobs failed or were refused; 2 bad usage or input;
+3 Redis or another service does not answer; 4 not found; 130 interrupted.
+With --json an error leaves stdout empty and is told on stderr.
+"""
+
+
+class LazyGroup(typer.core.TyperGroup):
+    """A group that imports a command's module when the command is used."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the signature is the library's
+        """Every name, in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the signature is the library's
+        """The command, imported now; None for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"job_runner.cli.{cmd_name}")
+        return typer.main.get_command(module.app)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the signature is the library's
+        """The list of the help, out of COMMANDS."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    name="job-runner",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_EPILOG,
+)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the library calls it so
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - 20 ms that only --version needs
+
+        Output().data(f"job-runner {version('job-runner')}")
+        raise typer.Exit
+
+
+def _set_debug(wanted: bool) -> None:  # noqa: FBT001 - the library calls it so
+    if wanted:
+        os.environ[DEBUG_VARIABLE] = "1"
+
+
+Version = Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")]
+Debug = Annotated[bool, typer.Option("--debug", callback=_set_debug, help="Show tracebacks of errors.")]
+
+
+@app.callback()
+def _root(*, version: Version = False, debug: Debug = False) -> None:
+    """Queue batches of AI work (speech first) and see what became of them."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code; the console script's entry."""
+    for stream in (sys.stdout, sys.stderr):
+        # An id with odd bytes must not end a listing of a thousand others.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # the standard streams are TextIOWrapper
+    output = Output(no_color="--no-color" in (argv if argv is not None else sys.argv))
+    try:
+        code = typer.main.get_command(app).main(args=argv, prog_name="job-runner", standalone_mode=False)
+    except typer.TyperException as exc:
+        exc.show()  # type: ignore[attr-defined]  # every kind that parsing raises has it; the base lacks it in the stubs
+        return exc.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        output.say("\ninterrupted")
+        return EXIT_INTERRUPTED
+    except JobRunnerError as exc:
+        if _debugging():
+            raise
+        _explain(exc, output)
+        return exc.exit_code
+    except Exception as exc:
+        if _debugging():
+            raise
+        output.fail(
+            JobRunnerError(
+                f"this should not happen: {type(exc).__name__}: {exc}",
+                hint="run it again with `job-runner --debug …` and report what it prints",
+            )
+        )
+        return EXIT_ERROR
+    return code if isinstance(code, int) else 0
+
+
+def _explain(error: JobRunnerError, output: Output) -> None:
+    if isinstance(error, InvalidJobsError):
+        for problem in error.problems:
+            output.line_of_error(str(problem))
+    output.fail(error)
+
+
+def _debugging() -> bool:
+    return os.environ.get(DEBUG_VARIABLE, "") not in {"", "0"}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

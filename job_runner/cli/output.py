@@ -1,0 +1,139 @@
+"""How commands speak: data on stdout, everything else on stderr.
+
+Colour is only ever added to a terminal and never carries meaning alone. Text that comes from jobs is printed with its
+control characters escaped, so that an error message cannot drive somebody's terminal. If the reader of stdout goes
+away (`… | head`), the rest is dropped and the command ends as it would have.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+import typer
+
+from lib.errors import RefusedError
+
+if TYPE_CHECKING:
+    from lib.errors import JobRunnerError
+
+SCHEMA_VERSION: Final = 1
+_WIDTH_UNKNOWN: Final = 80
+_WIDTH_LEAST: Final = 40
+
+_COLORS: Final = {
+    "done": "32",
+    "queued": "36",
+    "already_done": "32",
+    "leased": "33",
+    "delayed": "33",
+    "failed": "31",
+    "conflict": "31",
+    "key_busy": "31",
+    "not_found": "31",
+    "cancelled": "35",
+    "ok": "32",
+    "wrong": "31",
+    "bold": "1",
+    "dim": "2",
+    "error": "31;1",
+    "hint": "36",
+    "warning": "33",
+}
+
+
+class Output:
+    """Where a command's words go. `data` and `say` write lines; `document` is the one thing under `--json`."""
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False, no_color: bool = False) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self._may_color = not no_color and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+    @property
+    def width(self) -> int:
+        """Columns of stdout; 80 when it is no terminal."""
+        if not sys.stdout.isatty():
+            return _WIDTH_UNKNOWN
+        return max(_WIDTH_LEAST, shutil.get_terminal_size((_WIDTH_UNKNOWN, 24)).columns)
+
+    @property
+    def colored(self) -> bool:
+        """Whether stdout takes colour."""
+        return self._may_color and sys.stdout.isatty()
+
+    def document(self, document: dict[str, Any]) -> None:
+        """The one JSON document of a command."""
+        text = json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2, ensure_ascii=not _is_utf8())
+        _write(sys.stdout, text + "\n")
+
+    def data(self, text: str = "") -> None:
+        """Lines of data."""
+        _write(sys.stdout, text + "\n")
+
+    def say(self, text: str) -> None:
+        """A message to the person; silent with --quiet."""
+        if not self.quiet:
+            _write(sys.stderr, text + "\n")
+
+    def warn(self, text: str) -> None:
+        """A message that matters; shown even with --quiet."""
+        _write(sys.stderr, f"{self.paint('warning', 'warning:', sys.stderr)} {clean(text)}\n")
+
+    def line_of_error(self, text: str) -> None:
+        """One of many errors, as it is: `FILE:LINE: place: message`."""
+        _write(sys.stderr, clean(text) + "\n")
+
+    def fail(self, error: JobRunnerError) -> None:
+        """An error and what to do about it."""
+        message = clean(error.message, keep="\n")
+        _write(sys.stderr, f"{self.paint('error', 'error:', sys.stderr)} {message}\n")
+        if error.hint:
+            _write(sys.stderr, f"{self.paint('hint', 'hint:', sys.stderr)} {clean(error.hint)}\n")
+
+    def paint(self, style: str, text: str, stream: TextIO | None = None) -> str:
+        """`text` in the colour of a status or style, if the stream takes colour."""
+        code = _COLORS.get(style)
+        if code is None or not self._may_color or not (stream or sys.stdout).isatty():
+            return text
+        return f"\x1b[{code}m{text}\x1b[0m"
+
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """Ask on a terminal; `yes` answers for the person.
+
+        Raises:
+            RefusedError: there is no terminal to ask on, or the answer is no.
+
+        """
+        if yes:
+            return
+        if not sys.stdin.isatty():
+            raise RefusedError(f"not done: {question}", hint="add --yes: there is no terminal to ask on")
+        if not typer.confirm(question, err=True):
+            raise RefusedError("not done, as you wished")
+
+
+def clean(text: str, *, keep: str = "") -> str:
+    """Text with control characters (but those in `keep`) and direction marks shown as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() or character in keep else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def _is_utf8() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        # The reader has gone. The stream is pointed at nothing, so that the interpreter's last flush is quiet too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,87 @@
+"""`job-runner report`: what became of the jobs of files."""
+
+from pathlib import Path
+
+import typer
+
+from job_runner.cli.options import JobFiles, Json, NoColor, Quiet, RedisUrl
+from job_runner.cli.output import Output
+from job_runner.cli.running import settings_of, with_queue
+from job_runner.cli.tables import Table, counted, seconds_text, summary_text
+from job_runner.service import outcomes
+from job_runner.service.jobfiles import jobs_of
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+EXAMPLES = """\b
+Examples:
+  job-runner report jobs.yaml
+  job-runner report jobs.yaml --json | jq '.rows[] | select(.status == "failed")'
+
+Exit code 1 when a job has failed.
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def report(
+    files: JobFiles,
+    *,
+    redis_url: RedisUrl = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
+    """Show what became of the jobs of files, with the paths of what they made."""
+    output = Output(as_json=json, quiet=quiet, no_color=no_color)
+    settings = settings_of(redis_url)
+    jobs = jobs_of(files, settings)
+    found = with_queue(settings, lambda queue: outcomes.report(queue, jobs))
+    if json:
+        output.document(found.document())
+    else:
+        _show(found, settings.watcher_output_root, output)
+    for step in _next_steps(found.summary, " ".join(str(file) for file in files)):
+        output.say(step)
+    if found.failed:
+        raise typer.Exit(1)
+
+
+def _show(found: outcomes.Report, root: Path, output: Output) -> None:
+    table = Table(("REQUEST ID", "STATUS", "AUDIO", "TOOK"), ("left", "left", "right", "right"))
+    for row in found.rows:
+        record = row.found.record or {}
+        speech = outcomes.speech_of(record)
+        took = record.get("duration_sec")
+        table.row(
+            row.request_id,
+            row.found.status,
+            seconds_text(speech.seconds if speech else None),
+            seconds_text(took),
+            details=_details(row, root, speech),
+        )
+    for line in table.lines(output.width, output.paint):
+        output.data(line)
+    output.data()
+    output.data(f"{counted(len(found.rows), 'job')}: {summary_text(found.summary)}")
+
+
+def _details(row: outcomes.ReportRow, root: Path, speech: outcomes.Speech | None) -> list[str]:
+    record = row.found.record or {}
+    if speech is not None:
+        more = f"  (and {counted(speech.others, 'take')} beside it)" if speech.others else ""
+        return [outcomes.published_path(root, record, speech) + more]
+    if row.found.status in {"failed", "cancelled"}:
+        return [f"{record.get('error_type', 'unknown')}: {str(record.get('error', ''))[:200]}"]
+    progress = row.found.progress or {}
+    return [f"{progress['percent']:g} % {progress.get('message') or ''}".rstrip()] if "percent" in progress else []
+
+
+def _next_steps(summary: dict[str, int], files: str) -> list[str]:
+    steps: list[str] = []
+    if "not_found" in summary:
+        steps.append(f"not_found: `job-runner enqueue {files}` puts them into the queue")
+    if "failed" in summary:
+        steps.append("failed: `job-runner result ID` says more, `job-runner retry ID` tries again")
+    if summary.keys() & {"queued", "delayed", "leased"}:
+        steps.append("next: `job-runner watch` follows the rest; `job-watcher` works on it")
+    return steps

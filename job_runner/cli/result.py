@@ -1,0 +1,110 @@
+"""`job-runner result`: one job."""
+
+import json as json_text
+from typing import Annotated, Any
+
+import typer
+
+from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl
+from job_runner.cli.output import Output, clean
+from job_runner.cli.running import settings_of, with_queue
+from job_runner.cli.tables import seconds_text
+from job_runner.service import outcomes
+from lib.errors import NotFoundError
+from lib.redisqueue.reader import Found
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+EXAMPLES = """\b
+Examples:
+  job-runner result topic:beat-001
+  job-runner result topic:beat-001 --json | jq .record.outputs
+
+Exit code 4 when nothing is known about the id.
+"""
+
+RequestId = Annotated[str, typer.Argument(metavar="ID", help="The request_id.", show_default=False)]
+
+
+@app.command(epilog=EXAMPLES)
+def result(  # the shared flags
+    request_id: RequestId,
+    *,
+    redis_url: RedisUrl = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
+    """Show what became of one job."""
+    output = Output(as_json=json, quiet=quiet, no_color=no_color)
+    settings = settings_of(redis_url)
+    found = with_queue(settings, lambda queue: outcomes.result(queue, request_id))
+    if found.status == "not_found":
+        if json:
+            output.document(outcomes.result_document(found))
+        raise NotFoundError(
+            f"no job {request_id!r}", hint="`job-runner history` lists the newest finished ones, `status` what waits"
+        )
+    if json:
+        output.document(outcomes.result_document(found))
+        return
+    for name, value in _lines(found):
+        output.data(f"{name + ':':<14} {value}")
+    for step in _next_steps(found):
+        output.say(step)
+
+
+def _lines(found: Found) -> list[tuple[str, str]]:
+    lines = [("request_id", clean(found.request_id)), ("status", found.status)]
+    if found.row is not None:
+        return lines + _active(found)
+    record = found.record or {}
+    for name in (
+        "task",
+        "backend",
+        "attempt",
+        "error_type",
+        "stage",
+        "error",
+        "queued_at",
+        "completed_at",
+        "failed_at",
+    ):
+        value = record.get(name)
+        if value not in (None, ""):
+            lines.append((name, clean(str(value))))
+    if "duration_sec" in record:
+        lines.append(("took", seconds_text(record["duration_sec"])))
+    lines += [(kind, clean(uri)) for kind, uri in _outputs(record)]
+    if record.get("result") is not None:
+        lines.append(("result", json_text.dumps(record["result"], ensure_ascii=True)))
+    return lines
+
+
+def _active(found: Found) -> list[tuple[str, str]]:
+    assert found.row is not None  # noqa: S101 - the caller looked
+    lines = [("attempt", str(found.row.attempts_used + 1))]
+    if found.row.reason:
+        lines.append(("waits for", {"run_after": "its time", "retry": "its next try"}.get(found.row.reason, "its key")))
+    if found.row.state == "queued":
+        lines.append(("waits in", found.row.stream))
+    if found.row.session:
+        lines.append(("watcher", found.row.session.partition(":")[0]))
+    progress = found.progress or {}
+    if "percent" in progress:
+        lines.append(("progress", f"{progress['percent']:g} % {clean(str(progress.get('message') or ''))}".rstrip()))
+    return lines
+
+
+def _outputs(record: dict[str, Any]) -> list[tuple[str, str]]:
+    outputs = record.get("outputs") or {}
+    named = [("best", outputs.get("best")), *(("take", take) for take in outputs.get("takes") or ())]
+    return [(kind, entry["uri"].removeprefix("file://")) for kind, entry in named if entry]
+
+
+def _next_steps(found: Found) -> list[str]:
+    if found.status in {"failed", "cancelled"}:
+        return [f"next: `job-runner retry {found.request_id}` queues it again"]
+    if found.status in {"queued", "delayed", "leased"}:
+        return ["next: `job-runner watch` follows it"]
+    return []

@@ -1,0 +1,32 @@
+"""From a command's flags to its settings, and from its coroutine to a value."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+from lib.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from lib.redisqueue.queue import Queue
+
+T = TypeVar("T")
+
+
+def settings_of(redis_url: str | None) -> Settings:
+    """The settings of the environment and the --redis-url flag."""
+    return Settings.load(redis_url=redis_url)
+
+
+def with_queue(settings: Settings, work: Callable[[Queue], Awaitable[T]]) -> T:
+    """Run `work` on the queue of these settings, in an event loop of its own."""
+    # The client library is what a command without Redis must not pay for.
+    from lib.wiring import opened_queue  # noqa: PLC0415
+
+    async def run() -> T:
+        async with opened_queue(settings) as queue:
+            return await work(queue)
+
+    return asyncio.run(run())

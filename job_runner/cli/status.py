@@ -1,0 +1,107 @@
+"""`job-runner status`: the queue at a glance."""
+
+from typing import Any
+
+import typer
+
+from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl
+from job_runner.cli.output import Output, clean
+from job_runner.cli.running import settings_of, with_queue
+from job_runner.cli.tables import Table, counted, seconds_text
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+EXAMPLES = """\b
+Examples:
+  job-runner status
+  job-runner status --json | jq .totals.outstanding
+  job-runner status --redis-url redis://queue.example.org:6379/0
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def status(*, redis_url: RedisUrl = None, json: Json = False, quiet: Quiet = False, no_color: NoColor = False) -> None:
+    """Show what waits, what runs, who works and how long it will take."""
+    # The models of jobs are not needed here, and importing them would take as long as everything else.
+    from lib.redisqueue.overview import overview  # noqa: PLC0415
+
+    output = Output(as_json=json, quiet=quiet, no_color=no_color)
+    settings = settings_of(redis_url)
+    document = with_queue(settings, lambda queue: overview(queue, lease_idle_ms=settings.watcher_lease_idle_ms))
+    if json:
+        output.document(document)
+        return
+    for line in lines(document, output):
+        output.data(line)
+    for step in _next_steps(document):
+        output.say(step)
+
+
+def lines(document: dict[str, Any], output: Output) -> list[str]:
+    """The status as people read it."""
+    totals, stream = document["totals"], document["stream"]
+    active = ", ".join(f"{state} {totals[state]}" for state in ("queued", "leased", "delayed"))
+    shown = [
+        output.paint("bold", "Jobs"),
+        f"  outstanding  {totals['outstanding']}  ({active})",
+        f"  finished     {totals['done']} done, {totals['failed']} failed, {totals['cancelled']} cancelled",
+        f"  accepted     {totals['submitted']} since the counter began",
+        f"  oldest       {seconds_text(stream['oldest_age_sec'])}",
+        f"  stale        {stream['stale_pel']}",
+        f"  rate         {document['rate']['jobs_per_min']:g} jobs/min, ETA {seconds_text(document['eta_sec'])}",
+        f"  spent today  ${document['spend']['today_usd']:.2f}",
+        "",
+    ]
+    shown += _backlogs(document["backlogs"], output)
+    shown += _lanes(document["lanes"], output)
+    return shown + _watchers(document, output)
+
+
+def _backlogs(backlogs: dict[str, Any], output: Output) -> list[str]:
+    table = Table(("BACKLOG", "WAITING", "HIGH", "NORMAL", "LOW"), ("left", "right", "right", "right", "right"))
+    for name, entry in sorted(backlogs.items()):
+        table.row(name, *(str(entry[part]) for part in ("waiting", "high", "normal", "low")), style="")
+    return [*table.lines(output.width, output.paint), ""]
+
+
+def _lanes(lanes: dict[str, Any], output: Output) -> list[str]:
+    if not lanes:
+        return []
+    table = Table(("LANE", "WAITING", "RUNNING"), ("left", "right", "right"))
+    for entry in lanes.values():
+        table.row(f"{entry['backend']} {entry['capability']}", str(entry["waiting"]), str(entry["running"]), style="")
+    return [*table.lines(output.width, output.paint), ""]
+
+
+def _watchers(document: dict[str, Any], output: Output) -> list[str]:
+    leader = (document["lock"]["owner"] or "").partition(":")[0]
+    if not document["watchers"]:
+        return ["No watcher has been seen."]
+    table = Table(("WATCHER", "STATE", "ROLE", "LAST SEEN"), ("left",) * 4)
+    for watcher in document["watchers"]:
+        role = "leader" if watcher["name"] == leader else "-"
+        running = watcher.get("running")
+        details = [f"running: {', '.join(clean(str(each)) for each in running)}"] if isinstance(running, list) else []
+        state = "alive" if watcher["alive"] else "gone"
+        style = "done" if watcher["alive"] else "failed"
+        table.row(
+            watcher["name"], state, role, watcher["last_seen"] or "-", details=details if running else (), style=style
+        )
+    return table.lines(output.width, output.paint)
+
+
+def _next_steps(document: dict[str, Any]) -> list[str]:
+    steps: list[str] = []
+    alive = [watcher for watcher in document["watchers"] if watcher["alive"]]
+    outstanding = document["totals"]["outstanding"]
+    if outstanding and not alive:
+        steps.append(
+            f"next: {counted(outstanding, 'job')} outstanding and no watcher alive; start one with `job-watcher`"
+        )
+    if document["stream"]["stale_pel"] and alive:
+        steps.append("stale: their watcher has gone; the next sweep takes them back")
+    if document["totals"]["failed"]:
+        steps.append(
+            "failed: `job-runner history --status failed` says why, `job-runner retry --all-failed` tries again"
+        )
+    return steps

@@ -1,0 +1,27 @@
+"""Empty the queue, for development and after accidents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lib.redisqueue import producing
+
+if TYPE_CHECKING:
+    from lib.redisqueue.queue import Queue
+
+
+async def flush(queue: Queue, *, hard: bool, force: bool) -> dict[str, Any]:
+    """Remove what waits, is delayed or runs; `hard` the records too. The JSON of `flush`.
+
+    Raises:
+        RefusedError: a watcher is alive and `force` is not set.
+
+    """
+    flushed = await producing.flush(queue, hard=hard, force=force)
+    return {
+        "deleted": flushed.jobs + flushed.records,
+        "jobs": flushed.jobs,
+        "records": flushed.records,
+        "hard": hard,
+        "keys": sorted(flushed.keys),
+    }

@@ -1,0 +1,72 @@
+"""Job files named on a command line, as one list of jobs: valid all together, or nothing is handed on.
+
+A request_id may stand in two files of one command (the second is then a duplicate or a conflict like any other),
+never twice in one file. Reading blocks; a file's jobs lie in a spool, not in memory.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from lib.errors import InvalidJobsError, Problem
+from lib.jobfile import FileRules, read_jobs, scan_jobs
+from lib.wiring import catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from lib.jobqueue import JobSpec
+    from lib.settings import Settings
+
+
+def rules_of(settings: Settings) -> FileRules:
+    """What these settings allow a file to hold."""
+    return FileRules(
+        catalogue=catalogue(settings),
+        max_file_bytes=settings.jobs_max_file_bytes,
+        max_job_bytes=settings.jobs_max_job_bytes,
+        max_attempts=settings.watcher_max_attempts,
+        callback_hosts=frozenset(settings.callback_allowed_hosts if settings.callback_secret else ()),
+    )
+
+
+def jobs_of(files: Sequence[Path], settings: Settings) -> Iterator[JobSpec]:
+    """The jobs of all files in order; every file is checked before this returns.
+
+    Raises:
+        InvalidJobsError: with the problems of all files.
+        InvalidInputError: a file is missing, unreadable or too large.
+
+    """
+    rules = rules_of(settings)
+    problems: list[Problem] = []
+    accepted: list[Iterator[JobSpec]] = []
+    for file in files:
+        try:
+            accepted.append(job.spec for job in read_jobs(file, rules))
+        except InvalidJobsError as exc:
+            problems += exc.problems
+    if problems:
+        raise InvalidJobsError(tuple(problems))
+    return chain.from_iterable(accepted)
+
+
+def scanned(files: Sequence[Path], settings: Settings) -> tuple[list[tuple[Path, JobSpec]], list[Problem]]:
+    """The valid jobs with their file, and all problems: for a plan, which shows both.
+
+    Raises:
+        InvalidInputError: a file is missing, unreadable or too large.
+
+    """
+    rules = rules_of(settings)
+    jobs: list[tuple[Path, JobSpec]] = []
+    problems: list[Problem] = []
+    for file in files:
+        for found in scan_jobs(file, rules):
+            if isinstance(found, Problem):
+                problems.append(found)
+            else:
+                jobs.append((file, found.spec))
+    return jobs, problems

@@ -1,0 +1,125 @@
+"""What became of jobs: one, those of files, the newest. Reads only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
+
+from lib.redisqueue import reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from lib.jobqueue import JobSpec
+    from lib.redisqueue.queue import Queue
+
+HistoryStatus = Literal["done", "failed", "cancelled", "all"]
+
+
+async def result(queue: Queue, request_id: str) -> reader.Found:
+    """What is known about one id; status `not_found` when nothing is."""
+    (found,) = await reader.results(queue, [request_id])
+    return found
+
+
+def result_document(found: reader.Found) -> dict[str, Any]:
+    """The JSON of `result`; a running job also says how far it is."""
+    document: dict[str, Any] = {"request_id": found.request_id, "status": found.status, "record": found.record}
+    if found.progress is not None:
+        document["progress"] = found.progress
+    return document
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """One job of a file and what is known about it."""
+
+    request_id: str
+    output_name: str | None
+    found: reader.Found
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of the jobs of files, in their order."""
+
+    rows: tuple[ReportRow, ...]
+
+    @property
+    def summary(self) -> dict[str, int]:
+        """How many of each status, in the order of their first row."""
+        return dict(Counter(row.found.status for row in self.rows))
+
+    @property
+    def failed(self) -> bool:
+        """Whether a job has failed."""
+        return any(row.found.status == "failed" for row in self.rows)
+
+    def document(self) -> dict[str, Any]:
+        """The JSON of `report`."""
+        rows = [
+            {
+                "request_id": row.request_id,
+                "output_name": row.output_name,
+                "status": row.found.status,
+                "record": row.found.record,
+            }
+            for row in self.rows
+        ]
+        return {"job_count": len(rows), "summary": self.summary, "rows": rows}
+
+
+async def report(queue: Queue, jobs: Iterable[JobSpec]) -> Report:
+    """What is known about each of `jobs`."""
+    rows: list[ReportRow] = []
+    rest = iter(jobs)
+    # Names only: a big file's texts need not be held while their records are.
+    while chunk := [(spec.request_id, spec.output_name) for spec in islice(rest, reader.PAGE)]:
+        found = await reader.results(queue, [request_id for request_id, _ in chunk])
+        rows += [ReportRow(*names, known) for names, known in zip(chunk, found, strict=True)]
+    return Report(tuple(rows))
+
+
+async def history(queue: Queue, *, status: HistoryStatus, limit: int) -> dict[str, Any]:
+    """The JSON of `history`: the newest finished jobs, newest first."""
+    entries = await reader.history(queue, status, limit)
+    records = [{"kind": entry.status, "request_id": entry.request_id, "record": entry.record} for entry in entries]
+    return {"count": len(records), "records": records}
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """The audio of a done job: `uri` of the file to listen to, its length in seconds when known, and how many more."""
+
+    uri: str
+    name: str
+    seconds: float | None
+    others: int
+
+
+def speech_of(record: Mapping[str, Any]) -> Speech | None:
+    """The take to listen to, best or first, out of a done record; None when it has no audio."""
+    outputs = record.get("outputs") or {}
+    takes = outputs.get("takes") or []
+    best = outputs.get("best")
+    chosen = best or (takes[0] if takes else None)
+    if not chosen:
+        return None
+    result_part = record.get("result") or {}
+    number = result_part.get("selected_take", 1) if best else 1
+    lengths = [take.get("seconds") for take in result_part.get("takes") or []]
+    known = isinstance(number, int) and 1 <= number <= len(lengths)
+    return Speech(chosen["uri"], chosen["name"], lengths[number - 1] if known else None, len(takes) - (best is None))
+
+
+def published_path(root: Path, record: Mapping[str, Any], speech: Speech) -> str:
+    """Where a person opens it: the published file when it is there, else the stored one that the record names."""
+    output_name = record.get("output_name")
+    if isinstance(output_name, str):
+        path = root / output_name / speech.name
+        if path.is_file():
+            return str(path)
+    return speech.uri.removeprefix("file://")
