@@ -104,9 +104,14 @@ def _redis_url(text: str) -> str:
 
 
 def _directory(text: str) -> Path:
-    path = Path(text).expanduser()
-    if "\0" in text or (path.exists() and not path.is_dir()):
-        raise ValueError("a directory, existing or to be made")
+    allowed = "a directory, existing or to be made"
+    try:
+        path = Path(text).expanduser()
+        is_other = path.exists() and not path.is_dir()
+    except (RuntimeError, OSError) as exc:  # no such user; a name that is too long
+        raise ValueError(allowed) from exc
+    if is_other:
+        raise ValueError(allowed)
     return path.absolute()
 
 
@@ -342,10 +347,11 @@ def _place_redis_url(source: Mapping[str, str], flag: str | None) -> RedisUrlSou
 
 def _embedded_url(source: Mapping[str, str]) -> str | None:
     """The bundled server's address, if it was started and not stopped; an unreadable file counts as none."""
-    state_dir = Path(source.get("JOBS_STATE_DIR", "").strip() or _default_state_dir(source)).expanduser()
+    state_dir = source.get("JOBS_STATE_DIR", "").strip() or _default_state_dir(source)
     try:
-        url = json.loads((state_dir / EMBEDDED_ADDRESS_FILE).read_bytes())["url"]
-    except (OSError, ValueError, KeyError, TypeError):
+        file = Path(state_dir).expanduser() / EMBEDDED_ADDRESS_FILE
+        url = json.loads(file.read_bytes())["url"]
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError):
         return None
     return url if isinstance(url, str) else None
 

@@ -191,7 +191,7 @@ class TestSecrets:
 
     def test_a_short_secret_is_refused_without_being_shown(self) -> None:
         """Too short to sign with; the message does not repeat it."""
-        message = refusal(**{"CALLBACK_SECRET": "hunter2"})
+        message = refusal(CALLBACK_SECRET="hunter2")  # noqa: S106 - made up
         assert "hunter2" not in message
         assert "at least 16 characters" in message
 

@@ -132,9 +132,7 @@ class FaultProxy:
         for link in tuple(self._links):
             link.abort()
 
-    def trap_reply(
-        self, marker: bytes | None = None, *, skip: int = 0, then: AfterCatch = "reset"
-    ) -> ReplyTrap:
+    def trap_reply(self, marker: bytes | None = None, *, skip: int = 0, then: AfterCatch = "reset") -> ReplyTrap:
         """Withhold the reply to the next command that contains `marker` (any when None), after `skip` such.
 
         The command reaches the server and is applied. Then the connection is reset, stays open in silence, or
@@ -162,9 +160,7 @@ class FaultProxy:
                 server_writer.transport.abort()
         writer.transport.abort()
 
-    async def _carry(
-        self, link: _Link, from_client: asyncio.StreamReader, from_server: asyncio.StreamReader
-    ) -> None:
+    async def _carry(self, link: _Link, from_client: asyncio.StreamReader, from_server: asyncio.StreamReader) -> None:
         """Both directions until either ends."""
         ways = {
             asyncio.ensure_future(self._requests(link, from_client)),

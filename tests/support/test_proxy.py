@@ -52,9 +52,7 @@ async def test_forwards_both_ways(proxy: FaultProxy) -> None:
     wire.close()
 
 
-async def test_a_lost_reply_means_an_applied_command(
-    proxy: FaultProxy, valkey: RealServer, prefix: str
-) -> None:
+async def test_a_lost_reply_means_an_applied_command(proxy: FaultProxy, valkey: RealServer, prefix: str) -> None:
     """A trapped command is applied by the server, and its client sees only a broken connection."""
     trap = proxy.trap_reply(f"{prefix}:lost".encode())
     wire = await Wire.to(proxy)

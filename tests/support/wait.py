@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, overload
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -19,9 +19,11 @@ T = TypeVar("T")
 _PAUSE_SECONDS = 0.01
 
 
-async def wait_until(
-    predicate: Callable[[], T | Awaitable[T]], deadline_seconds: float = 10.0, *, what: str = ""
-) -> T:
+@overload
+async def wait_until(predicate: Callable[[], Awaitable[T]], deadline_seconds: float = ..., *, what: str = ...) -> T: ...
+@overload
+async def wait_until(predicate: Callable[[], T], deadline_seconds: float = ..., *, what: str = ...) -> T: ...
+async def wait_until(predicate: Callable[[], T | Awaitable[T]], deadline_seconds: float = 10.0, *, what: str = "") -> T:
     """Return the first truthy value of `predicate`, which may be sync or async.
 
     Raises:
