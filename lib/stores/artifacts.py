@@ -20,7 +20,6 @@ old and new, and again after, so a crash in between leaves nothing that the next
 from __future__ import annotations
 
 import asyncio
-import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
     from lib.tasks.base import Output, OutputKind
 
-STORE_DIRECTORY = ".store"
+STORE_DIRECTORY = ".store"  # no output name has a part like it: lib.jobqueue.output_names refuses it
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,7 @@ class LocalArtifacts:
 
     def published_uri(self, output_name: str, name: str) -> str:
         """A file URI."""
-        return self._root.joinpath(*self._published_parts(output_name), directories.plain_name(name)).as_uri()
+        return self._root.joinpath(*directories.plain_parts(output_name), directories.plain_name(name)).as_uri()
 
     def _put(self, job_dir: str, outputs: tuple[Output, ...]) -> list[StoredOutput]:
         parts = (STORE_DIRECTORY, *directories.plain_parts(job_dir))
@@ -108,7 +107,7 @@ class LocalArtifacts:
         return stored
 
     def _publish(self, output_name: str, stored: tuple[StoredOutput, ...]) -> None:
-        parts = self._published_parts(output_name)
+        parts = directories.plain_parts(output_name)
         with directories.disk_errors(f"publishing {output_name} under {self._root}"):
             sources = [(item, self._stored_parts(item)) for item in stored]
             with (
@@ -122,15 +121,6 @@ class LocalArtifacts:
                         published.place_file(item.name, directories.Stored(folder, name, digest))
                 published.settle({item.name: item.sha256 for item in stored})
 
-    def _published_parts(self, output_name: str) -> tuple[str, ...]:
-        parts = directories.plain_parts(output_name)
-        if _as_a_lax_disk_sees(parts[0]) == STORE_DIRECTORY:
-            raise PermanentError(
-                f"output_name {output_name!r} would lie inside {STORE_DIRECTORY}, where records keep their bytes",
-                hint="choose another first part for output_name",
-            )
-        return parts
-
     def _stored_parts(self, item: StoredOutput) -> tuple[str, ...]:
         """The place of a stored file below the root, from the URI in its record, which is not taken on trust."""
         split = urlsplit(item.uri)
@@ -141,16 +131,10 @@ class LocalArtifacts:
                 f"{item.name} is stored at {item.uri}, outside this watcher's output root {self._root}",
                 hint="a watcher that shares the root of the one that made it can publish it",
             )
-        parts = directories.plain_parts(path.removeprefix(prefix))
-        if parts[0] != STORE_DIRECTORY:
+        first, _, below = path.removeprefix(prefix).partition("/")
+        if first != STORE_DIRECTORY:
             raise PermanentError(
                 f"{item.uri} is not in the store", hint="the record was changed by hand; run the job again"
             )
         directories.plain_name(item.name)
-        return parts
-
-
-def _as_a_lax_disk_sees(part: str) -> str:
-    """The name as a disk compares it that ignores case, composition and invisible signs: `.Store` is the store."""
-    visible = "".join(char for char in part if unicodedata.category(char) != "Cf")
-    return unicodedata.normalize("NFKC", visible).casefold()
+        return (STORE_DIRECTORY, *directories.plain_parts(below))
