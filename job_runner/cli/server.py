@@ -1,0 +1,102 @@
+"""`job-runner server`: the bundled Valkey of this state directory."""
+
+import asyncio
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+import typer
+
+from job_runner.cli.options import Json, NoColor, Quiet
+from job_runner.cli.output import Output
+from lib import embedded
+from lib.errors import NotFoundError
+from lib.settings import Settings
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+
+EXAMPLES = """\b
+Examples:
+  job-runner server start
+  job-runner server start --private          a free port, kept for this state directory
+  job-runner server start --fsync always     for JOBS_DURABILITY=fsynced
+  job-runner server status --json
+  job-runner server stop
+
+It listens on 127.0.0.1 only and keeps its data under JOBS_STATE_DIR. While it runs, every command finds it without
+REDIS_URL.
+"""
+
+Private = Annotated[bool, typer.Option("--private", help="On a free port instead of 6379.")]
+Port = Annotated[
+    int | None, typer.Option("--port", min=1, max=65535, help="On this port instead of 6379.", show_default=False)
+]
+Fsync = Annotated[
+    Literal["everysec", "always"] | None,
+    typer.Option("--fsync", help="How often data is forced to disk.", show_default=False),
+]
+
+
+@app.callback(epilog=EXAMPLES)
+def server() -> None:
+    """Start, stop or look at the bundled Redis-compatible server."""
+
+
+@app.command(epilog=EXAMPLES)
+def start(
+    *,
+    private: Private = False,
+    port: Port = None,
+    fsync: Fsync = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
+    """Start it, or say where it runs already."""
+    output = Output(as_json=json, quiet=quiet, no_color=no_color)
+    settings = Settings.load()
+    wanted = port or (None if private else embedded.DEFAULT_PORT)
+    started = asyncio.run(embedded.start(settings.jobs_state_dir, port=wanted, fsync=fsync))
+    if json:
+        output.document({"running": True, **asdict(started)})
+        return
+    output.data(f"{started.url}  (pid {started.pid}, fsync {started.fsync}, data in {started.dir})")
+    if wanted not in {None, started.port}:
+        output.say(f"it was running already, on port {started.port}; stop it first to move it")
+    if settings.redis_url_source in {"flag", "environment"} and settings.redis_url != started.url:
+        output.warn("REDIS_URL is set and names another server, which commands will use")
+
+
+@app.command()
+def stop(*, json: Json = False, quiet: Quiet = False, no_color: NoColor = False) -> None:
+    """Stop it; its data stays."""
+    output = Output(as_json=json, quiet=quiet, no_color=no_color)
+    stopped = asyncio.run(embedded.stop(Settings.load().jobs_state_dir))
+    if json:
+        output.document({"stopped": stopped})
+        return
+    output.data("stopped" if stopped else "none was running")
+
+
+@app.command()
+def status(*, json: Json = False, quiet: Quiet = False, no_color: NoColor = False) -> None:
+    """Say whether it runs and where; exit code 4 when it does not."""
+    output = Output(as_json=json, quiet=quiet, no_color=no_color)
+    found = asyncio.run(embedded.status(Settings.load().jobs_state_dir))
+    if json:
+        output.document(_document(found))
+    if found.server is None:
+        raise NotFoundError("the bundled server does not run", hint="start it with `job-runner server start`")
+    if not json:
+        answers = "answers" if found.answers else "DOES NOT ANSWER"
+        output.data(
+            f"{found.server.url}  {answers}  (pid {found.server.pid}, fsync {found.server.fsync}, "
+            f"since {found.server.started_at})"
+        )
+    if not found.answers:
+        output.warn(f"it does not answer; see {found.log_file}")
+        raise typer.Exit(1)
+
+
+def _document(found: embedded.EmbeddedStatus) -> dict[str, Any]:
+    about = {} if found.server is None else asdict(found.server)
+    return {"running": found.server is not None, "answers": found.answers, "log_file": str(found.log_file), **about}
