@@ -1,0 +1,180 @@
+"""`make demo` shows each command, goes on where single jobs were refused, and touches no server of the user's.
+
+The programs are stand-ins that write down how they were called: what is tested here is the Makefile alone. The
+demo with the real programs is tested in tests/fundamentals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.wait import wait_until
+
+HOUSE = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+
+STAND_IN = """#!/bin/sh
+echo "${0##*/} $* REDIS_URL=[$REDIS_URL]" >> calls
+echo "said by ${0##*/} $1"
+[ ! -e "hang-$1" ] || { echo $$ > hanging; exec sleep 60; }
+[ ! -e "exit-$1" ] || exit "$(cat "exit-$1")"
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout that is set up, with stand-ins for the programs."""
+    for name in ("Makefile", "run", "pyproject.toml", "constraints.txt"):
+        shutil.copy(HOUSE / name, tmp_path / name)
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("job-runner", "job-watcher", "python"):
+        (programs / name).write_text(STAND_IN)
+        (programs / name).chmod(0o755)
+    for stamp in ("made", "core", "dev"):
+        (tmp_path / ".venv" / stamp).touch()
+    return tmp_path
+
+
+def make(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run make in a bare environment, with a REDIS_URL that must not be used."""
+    return subprocess.run(
+        ["make", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=checkout,
+        stdin=subprocess.DEVNULL,
+        env=bare_environment(checkout),
+    )
+
+
+def bare_environment(checkout: Path) -> dict[str, str]:
+    """PATH and HOME, and a Redis of the user's."""
+    return {"PATH": os.environ["PATH"], "HOME": str(checkout), "REDIS_URL": "redis://production:6379/0"}
+
+
+def calls(checkout: Path) -> list[str]:
+    """How the programs were called, without the server's address."""
+    return [line.rpartition(" REDIS_URL=")[0] for line in (checkout / "calls").read_text().splitlines()]
+
+
+DEMO = [
+    "job-runner server start --private",
+    "job-runner enqueue jobs.example.yaml",
+    "job-watcher --drain",
+    "job-runner report jobs.example.yaml",
+]
+
+
+def test_demo_runs_the_commands_that_it_shows(checkout: Path) -> None:
+    """Each command stands before its output as one would type it, and at the end stands what to type next."""
+    done = make(checkout, "demo")
+    assert done.returncode == 0
+    assert calls(checkout) == DEMO
+    shown = [line.removeprefix("$ ./run ") for line in done.stdout.splitlines() if line.startswith("$ ./run ")]
+    assert shown == DEMO
+    assert done.stdout.index("said by job-watcher") > done.stdout.index("$ ./run job-watcher --drain")
+    assert "Next:" in done.stdout.rpartition("said by job-runner report")[2]
+
+
+def test_demo_never_uses_a_redis_of_the_user(checkout: Path) -> None:
+    """REDIS_URL is empty for every step, so that the private server is used."""
+    make(checkout, "demo")
+    lines = (checkout / "calls").read_text().splitlines()
+    assert all(line.endswith("REDIS_URL=[]") for line in lines)
+
+
+def test_a_refused_job_stops_nothing_and_is_not_hidden(checkout: Path) -> None:
+    """A conflict (exit 1) lets the other jobs run; the demo ends with an error all the same."""
+    (checkout / "exit-enqueue").write_text("1")
+    done = make(checkout, "demo")
+    assert calls(checkout) == DEMO
+    assert done.returncode == 2  # make's own code for a recipe that failed
+
+
+@pytest.mark.parametrize("code", ["2", "3"])
+def test_a_broken_step_stops_the_demo(checkout: Path, code: str) -> None:
+    """A bad file or a server that is away: what follows would only bury the message."""
+    (checkout / "exit-enqueue").write_text(code)
+    done = make(checkout, "demo")
+    assert calls(checkout) == DEMO[:2]
+    assert done.returncode != 0
+    assert f"Error {code}" in done.stderr
+
+
+async def test_ctrl_c_ends_the_demo_and_it_can_go_on(checkout: Path) -> None:
+    """An interrupt in the middle ends everything that was started; the next run starts from the front."""
+    (checkout / "hang---drain").touch()
+    running = await asyncio.create_subprocess_exec(
+        "make",
+        "demo",
+        cwd=checkout,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=bare_environment(checkout),
+        start_new_session=True,
+    )
+    await wait_until((checkout / "hanging").exists, what="the watcher's start")
+    os.killpg(running.pid, signal.SIGINT)
+    said, _ = await asyncio.wait_for(running.communicate(), 20)
+    assert running.returncode in {130, 2, -signal.SIGINT}
+    assert b"report" not in said
+    (checkout / "hang---drain").unlink()
+    assert make(checkout, "demo").returncode == 0
+
+
+def test_make_alone_is_help(checkout: Path) -> None:
+    """Whoever types `make` in a strange house is told what there is."""
+    said = make(checkout).stdout
+    for target in ("demo", "test", "check", "setup", "jobs-dashboard"):
+        assert f"make {target} " in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["jobs-plan", "FILE=my.yaml"], ["job-runner plan my.yaml"]),
+        (["jobs-enqueue", "FILE=my.yaml"], ["job-runner enqueue my.yaml"]),
+        (["jobs-status", "ARGS=--json"], ["job-runner status --json"]),
+        (["jobs-history", "ARGS=--status failed"], ["job-runner history --status failed"]),
+        (["jobs-result", "ID=topic:beat-001"], ["job-runner result topic:beat-001"]),
+        (["jobs-report", "FILE=my.yaml"], ["job-runner report my.yaml"]),
+        (["jobs-retry", "ID=topic:beat-001", "ARGS=--yes"], ["job-runner retry topic:beat-001 --yes"]),
+        (["jobs-flush", "ARGS=--hard --yes"], ["job-runner flush --hard --yes"]),
+        (["jobs-dashboard"], ["job-runner status", "job-runner history"]),
+    ],
+)
+def test_shortcuts(checkout: Path, arguments: list[str], expected: list[str]) -> None:
+    """The targets of the manual call the commands of the manual."""
+    assert make(checkout, *arguments).returncode == 0
+    assert [call.rstrip() for call in calls(checkout)] == expected
+
+
+@pytest.mark.parametrize("target", ["jobs-result", "jobs-retry"])
+def test_shortcuts_ask_for_an_id(checkout: Path, target: str) -> None:
+    """Without ID they say how to give one."""
+    done = make(checkout, target)
+    assert f"make {target} ID=" in done.stderr
+    assert not (checkout / "calls").exists()
+
+
+def test_shortcuts_use_the_redis_of_the_user(checkout: Path) -> None:
+    """Only the demo keeps to its private server."""
+    make(checkout, "jobs-status")
+    assert "REDIS_URL=[redis://production:6379/0]" in (checkout / "calls").read_text()
+
+
+def test_check_is_what_ci_runs() -> None:
+    """One command for people and machines; pytest is last, so the last line is its own."""
+    assert (HOUSE / ".ci" / "run").read_text().rstrip().endswith("exec make check </dev/null")
+    makefile = (HOUSE / "Makefile").read_text()
+    assert "\ncheck: lint types imports test ##" in makefile
