@@ -37,6 +37,10 @@ _EXCLUDING: Final = (
 )
 
 
+# Of these one or the other must stand.
+_REQUIRED: Final = frozenset({"text", "request_id", "output_name", "voice", "speaker"})
+
+
 def normalize_job_spec(
     row: Mapping[str, Any],
     *,
@@ -62,7 +66,11 @@ def normalize_job_spec(
     if kind is not None:
         values["task"] = kind.name
         values.setdefault("timeout_seconds", kind.timeout_seconds)
-        problems += _speech_rules(values) if kind.payload is None else _payload_rules(values, kind)
+        if kind.payload is None:
+            problems += _speech_rules(values)
+        else:
+            unsound = row.get("payload") is not None and "payload" not in values
+            problems += _payload_rules(values, kind, unsound=unsound)
     if "request_id" not in values:
         _derive_request_id(values, problems)
     values.setdefault("max_attempts", max_attempts)
@@ -119,7 +127,7 @@ def _unsound(values: dict[str, Any]) -> Iterator[FieldProblem]:
             yield from found
             # A required one is replaced by what passes, since "missing" would be untrue.
             del values[name]
-            if name in {"text", "request_id"}:
+            if name in _REQUIRED:
                 values[name] = "unsound"
 
 
@@ -160,12 +168,14 @@ def _speech_rules(values: dict[str, Any]) -> Iterator[FieldProblem]:
             yield FieldProblem(name, said)
 
 
-def _payload_rules(values: dict[str, Any], kind: TaskKind) -> Iterator[FieldProblem]:
+def _payload_rules(values: dict[str, Any], kind: TaskKind, *, unsound: bool) -> Iterator[FieldProblem]:
     """Check and normalise the payload in place; speech fields belong to speak alone."""
     assert kind.payload is not None  # noqa: S101  the caller's branch; it narrows the type
     for name in values.keys() & _SPEECH:
         del values[name]
         yield FieldProblem(name, f"belongs to task speak; task {kind.name} takes a payload")
+    if unsound:
+        return
     given = values.get("payload", {})
     try:
         # What equals its default is left out here too: the payload is part of the content hash.

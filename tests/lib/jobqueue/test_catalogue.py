@@ -1,0 +1,58 @@
+"""The kinds of job."""
+
+from __future__ import annotations
+
+import pytest
+
+from lib.errors import InvalidInputError
+from lib.jobqueue import BUILT_IN, Catalogue, TaskKind
+from lib.jobqueue.catalogue import DEFAULT_TASK
+
+
+def kind(name: str, *aliases: str) -> TaskKind:
+    """A kind of which only the names matter."""
+    return TaskKind(name, aliases, "any", None, 1, "inline")
+
+
+def test_the_built_in_tasks_are_there_by_name_and_alias() -> None:
+    """`tasks.sleep_task` and `sleep` name the same task."""
+    assert BUILT_IN.names == ("speak", "debug", "sleep")
+    assert BUILT_IN.get("tasks.sleep_task") is BUILT_IN.get("sleep")
+    assert BUILT_IN.get("tasks.debug_task") is BUILT_IN.get("debug")
+    assert BUILT_IN.get("nothing") is None
+    assert set(BUILT_IN.spellings) == {"speak", "debug", "tasks.debug_task", "sleep", "tasks.sleep_task"}
+
+
+def test_the_default_task_speaks_in_a_process_of_its_own() -> None:
+    """CPU-bound work must not starve the session."""
+    speak = BUILT_IN.get(DEFAULT_TASK)
+    assert speak is not None
+    assert (speak.capability, speak.isolation, speak.payload) == ("speech", "child", None)
+
+
+def test_positional_arguments_are_fields_of_the_payload() -> None:
+    """A manifest's args must land in fields that exist."""
+    for built_in in BUILT_IN.kinds:
+        assert built_in.payload is not None or not built_in.positional
+        if built_in.payload is not None:
+            assert set(built_in.positional) <= set(built_in.payload.model_fields)
+
+
+def test_adding_kinds_leaves_the_old_catalogue_alone() -> None:
+    """A catalogue is immutable: two services of one process may differ."""
+    more = BUILT_IN.with_kinds(kind("annotate"))
+    assert more.names == (*BUILT_IN.names, "annotate")
+    assert BUILT_IN.get("annotate") is None
+
+
+@pytest.mark.parametrize("added", [kind("sleep"), kind("nap", "sleep"), kind("tasks.sleep_task"), kind("a", "a")])
+def test_a_name_can_be_taken_once(added: TaskKind) -> None:
+    """Two tasks under one name would run whichever was loaded last."""
+    with pytest.raises(InvalidInputError, match="two tasks are called") as caught:
+        BUILT_IN.with_kinds(added)
+    assert caught.value.hint
+
+
+def test_an_empty_catalogue_is_possible() -> None:
+    """It knows nothing."""
+    assert Catalogue(()).names == ()
