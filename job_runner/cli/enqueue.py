@@ -34,7 +34,7 @@ Replace = Annotated[
 
 
 @app.command(epilog=EXAMPLES)
-def enqueue(  # noqa: PLR0913 - a command's parameters are its flags
+def enqueue(
     files: JobFiles,
     *,
     target: Target = None,

@@ -25,7 +25,7 @@ Force = Annotated[bool, typer.Option("--force", help="Even while watchers are al
 
 
 @app.command(epilog=EXAMPLES)
-def flush(  # noqa: PLR0913 - a command's parameters are its flags
+def flush(
     *,
     hard: Hard = False,
     force: Force = False,

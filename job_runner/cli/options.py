@@ -18,9 +18,9 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where
 
 JobFiles = Annotated[
     list[Path],
-    typer.Argument(metavar="YAML...", help="Job files.", show_default=False),
+    typer.Argument(metavar="YAML", help="Job files.", show_default=False),
 ]
 RequestIds = Annotated[
     list[str],
-    typer.Argument(metavar="ID...", help="Request ids.", show_default=False),
+    typer.Argument(metavar="ID", help="Request ids.", show_default=False),
 ]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import typer
 
-from lib.errors import RefusedError
+from lib.errors import InvalidInputError, RefusedError
 
 if TYPE_CHECKING:
     from lib.errors import JobRunnerError
@@ -59,6 +59,11 @@ class Output:
         if not sys.stdout.isatty():
             return _WIDTH_UNKNOWN
         return max(_WIDTH_LEAST, shutil.get_terminal_size((_WIDTH_UNKNOWN, 24)).columns)
+
+    @property
+    def on_terminal(self) -> bool:
+        """Whether stdout is a terminal."""
+        return sys.stdout.isatty()
 
     @property
     def colored(self) -> bool:
@@ -105,13 +110,14 @@ class Output:
         """Ask on a terminal; `yes` answers for the person.
 
         Raises:
-            RefusedError: there is no terminal to ask on, or the answer is no.
+            InvalidInputError: there is no terminal to ask on.
+            RefusedError: the answer is no.
 
         """
         if yes:
             return
         if not sys.stdin.isatty():
-            raise RefusedError(f"not done: {question}", hint="add --yes: there is no terminal to ask on")
+            raise InvalidInputError(f"not done: {question}", hint="add --yes: there is no terminal to ask on")
         if not typer.confirm(question, err=True):
             raise RefusedError("not done, as you wished")
 

@@ -25,12 +25,12 @@ The job runs again with the content that its record keeps. Exit code 1 when a jo
 the ids is known.
 """
 
-RequestIds = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Request ids.", show_default=False)]
+RequestIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Request ids.", show_default=False)]
 AllFailed = Annotated[bool, typer.Option("--all-failed", help="Every failed job; cancelled ones stay.")]
 
 
 @app.command(epilog=EXAMPLES)
-def retry(  # noqa: PLR0913 - a command's parameters are its flags
+def retry(
     request_ids: RequestIds = None,
     *,
     all_failed: AllFailed = False,

@@ -1,0 +1,66 @@
+"""`job-runner plan`: job files checked and priced."""
+
+import typer
+
+from job_runner.cli.options import JobFiles, Json, NoColor, Quiet
+from job_runner.cli.output import Output
+from job_runner.cli.tables import Table, counted, seconds_text
+from job_runner.service.planning import ESTIMATES, Plan
+from job_runner.service.planning import plan as plan_files
+from lib.errors import InvalidJobsError
+from lib.settings import Settings
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+EXAMPLES = """\b
+Examples:
+  job-runner plan jobs.yaml
+  job-runner plan jobs.yaml --json | jq .totals
+
+Exit code 2 when a file has mistakes; with --json they stand in `errors` too. The estimates are for one slot of
+this machine.
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def plan(files: JobFiles, *, json: Json = False, quiet: Quiet = False, no_color: NoColor = False) -> None:
+    """Check job files and show what they would cost; needs no Redis."""
+    output = Output(as_json=json, quiet=quiet, no_color=no_color)
+    made = plan_files(files, Settings.load())
+    if json:
+        output.document(made.document())
+    elif made.jobs:
+        _show(made, output)
+    elif not made.problems:
+        output.say("no jobs in there")
+    if made.problems:
+        raise InvalidJobsError(made.problems)
+    if made.jobs:
+        output.say(f"next: `job-runner enqueue {' '.join(map(str, files))}` queues them")
+
+
+def _show(made: Plan, output: Output) -> None:
+    table = Table(("REQUEST ID", "SOURCE", "CHARS", "EST"), ("left", "left", "right", "right"))
+    for job in made.jobs:
+        table.row(
+            job.request_id,
+            job.source,
+            str(job.characters),
+            seconds_text(job.est_seconds),
+            details=[job.failing] if job.failing else (),
+        )
+    totals = Table(("SOURCE", "JOBS", "CHARS", "EST", "USD"), ("left", "right", "right", "right", "right"))
+    for name, sums in [*made.by_source.items(), ("total", made.totals)]:
+        totals.row(
+            name,
+            str(sums["jobs"]),
+            str(sums["characters"]),
+            seconds_text(sums["est_seconds"]),
+            f"{sums['est_usd']:.2f}",
+        )
+    for line in [*table.lines(output.width, output.paint), "", *totals.lines(output.width, output.paint)]:
+        output.data(line)
+    output.data()
+    for warning, count in made.warnings.items():
+        output.data(f"warning: {warning} ({counted(count, 'job')})")
+    output.data(f"{counted(len(made.jobs), 'job')}; estimates: {ESTIMATES}, for one slot of this machine")

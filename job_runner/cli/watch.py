@@ -1,0 +1,101 @@
+"""`job-runner watch`: the queue live."""
+
+import asyncio
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from job_runner.cli.options import NoColor, Quiet, RedisUrl
+from job_runner.cli.output import Output
+from job_runner.cli.running import settings_of
+from job_runner.service.watching import BLOCK_SECONDS, Snapshot, snapshots
+from lib.redisqueue.reader import Event
+from lib.settings import Settings
+from lib.wiring import open_blocking, opened_queue
+
+if TYPE_CHECKING:
+    from job_runner.cli.live import LiveView
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+EXAMPLES = """\b
+Examples:
+  job-runner watch
+  job-runner watch --until-empty
+
+On a terminal it shows bars for the running jobs; into a file or pipe it writes a line for each change. Ctrl-C ends
+it, and nothing else.
+"""
+
+UntilEmpty = Annotated[bool, typer.Option("--until-empty", help="End when nothing waits and nothing runs.")]
+
+_EVENT_IDS_MAX = 5
+_STATES = ("queued", "leased", "delayed", "done", "failed", "cancelled")
+
+
+@app.command(epilog=EXAMPLES)
+def watch(
+    *,
+    until_empty: UntilEmpty = False,
+    redis_url: RedisUrl = None,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
+    """Follow the queue live: progress bars, lanes, rate and ETA."""
+    output = Output(quiet=quiet, no_color=no_color)
+    asyncio.run(_follow(settings_of(redis_url), output, until_empty=until_empty))
+
+
+async def _follow(settings: Settings, output: Output, *, until_empty: bool) -> None:
+    blocking = open_blocking(settings, block_seconds=BLOCK_SECONDS)
+    try:
+        async with opened_queue(settings) as queue:
+            with ExitStack() as stack:
+                show = _live(output, stack) if output.on_terminal else _Lines(output)
+                async for snapshot in snapshots(queue, blocking, settings):
+                    show(snapshot)
+                    if until_empty and snapshot.empty and not snapshot.trouble:
+                        return
+    finally:
+        await blocking.aclose()
+
+
+def _live(output: Output, stack: ExitStack) -> "LiveView":
+    # Drawing costs 70 ms to import, which a pipe need not pay.
+    from job_runner.cli.live import LiveView  # noqa: PLC0415
+
+    return stack.enter_context(LiveView(colored=output.colored))
+
+
+class _Lines:
+    """The plain view: a line for each change, and one for the totals when they change."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._totals = ""
+        self._trouble = ""
+
+    def __call__(self, snapshot: Snapshot) -> None:
+        if snapshot.trouble != self._trouble:
+            self._trouble = snapshot.trouble
+            self._output.warn(snapshot.trouble or "Redis answers again")
+        for event in snapshot.events:
+            if event.kind not in {"progress", "moved"}:
+                self._output.data(f"{event.kind}: {_ids(event)}")
+        totals = totals_text(snapshot)
+        if totals != self._totals:
+            self._totals = totals
+            self._output.data(totals)
+
+
+def totals_text(snapshot: Snapshot) -> str:
+    """The totals in one line."""
+    totals = snapshot.document["totals"]
+    return ", ".join(f"{totals[name]} {name}" for name in _STATES)
+
+
+def _ids(event: Event) -> str:
+    shown = ", ".join(event.request_ids[:_EVENT_IDS_MAX])
+    left = len(event.request_ids) - _EVENT_IDS_MAX
+    return f"{shown} and {left} more" if left > 0 else shown or "-"

@@ -1,0 +1,167 @@
+"""What jobs would cost, before any is queued: nothing is sent, no model is loaded, no server is needed.
+
+Estimates are built in until measurements exist, and the document says so. They are for the machine at hand: a job
+costs `JOB_SECONDS` of handling, and speech `SPEECH_SECONDS_PER_CHARACTER` of synthesis for each take.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from job_runner.service.jobfiles import scanned
+from lib.errors import JobRunnerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from lib.errors import Problem
+    from lib.jobqueue import JobSpec
+    from lib.settings import Settings
+
+JOB_SECONDS: Final = 0.2
+"""Leasing, storing, checking and committing: what a job takes beside its work."""
+
+SPEECH_SECONDS_PER_CHARACTER: Final = 0.002
+"""Some 15 characters are a second of speech, made at 0.03 of real time on one slow core."""
+
+ESTIMATES: Final = "built-in"
+BACKENDS: Final = ("metal",)
+"""Where an unpinned job may run today."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedJob:
+    """One job of the plan; `source` is `voice:x`, `speaker:x` or the task.
+
+    `warnings` say what it will not get on this machine, `failing` why it would fail here, empty when it would not.
+    """
+
+    index: int
+    file: str
+    source: str
+    request_id: str
+    output_name: str | None
+    characters: int
+    content_hash: str
+    backends: tuple[str, ...]
+    est_seconds: float
+    est_usd: float
+    warnings: tuple[str, ...]
+    failing: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The valid jobs of files, and every mistake in them."""
+
+    jobs: tuple[PlannedJob, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def totals(self) -> dict[str, Any]:
+        """Sums over the jobs."""
+        return {
+            "jobs": len(self.jobs),
+            "characters": sum(job.characters for job in self.jobs),
+            "est_seconds": round(sum(job.est_seconds for job in self.jobs), 1),
+            "est_usd": round(sum(job.est_usd for job in self.jobs), 4),
+        }
+
+    @property
+    def warnings(self) -> dict[str, int]:
+        """Each warning with the number of jobs that it is about."""
+        return dict(Counter(warning for job in self.jobs for warning in job.warnings))
+
+    @property
+    def by_source(self) -> dict[str, dict[str, Any]]:
+        """The same sums for each voice, speaker or task, by name."""
+        names = sorted({job.source for job in self.jobs})
+        return {name: Plan(tuple(job for job in self.jobs if job.source == name), ()).totals for name in names}
+
+    def document(self) -> dict[str, Any]:
+        """The JSON of `plan`."""
+        return {
+            "job_count": len(self.jobs),
+            "estimates": ESTIMATES,
+            "jobs": [asdict(job) for job in self.jobs],
+            "totals": self.totals,
+            "voices": self.by_source,
+            "errors": [asdict(problem) for problem in self.problems],
+        }
+
+
+def plan(files: Sequence[Path], settings: Settings) -> Plan:
+    """The plan of `files`.
+
+    Raises:
+        InvalidInputError: a file is missing, unreadable or too large.
+
+    """
+    jobs, problems = scanned(files, settings)
+    advice = _Advice()
+    planned = tuple(_planned(index, file, spec, advice) for index, (file, spec) in enumerate(jobs))
+    return Plan(planned, tuple(problems))
+
+
+def _planned(index: int, file: Path, spec: JobSpec, advice: _Advice) -> PlannedJob:
+    warnings, failing = advice.about(spec)
+    return PlannedJob(
+        index=index,
+        file=str(file),
+        source=source_of(spec),
+        request_id=spec.request_id,
+        output_name=spec.output_name,
+        characters=len(spec.text or ""),
+        content_hash=spec.content_hash,
+        backends=(spec.backend,) if spec.backend else BACKENDS,
+        est_seconds=estimate_seconds(spec),
+        est_usd=0.0,  # the machine at hand costs nothing, and there is no other backend yet
+        warnings=warnings,
+        failing=failing,
+    )
+
+
+def source_of(spec: JobSpec) -> str:
+    """`voice:x`, `speaker:x`, or the name of a task that does not speak."""
+    if spec.voice is not None:
+        return f"voice:{spec.voice}"
+    return f"speaker:{spec.speaker}" if spec.speaker is not None else spec.task
+
+
+def estimate_seconds(spec: JobSpec) -> float:
+    """Seconds that a slot of the machine at hand is busy with this job."""
+    asked = spec.payload.get("seconds", 0)
+    seconds = float(asked) if isinstance(asked, int | float) else 0.0
+    seconds += SPEECH_SECONDS_PER_CHARACTER * len(spec.text or "") * spec.variants
+    return round(JOB_SECONDS + seconds, 2)
+
+
+class _Advice:
+    """What this machine's engine would say about a job: a voice that it lacks, fields that it ignores."""
+
+    def __init__(self) -> None:
+        from lib.voice_synth.engines.registry import DEFAULT_ENGINE, make_engine  # noqa: PLC0415 - for plans alone
+        from lib.voice_synth.voices import VoiceRegistry  # noqa: PLC0415 - for plans alone
+
+        self._engine = make_engine(DEFAULT_ENGINE)
+        self._voices = VoiceRegistry()
+
+    def about(self, spec: JobSpec) -> tuple[tuple[str, ...], str]:
+        """What the job will not get, a sentence each, and why it would fail here, or nothing."""
+        if spec.text is None:
+            return (), ""
+        from lib.voice_synth.request import prepare, request_of_job  # noqa: PLC0415 - for plans alone
+
+        try:
+            prepared = prepare(request_of_job(spec), self._engine, self._voices)
+        except JobRunnerError as exc:
+            return (), f"would fail here: {exc.message}" + (f" ({exc.hint})" if exc.hint else "")
+        said: list[str] = []
+        if prepared.choice.substituted:
+            said.append(f"{prepared.choice.substituted['engine']} speaks {spec.speaker} with a voice of its own")
+        if prepared.ignored_fields:
+            said.append(f"{self._engine.name} ignores {', '.join(prepared.ignored_fields)}")
+        return tuple(said), ""

@@ -1,0 +1,79 @@
+"""The queue as it changes: a snapshot now, and another whenever something happened.
+
+Snapshots are driven by the queue's events, not by a clock: an idle queue costs one blocked read. Between two there
+is a short rest, so that a thousand jobs a second do not become a thousand overviews.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from lib.clock import SystemClock
+from lib.errors import UnreachableError
+from lib.redisqueue import reader
+from lib.redisqueue.overview import overview
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from lib.clock import Clock
+    from lib.redisqueue.connection import Client
+    from lib.redisqueue.queue import Queue
+    from lib.settings import Settings
+
+BLOCK_SECONDS: Final = 2.0
+"""How long nothing may happen before the figures are read again all the same: rate and ETA change by themselves."""
+
+REST_SECONDS: Final = 0.1
+RETRY_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The queue at one moment: the document of `status`, progress by id, and what happened since the last one.
+
+    `trouble` is set, and the rest is as it was, while the server does not answer.
+    """
+
+    document: dict[str, Any]
+    progress: dict[str, dict[str, Any]]
+    events: tuple[reader.Event, ...] = ()
+    trouble: str = ""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits and nothing runs."""
+        return int(self.document["totals"]["outstanding"]) == 0
+
+
+async def snapshots(
+    queue: Queue, blocking: Client, settings: Settings, *, clock: Clock | None = None
+) -> AsyncIterator[Snapshot]:
+    """Snapshots without end.
+
+    Raises:
+        UnreachableError: at the first one only; later ones carry the trouble and go on.
+
+    """
+    clock = clock or SystemClock()
+    position = await reader.newest_event(queue)
+    last = await _taken(queue, settings, ())
+    yield last
+    while True:
+        try:
+            events = await reader.wait_for_events(queue, blocking, position, block_ms=int(BLOCK_SECONDS * 1000))
+            position = events[-1].entry if events else position
+            last = await _taken(queue, settings, tuple(events))
+        except UnreachableError as exc:
+            last = Snapshot(last.document, last.progress, trouble=exc.message)
+            yield last
+            await clock.sleep(RETRY_SECONDS)
+            continue
+        yield last
+        await clock.sleep(REST_SECONDS)
+
+
+async def _taken(queue: Queue, settings: Settings, events: tuple[reader.Event, ...]) -> Snapshot:
+    document = await overview(queue, lease_idle_ms=settings.watcher_lease_idle_ms)
+    return Snapshot(document, await reader.progress(queue), events)
