@@ -305,3 +305,21 @@ class LiveWatcher:
     capabilities: frozenset[str]
     slots: dict[str, int]
     last_seen_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ControlWord:
+    """What hastens a watcher: `kind` is `cancel`, for the lease with this fence."""
+
+    entry: str
+    kind: str
+    request_id: str
+    fence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """What is still to do: `active` jobs that are waiting, running or due soon, and `outbox` entries."""
+
+    active: int
+    outbox: int

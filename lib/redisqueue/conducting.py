@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lib.jobqueue.protocol import Adoption, DueDone, ForeignEntry, Move, Moved, Survey
+from lib.jobqueue.protocol import Adoption, ControlWord, DueDone, ForeignEntry, Move, Moved, Survey
 from lib.redisqueue.connection import Client, as_text, edge
 from lib.redisqueue.producing import submission_row
 from lib.redisqueue.queue import BATCH_MAX_BYTES, BATCH_MAX_JOBS, Queue
@@ -117,21 +117,25 @@ async def wait_for_wake(queue: Queue, blocking: Client, position: WakePosition, 
     async with edge(queue.url):
         reply: Any = await blocking.xread({wake: position.wake, inlet: position.inlet}, count=100, block=block_ms)
     reasons: set[str] = set()
-    pairs = reply.items() if isinstance(reply, dict) else (reply or ())
-    for key, found in pairs:
-        entries = (
-            found[0]
-            if found and isinstance(found[0], list) and found[0] and isinstance(found[0][0], list | tuple)
-            else found
-        )
-        last = as_text(entries[-1][0])
-        if as_text(key) == wake:
-            position.wake = last
+    for key, entries in stream_entries(reply):
+        if key == wake:
+            position.wake = as_text(entries[-1][0])
             reasons |= {as_text(fields.get(b"why", b"?")) for _, fields in entries}
         else:
-            position.inlet = last
+            position.inlet = as_text(entries[-1][0])
             reasons.add("intake")
     return reasons
+
+
+def stream_entries(reply: Any) -> list[tuple[str, list[Any]]]:
+    """(key, entries) of a read of streams, whose shape differs between RESP2, RESP3 and redis-py's versions."""
+    pairs = reply.items() if isinstance(reply, dict) else (reply or ())
+    found: list[tuple[str, list[Any]]] = []
+    for key, parts in pairs:
+        flat = [item for part in parts for item in (part if part and isinstance(part[0], list | tuple) else [part])]
+        if flat:
+            found.append((as_text(key), flat))
+    return found
 
 
 async def newest_wake(queue: Queue) -> str:
@@ -139,3 +143,26 @@ async def newest_wake(queue: Queue) -> str:
     async with edge(queue.url):
         newest: Any = await queue.client.xrevrange(queue.keys.of("wake"), count=1)
     return as_text(newest[0][0]) if newest else "0-0"
+
+
+async def newest_control(queue: Queue) -> str:
+    """The id of the newest control entry: where a new session begins to listen."""
+    async with edge(queue.url):
+        newest: Any = await queue.client.xrevrange(queue.keys.of("control"), count=1)
+    return as_text(newest[0][0]) if newest else "0-0"
+
+
+async def wait_for_control(queue: Queue, blocking: Client, after: str, *, block_ms: int) -> list[ControlWord]:
+    """Block until something hastens watchers; empty after `block_ms`."""
+    async with edge(queue.url):
+        reply: Any = await blocking.xread({queue.keys.of("control"): after}, count=100, block=block_ms)
+    return [
+        ControlWord(
+            as_text(entry),
+            as_text(fields.get(b"type", b"")),
+            as_text(fields.get(b"id", b"")),
+            as_text(fields.get(b"fence", b"")),
+        )
+        for _, entries in stream_entries(reply)
+        for entry, fields in entries
+    ]

@@ -8,6 +8,7 @@ from redis.exceptions import ResponseError
 
 from lib.errors import QueueError
 from lib.jobqueue.protocol import Committed, Ending, Lease, Progress, Retry, Started
+from lib.redisqueue.conducting import stream_entries
 from lib.redisqueue.connection import Client, as_text, edge
 from lib.redisqueue.keys import GROUP
 from lib.redisqueue.queue import Queue, batches
@@ -39,18 +40,12 @@ async def wait_for_entries(
             raise
         await ensure_lanes(queue, lanes)
         return []
-    return [(names[as_text(key)], as_text(entry[0])) for key, found in reply for entry in _flat(found)]
+    return [(names[key], as_text(entry[0])) for key, entries in stream_entries(reply) for entry in entries]
 
 
-async def _read_group(blocking: Client, session: str, names: dict[str, str], block_ms: int) -> list[tuple[bytes, Any]]:
+async def _read_group(blocking: Client, session: str, names: dict[str, str], block_ms: int) -> Any:
     streams: dict[Any, Any] = dict.fromkeys(names, ">")
-    reply: Any = await blocking.xreadgroup(GROUP, session, streams, count=1, block=block_ms)
-    return list(reply.items()) if isinstance(reply, dict) else list(reply or ())
-
-
-def _flat(found: Any) -> list[Any]:
-    """RESP3 wraps the entries of a stream in one more list than RESP2."""
-    return [item for part in found for item in (part if part and isinstance(part[0], list | tuple) else [part])]
+    return await blocking.xreadgroup(GROUP, session, streams, count=1, block=block_ms)
 
 
 async def start(
@@ -182,23 +177,23 @@ async def retry(queue: Queue, session: str, retries: Sequence[Retry]) -> list[bo
 
 async def hand_back(queue: Queue, session: str, leases: Sequence[Lease]) -> list[bool]:
     """Put leased jobs back into intake at no cost to them."""
-    rows = [(lease.lane, lease.entry, lease.request_id, lease.generation) for lease in leases]
+    rows = [(lease.lane, lease.entry, lease.request_id, lease.generation, lease.fence) for lease in leases]
     return await _hand_back(queue, session, rows)
 
 
 async def hand_back_entries(queue: Queue, session: str, entries: Sequence[Entry]) -> list[bool]:
-    """The same for entries that were delivered and never leased; one that is gone answers False."""
-    rows: list[tuple[str, str, str, str]] = []
+    """The same for entries whose lease, if any, this caller never heard of; those that are gone are left out."""
+    rows: list[tuple[str, str, str, str, str]] = []
     for lane, entry in entries:
         async with edge(queue.url):
             found: Any = await queue.client.xrange(queue.keys.stream(lane), min=entry, max=entry)
         for _, fields in found:
             if b"id" in fields and b"gen" in fields:
-                rows.append((lane, entry, as_text(fields[b"id"]), as_text(fields[b"gen"])))
+                rows.append((lane, entry, as_text(fields[b"id"]), as_text(fields[b"gen"]), ""))
     return await _hand_back(queue, session, rows)
 
 
-async def _hand_back(queue: Queue, session: str, rows: list[tuple[str, str, str, str]]) -> list[bool]:
+async def _hand_back(queue: Queue, session: str, rows: list[tuple[str, str, str, str, str]]) -> list[bool]:
     done: list[bool] = []
     for batch in batches(rows, [0] * len(rows)):
         replies = await queue.scripts.call(

@@ -62,10 +62,10 @@ class Queue:
         async with edge(self.url):
             intakes = await self.client.smembers(self.keys.of("intakes"))
             lanes = await self.client.smembers(self.keys.of("lanes"))
-        named = {as_text(name) for name in intakes}
+        named = {"stream", *(as_text(name) for name in intakes)}
         # What comes back goes to the high intake of its class, so that one is known from the start.
         named |= {str(parse_intake(name).high()) for name in named}
-        self.intakes = tuple(sorted(named | {"stream"}))
+        self.intakes = tuple(sorted(named))
         self.lanes = tuple(sorted(as_text(name) for name in lanes))
 
     def know_intakes(self, names: Iterable[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lib.errors import NameTakenError, SessionLostError
 from lib.jobqueue.protocol import Leadership, Lease, LiveWatcher, Renewed
@@ -132,4 +132,11 @@ async def live_sessions(queue: Queue) -> frozenset[str]:
     """Every session that stands."""
     async with edge(queue.url):
         members = await queue.client.zrange(queue.keys.of("sessions"), 0, -1)
-    return frozenset(as_text(member) for member in members)
+    return frozenset(as_text(member) for member in cast("list[bytes]", members))
+
+
+async def server_time_ms(queue: Queue) -> int:
+    """The server's clock, Unix milliseconds: the one that sessions age by."""
+    async with edge(queue.url):
+        seconds, micros = await queue.client.time()
+    return int(seconds) * 1000 + int(micros) // 1000

@@ -11,14 +11,16 @@ from lib.jobqueue.protocol import (
     OutboxEntry,
     PoisonFound,
     PublishCode,
+    Remaining,
     Swept,
     Verdict,
 )
 from lib.redisqueue.connection import as_text, edge
 from lib.redisqueue.queue import BATCH_MAX_BYTES, BATCH_MAX_JOBS, Queue, batches
+from lib.redisqueue.rows import IndexRow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 SWEEP_CALLS_MAX: Final = 10_000
 """A sweep that goes on is bounded all the same: 5 million entries."""
@@ -59,7 +61,7 @@ async def sweep(queue: Queue, *, interval_ms: int, life_ms: int, force: bool = F
         found_poison = [_poison(parts) for parts in reply[6]]
         poison += [found for found in found_poison if found not in poison]
         mended += [as_text(lane) for lane in reply[7]]
-        if not reply[4] or (call > 0 and not reply[3]):
+        if not reply[4]:
             break
     return Swept(
         ran=True,
@@ -128,3 +130,35 @@ async def read_outbox(queue: Queue, *, after: str = "-", count: int = BATCH_MAX_
         )
         for entry, fields in page
     ]
+
+
+async def rows_at(queue: Queue, places: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, IndexRow]]:
+    """Whose place (stream, entry) is in `places`: walks the whole index, for the rare entry without content."""
+    found: dict[tuple[str, str], tuple[str, IndexRow]] = {}
+    cursor = 0
+    while True:
+        async with edge(queue.url):
+            reply: Any = await queue.client.hscan(queue.keys.of("index"), cursor, count=BATCH_MAX_JOBS)
+        cursor, page = reply
+        for request_id, raw in page.items():
+            row = IndexRow.parse(raw)
+            if (row.stream, row.entry) in places:
+                found[row.stream, row.entry] = (as_text(request_id), row)
+        if cursor == 0:
+            return found
+
+
+async def remaining(queue: Queue, *, soon_ms: int) -> Remaining:
+    """What a drain still waits for: all but jobs delayed by more than `soon_ms` and those that wait behind them."""
+    async with edge(queue.url):
+        seconds, micros = await queue.client.time()
+        horizon = int(seconds) * 1000 + int(micros) // 1000 + soon_ms
+        pipe = queue.client.pipeline(transaction=True)
+        pipe.hlen(queue.keys.of("index"))
+        pipe.zcount(queue.keys.of("due"), f"({horizon}", "+inf")
+        pipe.zcard(queue.keys.of("key_wait"))
+        pipe.xlen(queue.keys.of("outbox"))
+        pipe.xlen(queue.keys.stream("stream"))
+        active, later, waiting, outbox, inlet = await pipe.execute()
+    # Entries added by hand are in no row yet; the inlet's length counts them all the same.
+    return Remaining(active=max(int(active) - int(later) - int(waiting), int(inlet), 0), outbox=int(outbox))

@@ -24,9 +24,9 @@ for i = 1, ROWS do
       redis.call('XADD', K.control, 'MAXLEN', '~', '1000', '*', 'type', 'cancel', 'id', ask.request_id,
         'fence', row.fence)
     end
-    local fence = row.state == 'L' and row.fence or digits(take_fences(1))
+    -- A fence of its own: with the lease's one in the record, the running body's commit would read `already`.
     finish(ask.request_id, row, {
-      status = 'cancelled', fence = fence, attempt = row.attempt, tail = ask.tail, ttl_ms = tonumber(ask.ttl_ms),
+      status = 'cancelled', fence = digits(take_fences(1)), attempt = row.attempt, tail = ask.tail, ttl_ms = tonumber(ask.ttl_ms),
     })
     cancelled[#cancelled + 1] = ask.request_id
     replies[i] = 'cancelled'

@@ -1,10 +1,11 @@
 #!lua flags=allow-oom
 --- Puts jobs that a living watcher will not run back into intake; no attempt, no death is counted.
--- An entry is the caller's when it is pending and not leased, or leased to this session.
+-- An entry is the caller's when it is pending and not leased, or leased to this session: under this fence, or under
+-- whichever it has when the caller knows none (`fence` = '': a lease whose reply was lost).
 -- KEYS: index due delayed progress events wake sessions
 -- STREAMS: intakes lanes
 -- ARGV: session
--- EACH: lane entry request_id generation
+-- EACH: lane entry request_id generation fence
 -- REPLY: per row: 1 put back, 0 not the caller's
 -- EVENTS: queued
 -- INCLUDE: base rows streams put_back
@@ -15,7 +16,7 @@ for i = 1, ROWS do
   replies[i] = 0
   local row = live and read_row(ask.request_id)
   if row and is_at(row, ask.lane, ask.entry, ask.generation)
-    and (row.state == 'Q' or row.session == session) then
+    and (row.state == 'Q' or row.session == session and (ask.fence == '' or row.fence == ask.fence)) then
     local fields = read_entry(ask.lane, ask.entry)
     if fields then
       put_back(ask.request_id, row, fields)

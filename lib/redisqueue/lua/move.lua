@@ -10,11 +10,26 @@
 -- REPLY: moved per row; foreign entries as (intake, entry id)…; survey: waiting per intake, held per lane,
 -- REPLY: ms until the next due job or -1, newest entry of the inlet or ''
 -- EVENTS: moved
--- ERRORS: NOLEADER
+-- ERRORS: NOLEADER NOSTREAM
 -- INCLUDE: base rows streams survey
 if not is_live(session) or redis.call('HGET', K.lock, 'session') ~= session
   or redis.call('HGET', K.lock, 'epoch') ~= epoch then
   return redis.error_reply('NOLEADER this session does not lead in this epoch')
+end
+
+local function refuse_unknown(ask)
+  for name in string.gmatch(ask.lane .. ',' .. ask.intake .. ',' .. ask.pool, '[^,]+') do
+    if not STREAM[name] then
+      return redis.error_reply('NOSTREAM an order names ' .. name .. ', which this caller does not know')
+    end
+  end
+end
+
+for i = 1, ROWS do
+  local refusal = refuse_unknown(row_args(i))
+  if refusal then
+    return refusal
+  end
 end
 
 local CHUNK = 50 -- entries read at once: few enough that big payloads do not pile up in the script's memory
@@ -61,7 +76,8 @@ for i = 1, ROWS do
   local ask = row_args(i)
   local room = room_of(ask)
   local count, from = 0, '-'
-  while count < room and budget > 0 do
+  -- A crowd of foreign entries at the head ends the order: they are adopted, and the next round gets further.
+  while count < room and budget > 0 and #foreign < FOREIGN_MAX do
     local heads = redis.call('XRANGE', STREAM[ask.intake], from, '+', 'COUNT', math.min(CHUNK, room - count))
     if #heads == 0 then
       break

@@ -1,12 +1,13 @@
 #!lua flags=allow-oom
 --- Opens a watcher's session, and ends the one that the same watcher left behind.
--- A name that is alive in another session is refused: the reply names that session.
+-- A name that is alive in another session is refused: the reply names that session. Its own session, opened by a call
+-- whose reply was lost, is none other.
 -- KEYS: sessions heartbeat lock wake
 -- ARGV: session name previous life_ms heartbeat
 -- REPLY: 'opened', or 'taken' and the session that has the name
 -- INCLUDE: base streams
 for _, member in ipairs(redis.call('ZRANGE', K.sessions, 0, -1)) do
-  if member ~= previous and string.sub(member, 1, #name + 1) == name .. ':' then
+  if member ~= previous and member ~= session and string.sub(member, 1, #name + 1) == name .. ':' then
     return { 'taken', member }
   end
 end

@@ -7,7 +7,7 @@
 -- KEYS: fence index due delayed sessions sweep heartbeat lock events wake progress
 -- STREAMS: intakes lanes
 -- ARGV: interval_ms life_ms resume force deaths_max entries_max bytes_max
--- REPLY: 1 or 0 (not yet), ms until the next sweep, sessions ended, jobs put back, 1 when there is more to do,
+-- REPLY: 1 or 0 (not yet), ms until the next sweep, sessions ended, jobs put back, 1 when another call gets further,
 -- REPLY: lost entries (lane, entry id)…, poison (request_id, generation, lane, entry id, deaths, job)…,
 -- REPLY: lanes that had to get their group again
 -- EVENTS: queued
@@ -39,11 +39,10 @@ end
 
 local entries_left, bytes_left = tonumber(entries_max), tonumber(bytes_max)
 local lost, poison, queued, mended = {}, {}, {}, {}
-local more = 0
+local more, settled = 0, 0
 
 -- True when the entry has left the dead consumer's pending list.
-local function take_back(lane, entry)
-  entries_left = entries_left - 1
+local function settle(lane, entry)
   local fields = read_entry(lane, entry)
   if not fields then
     lost[#lost + 1] = { lane, entry }
@@ -56,8 +55,7 @@ local function take_back(lane, entry)
   end
   if row.state == 'L' then
     if is_live(row.session) then
-      redis.call('XCLAIM', STREAM[lane], 'watchers', row.session, 0, entry, 'JUSTID')
-      return true
+      return #redis.call('XCLAIM', STREAM[lane], 'watchers', row.session, 0, entry, 'JUSTID') > 0
     end
     row.deaths = row.deaths + 1
     if row.deaths >= tonumber(deaths_max) then
@@ -69,6 +67,15 @@ local function take_back(lane, entry)
   put_back(fields.id, row, fields)
   queued[#queued + 1] = fields.id
   return true
+end
+
+local function take_back(lane, entry)
+  entries_left = entries_left - 1
+  local gone = settle(lane, entry)
+  if gone then
+    settled = settled + 1
+  end
+  return gone
 end
 
 local function sweep_consumer(lane, name, pending)
@@ -134,4 +141,8 @@ if #queued > 0 or #ended > 0 then
   wake('room')
 end
 announce('queued', queued)
+-- Where nothing moved, the next call would meet the same lost and poisoned entries again.
+if settled == 0 then
+  more = 0
+end
 return { 1, interval, ended, #queued, more, lost, poison, mended }

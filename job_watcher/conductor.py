@@ -1,0 +1,138 @@
+"""Moves jobs from the backlogs to the lanes, on the one watcher that leads.
+
+It asks the pure policy what to move and the queue to move it; the queue checks every limit again. Nothing here
+polls: between rounds it blocks on the stream that tells of new jobs, freed room, due times and watchers that
+come and go. The interval only bounds how long a missed word could matter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from loguru import logger
+
+from lib.errors import NotLeaderError
+from lib.redisqueue import conducting, sessions
+from lib.redisqueue.keys import parse_intake, parse_lane
+from lib.routing.policy import IntakeClass, LaneClass, Limits, View, decide
+
+if TYPE_CHECKING:
+    from job_watcher.adoption import Adopter
+    from job_watcher.due import DueJobs
+    from job_watcher.session import Session
+    from lib.clock import Clock
+    from lib.jobqueue.protocol import LiveWatcher, Survey
+    from lib.redisqueue.conducting import WakePosition
+    from lib.redisqueue.connection import Client
+    from lib.redisqueue.queue import Queue
+
+_ROSTER_NEWS: Final = frozenset({"roster", "streams"})
+
+
+@dataclass(slots=True)
+class Conductor:
+    """The conductor of one watcher; idle unless this watcher leads."""
+
+    queue: Queue
+    blocking: Client
+    session: Session
+    adopter: Adopter
+    due: DueJobs
+    limits: Limits
+    clock: Clock
+    interval: float
+    sessions_ended: asyncio.Event
+    _epoch: str = ""
+    _watchers: tuple[LiveWatcher, ...] = ()
+    _roster_at: float = 0.0
+    _turn: int = 0
+    _position: WakePosition = field(default_factory=conducting.WakePosition)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this watcher leads, as far as it knows."""
+        return self._epoch != ""
+
+    async def run_once(self) -> None:
+        """Lead for one round, or wait for the lead to be free."""
+        if not self._epoch and not await self._take_lead():
+            await self._wait_for_lead()
+            return
+        try:
+            due_in_ms = await self._round()
+            reasons = await self._wait(due_in_ms)
+        except NotLeaderError:
+            logger.warning("another watcher leads now")
+            self._epoch = ""
+            return
+        if reasons & _ROSTER_NEWS or self.clock.elapsed() - self._roster_at >= self.interval:
+            await self._look_around()
+
+    async def _take_lead(self) -> bool:
+        leadership = await sessions.lead(self.queue, self.session.id)
+        if not leadership.mine:
+            return False
+        logger.info("leading, epoch {}", leadership.epoch)
+        # Where to listen from is fixed before the first look, so that nothing falls in between.
+        self._position.wake = await conducting.newest_wake(self.queue)
+        await self._look_around()
+        self._epoch = leadership.epoch
+        return True
+
+    async def _wait_for_lead(self) -> None:
+        self.sessions_ended.clear()
+        try:
+            await asyncio.wait_for(self.sessions_ended.wait(), timeout=self.interval)
+        except TimeoutError:
+            return
+
+    async def _look_around(self) -> None:
+        await self.queue.refresh_streams()
+        self._watchers = tuple(await sessions.roster(self.queue))
+        self._roster_at = self.clock.elapsed()
+
+    async def _round(self) -> int | None:
+        """Move until nothing more can move; milliseconds until the next delayed job, None without one."""
+        moved = await conducting.move(self.queue, self.session.id, self._epoch, [])
+        while True:
+            if moved.survey.due_in_ms == 0 and await self.due.run_once():
+                moved = await conducting.move(self.queue, self.session.id, self._epoch, [])
+            orders = decide(self._view(moved.survey))
+            self._turn += 1
+            if not orders:
+                break
+            moved = await conducting.move(self.queue, self.session.id, self._epoch, orders)
+            adopted = await self.adopter.adopt(moved.foreign) if moved.foreign else 0
+            if not adopted and not any(moved.counts):
+                break
+        if moved.survey.newest:
+            self._position.inlet = moved.survey.newest
+        return moved.survey.due_in_ms
+
+    def _view(self, survey: Survey) -> View:
+        return View(
+            survey=survey,
+            intakes=tuple(_intake_class(name) for name in survey.waiting),
+            lanes=tuple(_lane_class(name) for name in survey.held),
+            watchers=self._watchers,
+            limits=self.limits,
+            turn=self._turn,
+        )
+
+    async def _wait(self, due_in_ms: int | None) -> set[str]:
+        block_ms = int(self.interval * 1000)
+        if due_in_ms is not None:
+            block_ms = min(block_ms, max(due_in_ms, 1))
+        return await conducting.wait_for_wake(self.queue, self.blocking, self._position, block_ms=block_ms)
+
+
+def _intake_class(name: str) -> IntakeClass:
+    intake = parse_intake(name)
+    return IntakeClass(name, intake.priority, intake.capability, intake.pin)
+
+
+def _lane_class(name: str) -> LaneClass:
+    lane = parse_lane(name)
+    return LaneClass(name, lane.backend, lane.capability)

@@ -1,0 +1,149 @@
+"""The watcher as a process: start order, signals, stop order, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Final
+
+from loguru import logger
+
+from job_watcher.backends.metal import Metal
+from job_watcher.execution import Execution
+from job_watcher.life import Equipment, Life
+from job_watcher.naming import claim
+from job_watcher.outcomes import Tally
+from job_watcher.retrying import RetryPolicy
+from job_watcher.work_dirs import WorkDirs
+from lib import wiring
+from lib.clock import SystemClock
+from lib.errors import SessionLostError, UnreachableError
+from lib.logs import about
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from job_watcher.display import Display
+    from job_watcher.draining import Mode
+    from job_watcher.naming import WatcherName
+    from lib.settings import Settings
+
+RECONNECT_SECONDS: Final = 2.0
+"""How often a starting watcher tries a server that does not answer yet."""
+
+
+class Daemon:
+    """One watcher process."""
+
+    def __init__(self, settings: Settings, *, mode: Mode, consumer_name: str | None, display: Display) -> None:
+        self._settings = settings
+        self._mode: Mode = mode
+        self._consumer_name = consumer_name
+        self._display = display
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self.interrupted = False
+        self.tally = Tally()
+
+    async def run(self) -> Tally:
+        """Watch until stopped, drained or refused.
+
+        Raises:
+            NameTakenError: the name is alive elsewhere.
+            UnreachableError: there is no server, and this watcher was to end by itself.
+
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal, number)
+        name = claim(self._settings.jobs_state_dir, self._consumer_name)
+        backend = Metal(wiring.tasks(self._settings), self._settings)
+        queue = wiring.open_queue(self._settings)
+        store = wiring.artifacts(self._settings)
+        clock = SystemClock()
+        work_dirs: list[WorkDirs] = []
+
+        def execution(session: str, run_id: str) -> Execution:
+            work_dirs.append(WorkDirs(self._settings.watcher_work_dir, session))
+            policy = RetryPolicy(self._settings.watcher_max_crashes)
+            return Execution(
+                backend=backend, store=store, work_dirs=work_dirs[-1], policy=policy, clock=clock, run_id=run_id
+            )
+
+        equipment = Equipment(
+            settings=self._settings,
+            queue=queue,
+            clock=clock,
+            backend=backend,
+            store=store,
+            catalogue=wiring.catalogue(self._settings),
+            execution=execution,
+            blocking=lambda: wiring.open_blocking(self._settings, block_seconds=self._settings.watcher_poll_interval),
+            tally=self.tally,
+            version=own_version(),
+            listeners=[self._display],
+            on_progress=self._display.progressed,
+        )
+        try:
+            await self._reach(queue.check_server)
+            await self._live(equipment, name)
+        finally:
+            await backend.aclose()
+            for held in work_dirs:
+                await held.aclose()
+            await queue.client.aclose()
+            name.release()
+        return self.tally
+
+    async def _live(self, equipment: Equipment, name: WatcherName) -> None:
+        """One life after another, as long as only the session was lost."""
+        while not self._stop.is_set():
+            life = Life(equipment, name)
+            with about(run_id=life.session.run_id):
+                try:
+                    await self._reach(life.open)
+                    await self._display.begin(equipment.queue)
+                    await life.run(self._mode, self._stop, self._hurry)
+                except SessionLostError as exc:
+                    logger.warning("{}; beginning a new one", exc.message)
+                else:
+                    return
+
+    async def _reach(self, attempt: Callable[[], Awaitable[object]]) -> None:
+        """Wait for a server that does not answer yet, unless this watcher is to end by itself."""
+        told = False
+        while not self._stop.is_set():
+            try:
+                await attempt()
+            except UnreachableError as exc:
+                if self._mode != "forever":
+                    raise
+                if not told:
+                    logger.warning("{}; waiting for it", exc.message)
+                told = True
+                await _first(self._stop.wait(), RECONNECT_SECONDS)
+            else:
+                return
+
+    def _on_signal(self, number: int) -> None:
+        if self._stop.is_set():
+            logger.warning("hurrying: running jobs are handed back")
+            self._hurry.set()
+        self.interrupted = self.interrupted or number == signal.SIGINT
+        self._stop.set()
+
+
+async def _first(event: Coroutine[Any, Any, Any], seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event, timeout=seconds)
+    except TimeoutError:
+        return
+
+
+def own_version() -> str:
+    """The installed version; `0` in a tree that was never installed."""
+    try:
+        return version("job-runner")
+    except PackageNotFoundError:
+        return "0"

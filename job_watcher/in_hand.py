@@ -1,0 +1,95 @@
+"""What this life of the watcher has in hand: every lease from its start until its ending was committed.
+
+One entry a fence, since two generations of one request_id may overlap: the body of the cancelled one is still
+being stopped when the next one starts. The session renews these fences, `control` and the drain cancel them,
+the lanes compare their pending lists with them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lib.jobqueue.protocol import Lease
+
+
+@dataclass(slots=True)
+class Held:
+    """A lease and the task that runs its body; `running` until the body has an outcome."""
+
+    lease: Lease
+    body: asyncio.Task[None] | None = None
+    running: bool = True
+
+
+class InHand:
+    """The leases in hand, by fence."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, Held] = {}
+        self.changed = asyncio.Event()
+
+    def add(self, lease: Lease) -> Held:
+        """Take a lease in hand."""
+        held = Held(lease)
+        self._held[lease.fence] = held
+        return held
+
+    def body_ended(self, fence: str) -> None:
+        """The body has an outcome: its slot is free, its lease still stands."""
+        held = self._held.get(fence)
+        if held is not None:
+            held.running = False
+        self.changed.set()
+
+    def release(self, fence: str) -> None:
+        """The lease is answered, or is not ours any more."""
+        self._held.pop(fence, None)
+        self.changed.set()
+
+    def leases(self) -> list[Lease]:
+        """Every lease in hand."""
+        return [held.lease for held in self._held.values()]
+
+    def running_leases(self) -> list[Lease]:
+        """The leases whose bodies run."""
+        return [held.lease for held in self._held.values() if held.running]
+
+    @property
+    def running(self) -> int:
+        """How many slots are taken."""
+        return sum(held.running for held in self._held.values())
+
+    @property
+    def suspects_running(self) -> int:
+        """How many of them are suspects."""
+        return sum(held.running and held.lease.suspect for held in self._held.values())
+
+    def entries(self) -> set[tuple[str, str]]:
+        """The lane entries of all leases in hand."""
+        return {(held.lease.lane, held.lease.entry) for held in self._held.values()}
+
+    def stop(self, fence: str) -> Held | None:
+        """Cancel the body of a lease that no longer stands; the body's clean-up releases it."""
+        held = self._held.get(fence)
+        if held is not None and held.body is not None:
+            held.body.cancel()
+        return held
+
+    async def stop_all(self) -> list[Lease]:
+        """Cancel every running body and wait until all are cleaned up; the leases that were running."""
+        running = [held for held in self._held.values() if held.running]
+        bodies = [held.body for held in running if held.body is not None]
+        for body in bodies:
+            body.cancel()
+        if bodies:
+            await asyncio.gather(*bodies, return_exceptions=True)
+        return [held.lease for held in running]
+
+    async def wait_idle(self) -> None:
+        """Wait until no body runs."""
+        while self.running:
+            self.changed.clear()
+            await self.changed.wait()

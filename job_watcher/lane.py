@@ -1,0 +1,157 @@
+"""Leases from the lanes: fills the free slots of a backend, never takes more than it can run.
+
+Idle, it blocks on the lanes; busy, one call takes as many new entries as slots are free. After any error, and
+at every interval S, it compares what the server says was delivered to this session with what is in hand, and
+starts the rest: a reply that was lost costs nothing but that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from loguru import logger
+
+from lib.failpoints import reach
+from lib.jobqueue.protocol import Ending, LostEntry, Retry
+from lib.redisqueue import leasing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from job_watcher.in_hand import Held, InHand
+    from job_watcher.outcomes import Outcomes
+    from job_watcher.reporting import ProgressReports
+    from job_watcher.session import Session
+    from lib.clock import Clock
+    from lib.jobqueue.protocol import Lease, Started
+    from lib.redisqueue.connection import Client
+    from lib.redisqueue.leasing import Entry
+    from lib.redisqueue.queue import Queue
+
+
+class Execute(Protocol):
+    """Runs one leased job to its outcome; see `job_watcher.execution`."""
+
+    async def run(self, lease: Lease, on_progress: Callable[[dict[str, Any]], None]) -> Ending | Retry:
+        """The outcome; cancellation cleans up and passes through."""
+
+
+@dataclass(slots=True)
+class LaneReader:
+    """Reads the lanes of one backend into its slots."""
+
+    queue: Queue
+    blocking: Client
+    session: Session
+    execution: Execute
+    in_hand: InHand
+    outcomes: Outcomes
+    progress: ProgressReports
+    clock: Clock
+    lanes: tuple[str, ...]
+    slots: int
+    interval: float
+    on_lost: Callable[[Sequence[LostEntry]], None]
+    _more: bool = True
+    _doubt: bool = False
+    _compared_at: float = 0.0
+    parked: list[Entry] = field(default_factory=list)
+
+    async def run_once(self) -> None:
+        """Fill the free slots, or wait for a free slot or a new entry."""
+        try:
+            await self._round()
+        except BaseException:
+            # The reply may have been lost after the server had delivered something.
+            self._doubt = True
+            raise
+
+    async def _round(self) -> None:
+        if self._doubt or self.clock.elapsed() - self._compared_at >= self.interval:
+            await self._compare()
+        free = self.slots - self.in_hand.running
+        if free <= 0 or not self.session.fresh:
+            await self._wait_for_change()
+            return
+        if self.parked and not self.in_hand.suspects_running:
+            entry = self.parked.pop(0)
+            self._take(await self._start([entry], 0))
+            return
+        if self._more:
+            started = await self._start([], free)
+            self._more = len(started.leases) + len(started.parked) + started.others >= free
+            self._take(started)
+            return
+        entries = await leasing.wait_for_entries(
+            self.queue, self.blocking, self.session.id, self.lanes, block_ms=int(self.interval * 1000)
+        )
+        if entries:
+            self._more = True
+            kept, surplus = entries[:free], entries[free:]
+            self._take(await self._start(kept, free - len(kept)))
+            if surplus:
+                await leasing.hand_back_entries(self.queue, self.session.id, surplus)
+
+    async def _start(self, entries: Sequence[Entry], read: int) -> Started:
+        reach("start.before")
+        started = await leasing.start(
+            self.queue,
+            self.session.id,
+            self.lanes,
+            entries=entries,
+            read=read,
+            suspects=0 if self.in_hand.suspects_running else 1,
+        )
+        reach("start.after")
+        return started
+
+    async def _compare(self) -> None:
+        """Start what was delivered to this session and is not in hand."""
+        delivered = await leasing.pending_entries(self.queue, self.session.id, self.lanes)
+        known = self.in_hand.entries() | set(self.parked)
+        missing = [entry for entry in delivered if entry not in known]
+        free = self.slots - self.in_hand.running
+        if missing and free > 0 and self.session.fresh:
+            logger.debug("{} entries were delivered and never seen, starting them", len(missing))
+            self._take(await self._start(missing[:free], 0))
+        if missing[max(free, 0) :]:
+            await leasing.hand_back_entries(self.queue, self.session.id, missing[max(free, 0) :])
+        self._doubt = False
+        self._compared_at = self.clock.elapsed()
+
+    def _take(self, started: Started) -> None:
+        self.parked += started.parked
+        if started.lost:
+            self.on_lost([LostEntry(lane, entry) for lane, entry in started.lost])
+        for lease in started.leases:
+            held = self.in_hand.add(lease)
+            held.body = asyncio.create_task(self._body(held), name=f"job {lease.request_id}")
+
+    async def _body(self, held: Held) -> None:
+        lease = held.lease
+        log = logger.bind(
+            request_id=lease.request_id, stream_id=lease.entry, attempt=lease.attempts_used + 1, backend="metal"
+        )
+        try:
+            log.info("started")
+            outcome = await self.execution.run(lease, lambda report: self.progress.tell(lease, report))
+        except asyncio.CancelledError:
+            log.info("stopped")
+            self.in_hand.release(lease.fence)
+            raise
+        except Exception:  # noqa: BLE001 - the watcher outlives a bug in running one job
+            log.opt(exception=True).error("running it failed in the watcher itself")
+            outcome = Retry(lease, "crash", delay_ms=30_000)
+        finally:
+            self.progress.forget(lease)
+            self.in_hand.body_ended(lease.fence)
+        self.outcomes.put(outcome)
+
+    async def _wait_for_change(self) -> None:
+        self.in_hand.changed.clear()
+        try:
+            await asyncio.wait_for(self.in_hand.changed.wait(), timeout=self.interval)
+        except TimeoutError:
+            return

@@ -1,0 +1,238 @@
+"""One life of a watcher: a session, the duties that go on while it stands, and the order in which they stop.
+
+A life ends in one of three ways: its session was ended (everything in hand is thrown away, and a new life
+begins), it was told to stop (it finishes or hands back), or there is nothing left to do (`--once`, `--drain`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from loguru import logger
+
+from job_watcher.adoption import Adopter
+from job_watcher.conductor import Conductor
+from job_watcher.control import ControlListener
+from job_watcher.draining import Drain
+from job_watcher.due import DueJobs
+from job_watcher.duties import Duty, keep_going
+from job_watcher.in_hand import InHand
+from job_watcher.lane import LaneReader
+from job_watcher.outcomes import OutcomeListener, Outcomes, Tally
+from job_watcher.publish import Publisher
+from job_watcher.reclaim import Reclaimer
+from job_watcher.reporting import ProgressReports
+from job_watcher.session import Offer, Session, SessionTimes
+from lib.errors import JobRunnerError, SessionLostError
+from lib.redisqueue import leasing, sessions
+from lib.redisqueue.keys import LaneName
+from lib.routing.policy import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from job_watcher.backends.base import Backend
+    from job_watcher.draining import Mode
+    from job_watcher.lane import Execute
+    from job_watcher.naming import WatcherName
+    from lib.clock import Clock
+    from lib.jobqueue import Catalogue
+    from lib.jobqueue.protocol import Lease, OutboxEntry
+    from lib.redisqueue.connection import Client
+    from lib.redisqueue.queue import Queue
+    from lib.settings import Settings
+    from lib.stores.artifacts import ArtifactStore
+
+FINISH_SECONDS: Final = 30.0
+"""How long a stopping watcher lets bodies finish before it hands their jobs back."""
+
+STEP_SECONDS: Final = 10.0
+"""How long one step of stopping may take when the server is away: what it could not say, a sweep will find."""
+
+
+@dataclass(slots=True)
+class Equipment:
+    """What outlives a session: built once by the daemon."""
+
+    settings: Settings
+    queue: Queue
+    clock: Clock
+    backend: Backend
+    store: ArtifactStore
+    catalogue: Catalogue
+    execution: Callable[[str, str], Execute]
+    """(session id, run id) -> what runs one job."""
+    blocking: Callable[[], Client]
+    tally: Tally
+    version: str
+    listeners: list[OutcomeListener] = field(default_factory=list)
+    on_progress: Callable[[Lease, dict[str, Any]], None] | None = None
+
+
+class Life:
+    """One session with its duties."""
+
+    def __init__(self, equipment: Equipment, name: WatcherName) -> None:
+        run_id = name.new_run_id()
+        settings, backend = equipment.settings, equipment.backend
+        self._equipment = equipment
+        self._name = name
+        self._queue = equipment.queue
+        self.in_hand = InHand()
+        self._clients = [equipment.blocking() for _ in range(3)]
+        times = SessionTimes(
+            settings.watcher_session_ttl, settings.watcher_session_renew_every, settings.watcher_margin
+        )
+        offer = Offer(frozenset(backend.capabilities), {backend.name: backend.slots}, equipment.version)
+        self.session = Session(self._queue, name.name, run_id, times, offer, self.in_hand, equipment.clock)
+        self._lanes = tuple(str(LaneName(backend.name, capability)) for capability in sorted(backend.capabilities))
+        self._build(run_id)
+
+    def _build(self, run_id: str) -> None:
+        equipment, settings, clock = self._equipment, self._equipment.settings, self._equipment.clock
+        interval = settings.watcher_poll_interval
+        sessions_ended = asyncio.Event()
+        outbox: asyncio.Queue[OutboxEntry] = asyncio.Queue()
+        self.outcomes = Outcomes(self._queue, self.session, self.in_hand, equipment.tally, outbox, equipment.listeners)
+        self.reports = ProgressReports(self._queue, self.session, clock, equipment.on_progress)
+        self.reclaimer = Reclaimer(self._queue, clock, interval, settings.watcher_session_ttl, sessions_ended)
+        self.publisher = Publisher(self._queue, self.session, equipment.store, clock, interval, outbox)
+        self.control = ControlListener(self._queue, self._clients[0], self.in_hand, interval)
+        adopter = Adopter(
+            self._queue,
+            equipment.catalogue,
+            clock,
+            settings.watcher_max_attempts,
+            settings.jobs_max_job_bytes,
+            frozenset(settings.callback_allowed_hosts if settings.callback_secret else ()),
+        )
+        self.conductor = Conductor(
+            self._queue,
+            self._clients[1],
+            self.session,
+            adopter,
+            DueJobs(self._queue, clock),
+            Limits(settings.metal_queue_max),
+            clock,
+            interval,
+            sessions_ended,
+        )
+        self.lane = LaneReader(
+            self._queue,
+            self._clients[2],
+            self.session,
+            equipment.execution(self.session.id, run_id),
+            self.in_hand,
+            self.outcomes,
+            self.reports,
+            clock,
+            self._lanes,
+            equipment.backend.slots,
+            interval,
+            self.reclaimer.note_lost,
+        )
+
+    async def open(self) -> None:
+        """Register the session, take back at once what this watcher's former session held, make the lanes.
+
+        Raises:
+            NameTakenError: the name is alive elsewhere.
+
+        """
+        previous = self._name.previous_session
+        await self._queue.refresh_streams()
+        # Sessions that have lapsed meanwhile, this name's on a host that is gone too, are ended first.
+        await self.reclaimer.sweep()
+        await self.session.open(previous)
+        self._name.remember(self.session.id)
+        if previous:
+            await self.reclaimer.sweep(force=True)
+        await sessions.ensure_lanes(self._queue, self._lanes)
+        await self._queue.refresh_streams()
+        logger.info("watching as {}, lanes {}", self.session.id, ", ".join(self._lanes))
+
+    async def run(self, mode: Mode, stop: asyncio.Event, hurry: asyncio.Event) -> None:
+        """Go on until told to stop, drained, or the session is lost.
+
+        Raises:
+            SessionLostError: everything in hand was thrown away; a new life may begin.
+
+        """
+        clock = self._equipment.clock
+        duties: dict[str, Duty] = {
+            "session": self.session,
+            "outcomes": self.outcomes,
+            "progress": self.reports,
+            "publish": self.publisher,
+            "control": self.control,
+            "sweep": self.reclaimer,
+            "conductor": self.conductor,
+            "lane": self.lane,
+        }
+        tasks = {name: asyncio.create_task(keep_going(duty, name, clock), name=name) for name, duty in duties.items()}
+        drain = Drain(self._queue, mode, self.in_hand, self.publisher, clock)
+        ends = [asyncio.create_task(stop.wait()), asyncio.create_task(drain.wait())]
+        try:
+            await asyncio.wait([*tasks.values(), *ends], return_when=asyncio.FIRST_COMPLETED)
+            lost = next((task for task in tasks.values() if task.done()), None)
+            if lost is not None:
+                await self._throw_away(lost)
+            await self._stop(tasks, hurry)
+        finally:
+            await _cancel([*tasks.values(), *ends])
+            await self.in_hand.stop_all()
+            for client in self._clients:
+                await client.aclose()
+
+    async def _throw_away(self, ended: asyncio.Task[None]) -> None:
+        """A duty ended by itself: the session is lost, and what it held is somebody else's."""
+        thrown = await self.in_hand.stop_all()
+        if thrown:
+            logger.warning("throwing away {} running jobs: they are somebody else's now", len(thrown))
+        ended.result()
+        raise SessionLostError(f"session {self.session.id}: {ended.get_name()} ended")
+
+    async def _stop(self, tasks: dict[str, asyncio.Task[None]], hurry: asyncio.Event) -> None:
+        """Stop leasing, finish or hand back, publish, end the session: in this order."""
+        await _cancel([tasks["lane"], tasks["conductor"]])
+        self.session.offer.slots = {}
+        if self.in_hand.running and not hurry.is_set():
+            logger.info("finishing {} running jobs; a second signal hands them back", self.in_hand.running)
+            await _first_of(self.in_hand.wait_idle(), hurry.wait(), timeout=FINISH_SECONDS)
+        running = await self.in_hand.stop_all()
+        await self._step("handing back", self._hand_back(running))
+        await self._step("sending the last results", self.outcomes.idle.wait())
+        await self._step("publishing", self.publisher.idle.wait())
+        await _cancel(list(tasks.values()))
+        await self._step("ending the session", self.session.close())
+
+    async def _hand_back(self, running: list[Lease]) -> None:
+        if running:
+            logger.info("handing back {} running jobs", len(running))
+            await leasing.hand_back(self._queue, self.session.id, running)
+        delivered = await leasing.pending_entries(self._queue, self.session.id, self._lanes)
+        unstarted = [entry for entry in delivered if entry not in self.in_hand.entries()]
+        if unstarted:
+            await leasing.hand_back_entries(self._queue, self.session.id, unstarted)
+
+    async def _step(self, what: str, work: Any) -> None:
+        try:
+            await asyncio.wait_for(work, timeout=STEP_SECONDS)
+        except (JobRunnerError, TimeoutError) as exc:
+            logger.warning("{} did not succeed ({}); a sweep by any watcher will see to it", what, exc)
+
+
+async def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _first_of(*works: Any, timeout: float) -> None:  # noqa: ASYNC109 - one deadline for several waits
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await _cancel(tasks)

@@ -1,0 +1,115 @@
+"""Answers leases: endings and retries, gathered into batches while a call is under way.
+
+What the server did not take is kept and sent again: a commit and a retry are safe to repeat. What it refuses
+is thrown away, since the job is somebody else's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from loguru import logger
+
+from lib.failpoints import reach
+from lib.jobqueue.protocol import Ending, OutboxEntry, Retry
+from lib.redisqueue import leasing
+from lib.redisqueue.queue import BATCH_MAX_JOBS
+
+if TYPE_CHECKING:
+    from job_watcher.in_hand import InHand
+    from job_watcher.session import Session
+    from lib.redisqueue.queue import Queue
+
+
+class OutcomeListener(Protocol):
+    """Who wants to know: the display, the publisher, the drain."""
+
+    def ended(self, ending: Ending) -> None:
+        """A job ended here and the queue has its record."""
+
+    def delayed(self, retry: Retry) -> None:
+        """A job will be tried again."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What this watcher has done since it started."""
+
+    done: int = 0
+    failed: int = 0
+    delayed: int = 0
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """The answers under way."""
+
+    queue: Queue
+    session: Session
+    in_hand: InHand
+    tally: Tally
+    outbox: asyncio.Queue[OutboxEntry]
+    listeners: list[OutcomeListener] = field(default_factory=list)
+    _waiting: asyncio.Queue[Ending | Retry] = field(default_factory=asyncio.Queue)
+    _unsent: list[Ending | Retry] = field(default_factory=list)
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def put(self, outcome: Ending | Retry) -> None:
+        """Answer a lease as soon as possible."""
+        self.idle.clear()
+        self._waiting.put_nowait(outcome)
+
+    async def run_once(self) -> None:
+        """Wait for answers and send all there are in one batch."""
+        if not self._unsent:
+            if self._waiting.empty():
+                self.idle.set()
+            self._unsent.append(await self._waiting.get())
+        while len(self._unsent) < BATCH_MAX_JOBS and not self._waiting.empty():
+            self._unsent.append(self._waiting.get_nowait())
+        await self._send()
+        if self._waiting.empty():
+            self.idle.set()
+
+    async def _send(self) -> None:
+        endings = [outcome for outcome in self._unsent if isinstance(outcome, Ending)]
+        retries = [outcome for outcome in self._unsent if isinstance(outcome, Retry)]
+        if endings:
+            reach("commit.before")
+            await self._commit(endings)
+            reach("commit.after")
+        if retries:
+            reach("retry.before")
+            await self._retry(retries)
+            reach("retry.after")
+        self._unsent.clear()
+
+    async def _commit(self, endings: list[Ending]) -> None:
+        for ending, committed in zip(endings, await leasing.commit(self.queue, self.session.id, endings), strict=True):
+            self.in_hand.release(ending.fence)
+            log = logger.bind(request_id=ending.request_id)
+            if committed.code == "refused":
+                log.warning("its ending was refused: the job is not this watcher's any more")
+                continue
+            if ending.status == "done":
+                self.tally.done += 1
+            else:
+                self.tally.failed += 1
+            log.info("{}", ending.status)
+            if committed.outbox:
+                self.outbox.put_nowait(OutboxEntry(committed.outbox, ending.request_id, ending.fence, self.session.id))
+            for listener in self.listeners:
+                listener.ended(ending)
+
+    async def _retry(self, retries: list[Retry]) -> None:
+        for retry, taken in zip(retries, await leasing.retry(self.queue, self.session.id, retries), strict=True):
+            self.in_hand.release(retry.lease.fence)
+            if taken:
+                self.tally.delayed += 1
+                logger.bind(request_id=retry.lease.request_id).warning(
+                    "will be tried again in {:.0f} s ({})", retry.delay_ms / 1000, retry.kind
+                )
+                for listener in self.listeners:
+                    listener.delayed(retry)

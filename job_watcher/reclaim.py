@@ -1,0 +1,111 @@
+"""Takes back what dead watchers left, and ends what can never run: every watcher does it, one is let through per S."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from lib.failpoints import reach
+from lib.jobqueue.protocol import LostEntry, PoisonFound, Verdict
+from lib.jobqueue.records import Failure, failed_tail
+from lib.redisqueue import upkeep
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+
+    from lib.clock import Clock
+    from lib.redisqueue.queue import Queue
+
+
+@dataclass(slots=True)
+class Reclaimer:
+    """The sweep of one watcher."""
+
+    queue: Queue
+    clock: Clock
+    interval: float
+    life: float
+    sessions_ended: asyncio.Event
+    """Set when a sweep ended sessions: the lead may be free."""
+    _lost: list[LostEntry] = field(default_factory=list)
+
+    def note_lost(self, entries: Sequence[LostEntry]) -> None:
+        """Entries that a start found without content; the next round ends them."""
+        self._lost += entries
+
+    async def run_once(self) -> None:
+        """Sweep if it is this watcher's turn, then wait for the next turn."""
+        next_in_ms = await self.sweep()
+        await self.clock.sleep(max(next_in_ms, 10) / 1000)
+
+    async def sweep(self, *, force: bool = False) -> int:
+        """One sweep with all that follows from it; milliseconds until the next."""
+        reach("sweep.before")
+        swept = await upkeep.sweep(
+            self.queue, interval_ms=int(self.interval * 1000), life_ms=int(self.life * 1000), force=force
+        )
+        reach("sweep.after")
+        for lane in swept.mended_lanes:
+            logger.info("lane {}: its group is there, from the first entry on", lane)
+        if swept.ended:
+            logger.warning("sessions ended: {}", ", ".join(swept.ended))
+            self.sessions_ended.set()
+        if swept.put_back:
+            logger.warning("{} jobs of dead watchers are back in intake", swept.put_back)
+        if swept.poison:
+            await self._end_poison(swept.poison)
+        lost, self._lost = {*swept.lost, *self._lost}, []
+        if lost:
+            await self._end_lost(lost)
+        if swept.ran:
+            expired = await upkeep.expire(self.queue)
+            if expired:
+                logger.info("{} records have expired", expired)
+        return swept.next_in_ms
+
+    async def _end_poison(self, found: Sequence[PoisonFound]) -> None:
+        verdicts = []
+        for job in found:
+            error = f"its watcher died {job.deaths} times while it was running; it is not tried again"
+            logger.bind(request_id=job.request_id).error("poison: {}", error)
+            failure = Failure("poison", "execute", error, self.clock.now())
+            verdicts.append(
+                Verdict(
+                    job.request_id,
+                    job.generation,
+                    job.lane,
+                    job.entry,
+                    failed_tail(job.job, failure, request_id=job.request_id),
+                )
+            )
+        await upkeep.condemn(self.queue, verdicts)
+
+    async def _end_lost(self, found: set[LostEntry]) -> None:
+        """Only the index can tell whose an entry without content was."""
+        owners = await upkeep.rows_at(self.queue, {(lost.lane, lost.entry) for lost in found})
+        verdicts = []
+        for lost in found:
+            owner = owners.get((lost.lane, lost.entry))
+            if owner is None:
+                await upkeep.drop_unowned(self.queue, lost)
+                continue
+            request_id, row = owner
+            logger.bind(request_id=request_id).error("payload lost: its entry {} has gone", lost.entry)
+            verdicts.append(lost_verdict(request_id, row.generation, lost.lane, lost.entry, self.clock))
+        if verdicts:
+            await upkeep.condemn(self.queue, verdicts)
+
+
+def lost_verdict(request_id: str, generation: str, stream: str, entry: str, clock: Clock) -> Verdict:
+    """The end of a job whose payload somebody removed from the queue."""
+    failure = Failure(
+        "payload_lost",
+        "execute",
+        f"its entry {entry} in {stream} was removed from outside; enqueue it again with --replace",
+        clock.now(),
+    )
+    tail = failed_tail(None, failure, request_id=request_id)
+    return Verdict(request_id, generation, stream, entry, tail, lost=True)

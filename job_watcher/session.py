@@ -1,0 +1,127 @@
+"""The watcher's session: opened before the first read, renewed while it lives, measured by its own clock.
+
+Renewals speak for all leases at once and learn which of them no longer stand. `fresh` is the promise to stop by
+itself: counted from before the last renewal that succeeded was sent, on a clock that runs through suspend.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from lib.errors import SessionLostError
+from lib.redisqueue import sessions
+
+if TYPE_CHECKING:
+    from job_watcher.in_hand import InHand
+    from lib.clock import Clock
+    from lib.redisqueue.queue import Queue
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTimes:
+    """L, the renewal interval and the margin of the self-stop, in seconds."""
+
+    life: float
+    renew_every: float
+    margin: float
+
+
+@dataclass(slots=True)
+class Offer:
+    """What this watcher says of itself in its heartbeat; `slots` by backend, none while it drains."""
+
+    capabilities: frozenset[str]
+    slots: dict[str, int]
+    version: str
+
+
+class Session:
+    """One life of a watcher as the server knows it."""
+
+    def __init__(
+        self, queue: Queue, name: str, run_id: str, times: SessionTimes, offer: Offer, in_hand: InHand, clock: Clock
+    ) -> None:
+        self.id = f"{name}:{run_id}"
+        self.name = name
+        self.run_id = run_id
+        self.times = times
+        self.offer = offer
+        self._queue = queue
+        self._in_hand = in_hand
+        self._clock = clock
+        self._renewed_at = float("-inf")
+
+    async def open(self, previous: str) -> None:
+        """Register, ending the session that this watcher had before.
+
+        Raises:
+            NameTakenError: the name is alive elsewhere.
+
+        """
+        sent = self._clock.elapsed()
+        await sessions.open_session(
+            self._queue,
+            self.id,
+            name=self.name,
+            previous=previous,
+            life_ms=int(self.times.life * 1000),
+            heartbeat=self._heartbeat(),
+        )
+        self._renewed_at = sent
+
+    async def run_once(self) -> None:
+        """Renew, stop what no longer stands, and wait for the next renewal."""
+        await self.renew()
+        await self._clock.sleep(self.times.renew_every)
+
+    async def renew(self) -> None:
+        """One renewal.
+
+        Raises:
+            SessionLostError: the session was ended; everything in hand is somebody else's.
+
+        """
+        sent = self._clock.elapsed()
+        renewed = await sessions.renew(
+            self._queue,
+            self.id,
+            name=self.name,
+            life_ms=int(self.times.life * 1000),
+            heartbeat=self._heartbeat(),
+            held=self._in_hand.leases(),
+        )
+        if not renewed.alive:
+            raise SessionLostError(f"session {self.id} was ended while this watcher was away")
+        self._renewed_at = sent
+        for fence in renewed.lost:
+            held = self._in_hand.stop(fence)
+            if held is not None and held.running:
+                logger.bind(request_id=held.lease.request_id).warning("its lease no longer stands, stopping it")
+
+    @property
+    def fresh(self) -> bool:
+        """Whether something that is paid or external may still be started."""
+        return self._clock.elapsed() - self._renewed_at < self.times.life - self.times.margin
+
+    async def close(self) -> None:
+        """End the session; it holds nothing any more."""
+        await sessions.close_session(self._queue, self.id, name=self.name)
+
+    def _heartbeat(self) -> bytes:
+        beat = {
+            "session": self.id,
+            "capabilities": sorted(self.offer.capabilities),
+            "slots": self.offer.slots,
+            "running": self._in_hand.running,
+            "version": self.offer.version,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+        }
+        # The queue puts the server's time in front: this is the inside of the object.
+        return json.dumps(beat, separators=(",", ":")).encode()[1:]
