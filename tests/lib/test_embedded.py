@@ -118,6 +118,17 @@ async def test_a_foreign_server_is_never_touched(tmp_path: Path, own_valkey: Rea
     assert own_valkey.command("PING") == b"+PONG\r\n"
 
 
+async def test_a_stranger_on_the_port_is_not_taken_for_ours(tmp_path: Path, own_valkey: RealServer) -> None:
+    """Whoever else answers with PONG where ours should be: its address is never handed out."""
+    server = await embedded.start(tmp_path, port=None)
+    launch = tmp_path / "valkey" / "launch.json"
+    launch.write_text(launch.read_text().replace(str(server.port), str(own_valkey.port)))
+    assert not (await embedded.status(tmp_path)).answers
+    with pytest.raises(UnreachableError, match="does not answer"):
+        await embedded.start(tmp_path, port=None, deadline_seconds=0.1)
+    assert read_address(tmp_path)["port"] == server.port
+
+
 async def test_killed_server_is_known_dead_and_comes_back(tmp_path: Path) -> None:
     """After SIGKILL the status says so, and a start brings the data back."""
     first = await embedded.start(tmp_path, port=None)

@@ -172,8 +172,8 @@ def test_libraries_and_warnings_come_the_same_way(out: io.StringIO) -> None:
     assert "DeprecationWarning: old" in second["message"]
 
 
-def test_a_reader_that_went_away_stops_nothing() -> None:
-    """`job-watcher | head` must not end the watcher."""
+def test_a_reader_that_went_away_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """`job-watcher | head` must not end the watcher, nor bury its terminal in complaints."""
 
     class Gone(io.StringIO):
         def write(self, _: str) -> int:
@@ -181,6 +181,7 @@ def test_a_reader_that_went_away_stops_nothing() -> None:
 
     logs.configure(stream=Gone())
     logger.info("nobody hears this")
+    assert capsys.readouterr().err == ""
 
 
 def test_configuring_again_replaces(out: io.StringIO) -> None:
