@@ -1,0 +1,69 @@
+"""What the watcher asks of compute: run one job once, and leave nothing behind.
+
+A backend knows tasks and processes; it knows nothing of queues, records, stores or retries. `job_watcher.execution`
+is its only caller.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from lib.errors import JobRunnerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lib.jobqueue import Capability, JobSpec
+    from lib.jobqueue.protocol import Lease
+    from lib.tasks.base import TaskResult
+
+
+class ChildCrashedError(JobRunnerError):
+    """The process that ran this job, and no other, died under it; `exit_name` is `SIGKILL` or `status 3`."""
+
+    code: ClassVar[str] = "child_crashed"
+
+    def __init__(self, message: str, *, exit_name: str) -> None:
+        super().__init__(message)
+        self.exit_name = exit_name
+
+
+class Backend(Protocol):
+    """One kind of compute."""
+
+    @property
+    def name(self) -> str:
+        """As pins, lanes and records spell it: `metal`, `cloud`, `vast`."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Which lanes it can serve; contains `any`."""
+
+    @property
+    def slots(self) -> int:
+        """How many calls of `run` may be under way at once. The caller keeps to it."""
+
+    async def run(
+        self, job: JobSpec, lease: Lease, work_dir: Path, on_progress: Callable[[dict[str, Any]], None]
+    ) -> TaskResult:
+        """Run one attempt from its start to its end; `work_dir` exists, is empty and belongs to it.
+
+        The implementer promises: never to block the event loop; to end the attempt when `job.timeout_seconds`
+        have passed; to run a `lease.suspect` where its death cannot take this process along; that when this
+        returns or raises, by cancellation too, no process, thread or connection of the attempt is left and
+        nothing writes to `work_dir` any more. `on_progress` is called in the event loop, any number of
+        times, and not after the end. One job's failure leaves the backend fit for the next.
+
+        Raises:
+            TemporaryError: another attempt may succeed; `TaskTimeoutError` when the deadline passed.
+            PermanentError: no other attempt will, or no task has this name.
+            ChildCrashedError: the process in which the body was running died. Raised only if the body had begun;
+                a process that dies before it is replaced in silence.
+        """
+
+    async def warm(self) -> None:
+        """Get ready, so that the first job need not wait. Optional to call, repeatable."""
+
+    async def aclose(self) -> None:
+        """End every process that is kept warm. Repeatable; `run` must not be under way or called again."""

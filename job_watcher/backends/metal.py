@@ -1,0 +1,149 @@
+"""The machine at hand: light bodies in the watcher's own loop, heavy ones in warm children, suspects apart.
+
+A child is started when first needed and kept for the next job with its models loaded; it is replaced when a job's
+deadline, cancellation or crash has ended it. A suspect, whatever its kind, gets a fresh child behind a minder,
+which ends with it. Suspects one at a time is the lane's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from loguru import logger
+
+from job_watcher.child.environment import child_environment
+from job_watcher.child.process import Attempt, ChildGoneError, ChildProcess
+from job_watcher.context import AttemptContext, NoEngines
+from job_watcher.retrying import as_task_error
+from lib.errors import PermanentError, TaskTimeoutError, TemporaryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lib.jobqueue import Capability, JobSpec
+    from lib.jobqueue.protocol import Lease
+    from lib.settings import Settings
+    from lib.tasks.base import Task, TaskResult
+    from lib.tasks.registry import TaskRegistry
+
+# An idle child may have died unseen; two in a row mean that something is wrong with the machine.
+_CHILDREN_A_JOB: Final = 3
+
+
+class Metal:
+    """The backend `metal`. `tasks` must be what a child loads too: built in, and from JOBS_TASK_MODULES."""
+
+    def __init__(self, tasks: TaskRegistry, settings: Settings) -> None:
+        self._tasks = tasks
+        self._slots = settings.metal_concurrency
+        self._environment = child_environment(settings, os.environ)
+        self._idle: list[ChildProcess] = []
+        self._closed = False
+
+    @property
+    def name(self) -> str:
+        """`metal`."""
+        return "metal"
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Speech, and whatever needs nothing."""
+        return frozenset({"speech", "any"})
+
+    @property
+    def slots(self) -> int:
+        """METAL_CONCURRENCY."""
+        return self._slots
+
+    async def run(
+        self, job: JobSpec, lease: Lease, work_dir: Path, on_progress: Callable[[dict[str, Any]], None]
+    ) -> TaskResult:
+        """Run the body where its kind and its past say."""
+        task = self._tasks.require(job.task)
+        attempt = Attempt(job, lease.attempts_used + 1, work_dir, on_progress)
+        if lease.suspect:
+            return await self._run_apart(attempt)
+        if task.kind.isolation == "child":
+            return await self._run_warm(attempt)
+        return await _run_inline(task, attempt)
+
+    async def warm(self) -> None:
+        """Start the children that are missing, one a slot."""
+        missing = self._slots - sum(child.usable for child in self._idle)
+        self._idle += await asyncio.gather(*(ChildProcess.start(self._environment) for _ in range(missing)))
+
+    async def aclose(self) -> None:
+        """End every idle child; one that is busy is ended when its job is."""
+        self._closed = True
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(child.kill() for child in idle))
+
+    async def _run_apart(self, attempt: Attempt) -> TaskResult:
+        logger.bind(request_id=attempt.job.request_id).info("a suspect: it runs in a process apart")
+        child = await ChildProcess.start(self._environment, suspect=True)
+        try:
+            return await child.run(attempt)
+        except ChildGoneError as exc:
+            raise TemporaryError(exc.message) from exc
+        finally:
+            await child.kill()
+
+    async def _run_warm(self, attempt: Attempt) -> TaskResult:
+        for _ in range(_CHILDREN_A_JOB):
+            child = await self._take()
+            try:
+                return await child.run(attempt)
+            except ChildGoneError as exc:
+                logger.bind(request_id=attempt.job.request_id).warning("{}; taking another", exc.message)
+            finally:
+                await self._give_back(child)
+        raise TemporaryError(
+            f"{_CHILDREN_A_JOB} child processes were gone before the body began",
+            hint="is something on this machine killing them?",
+        )
+
+    async def _take(self) -> ChildProcess:
+        while self._idle:
+            child = self._idle.pop()
+            if child.usable:
+                return child
+            await child.kill()
+        return await ChildProcess.start(self._environment)
+
+    async def _give_back(self, child: ChildProcess) -> None:
+        if child.usable and not self._closed and len(self._idle) < self._slots:
+            self._idle.append(child)
+        else:
+            await child.kill()
+
+
+async def _run_inline(task: Task, attempt: Attempt) -> TaskResult:
+    job = attempt.job
+    context = AttemptContext(job.request_id, attempt.number, attempt.work_dir, NoEngines(), attempt.on_progress)
+    deadline = asyncio.timeout(job.timeout_seconds)
+    try:
+        async with deadline:
+            return await _guarded(task, job, context)
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        raise TaskTimeoutError(
+            f"the attempt was stopped at its deadline of {job.timeout_seconds:g} s",
+            hint="give the job more timeout_seconds, or less to do",
+        ) from None
+
+
+async def _guarded(task: Task, job: JobSpec, context: AttemptContext) -> TaskResult:
+    """The body, so that whatever it raises is about its job and never about the watcher."""
+    try:
+        return await task.run(job, context)
+    except asyncio.CancelledError:
+        current = asyncio.current_task()
+        if current is not None and current.cancelling():
+            raise
+        raise PermanentError("the task cancelled itself") from None
+    except (Exception, SystemExit) as exc:
+        raise as_task_error(exc) from exc

@@ -1,0 +1,41 @@
+"""What a child inherits: the environment without secrets, and the few settings that it needs.
+
+A body handles other people's text with other people's models; it has no business with Redis or with an API key.
+Used by the parent to build the environment and by the child to read back what it must load.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lib.settings import Settings
+
+_SECRET_NAME: Final = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
+# scheme://user:password@host, as in DATABASE_URL.
+_SECRET_VALUE: Final = re.compile(r"://[^/\s@]*:[^/\s@]+@")
+_NEVER: Final = frozenset({"REDIS_URL"})
+
+
+def child_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child: `inherited` cleaned, then what `settings` say, wherever they came from."""
+    kept = {
+        name: value
+        for name, value in inherited.items()
+        if name not in _NEVER and not _SECRET_NAME.search(name) and not _SECRET_VALUE.search(value)
+    }
+    kept["JOBS_STATE_DIR"] = str(settings.jobs_state_dir)
+    kept["JOBS_TASK_MODULES"] = ",".join(settings.jobs_task_modules)
+    kept["WATCHER_VOICES_DIR"] = str(settings.watcher_voices_dir)
+    kept["PYTHONPATH"] = os.pathsep.join(entry or "." for entry in sys.path)
+    return kept
+
+
+def task_modules(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Inside a child: the modules that its parent has checked already."""
+    return tuple(name for name in environ.get("JOBS_TASK_MODULES", "").split(",") if name)

@@ -1,0 +1,95 @@
+"""The child's side: run one body after another, each in a fresh event loop, until the parent is gone.
+
+Started as `python -m job_watcher.child.main` by `job_watcher.child.process`, or by the minder for a suspect. A body
+may block, print, leak and crash here. Speech engines stay loaded from job to job. It is never asked to stop a
+body: the parent kills the process instead, which works on every body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import os
+import resource
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from job_watcher.child import lifeline, wire
+from job_watcher.child.arguments import ChildArguments
+from job_watcher.child.engines import warm_engines
+from job_watcher.child.environment import task_modules
+from job_watcher.child.reporting import Reporter
+from job_watcher.context import AttemptContext
+from job_watcher.results import checked
+from job_watcher.retrying import as_task_error
+from lib.jobqueue import JobSpec
+from lib.tasks.registry import TaskRegistry, built_in_tasks, load_task_modules
+
+if TYPE_CHECKING:
+    from lib.capabilities.speech import SpeechEngines
+    from lib.tasks.base import TaskResult
+
+# Enough that a loop which renews a session always goes first on a busy core, and the body still gets every idle one.
+_NICENESS = 10
+# When memory runs out the kernel takes the highest score: a body before its watcher, a suspect before all.
+_OOM_SCORE = 500
+_OOM_SCORE_SUSPECT = 1000
+
+
+def main(argv: list[str]) -> int:
+    """Serve orders until the wire ends."""
+    arguments = ChildArguments.parse(argv)
+    lifeline.arm(arguments.lifeline)
+    _lower_own_rank(suspect=arguments.suspect)
+    faulthandler.enable()
+    registry = TaskRegistry((*built_in_tasks(), *load_task_modules(task_modules(os.environ))))
+    engines = warm_engines()
+    with socket.socket(fileno=arguments.wire) as end:
+        end.set_inheritable(False)
+        reporter = Reporter(end)
+        reporter.send(wire.encode(wire.Ready(os.getpid())))
+        while (message := wire.receive(end)) is not None:
+            if not isinstance(message, wire.Order):
+                raise wire.WireError(f"a child was sent {type(message).__name__}")
+            reporter.send(wire.encode(wire.Begun(message.serial)))
+            frame = _obey(message, registry, engines, reporter)
+            # What the body printed is in the pipe before the answer is, so the parent can tell whose it was.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            reporter.send(frame)
+    return 0
+
+
+def _obey(order: wire.Order, registry: TaskRegistry, engines: SpeechEngines, reporter: Reporter) -> bytes:
+    try:
+        job = JobSpec.from_json(order.job.encode())
+        context = AttemptContext(
+            request_id=job.request_id,
+            attempt=order.attempt,
+            work_dir=Path(order.work_dir),
+            engines=engines,
+            report=lambda progress: reporter.report(wire.Report(order.serial, progress)),
+        )
+        result = asyncio.run(_run(registry, job, context))
+        return wire.answer(order.serial, checked(result, context.work_dir))
+    except (Exception, SystemExit, asyncio.CancelledError) as exc:  # noqa: BLE001  whatever a body raises is an answer
+        return wire.failure(order.serial, as_task_error(exc))
+
+
+async def _run(registry: TaskRegistry, job: JobSpec, context: AttemptContext) -> TaskResult:
+    return await registry.require(job.task).run(job, context)
+
+
+def _lower_own_rank(*, suspect: bool) -> None:
+    """Let the watcher go first at the processor and last at the out-of-memory killer; leave no core file."""
+    os.nice(_NICENESS)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    with contextlib.suppress(OSError):  # no such file but on Linux, and not writable in some containers
+        Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE_SUSPECT if suspect else _OOM_SCORE))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

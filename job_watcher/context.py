@@ -1,0 +1,63 @@
+"""What a running body may ask for, on either side of a process boundary.
+
+The child makes one a job with the engines it keeps warm; the metal backend makes one for an inline body, which
+has none. Where a report goes is the maker's business.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from lib.errors import PermanentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lib.capabilities.speech import SpeechEngines, WarmEngine
+
+# A line under a progress bar.
+_MESSAGE_CHARACTERS: Final = 200
+
+
+class NoEngines:
+    """Stands where a body runs inside the watcher's own loop, which no model may block."""
+
+    def warm(self, name: str) -> WarmEngine:
+        """Refuse."""
+        raise PermanentError(
+            f"an inline task asked for the speech engine {name!r}", hint="give its TaskKind isolation='child'"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptContext:
+    """The `TaskContext` of one attempt; `report` is given each progress as the JSON that people see."""
+
+    request_id: str
+    attempt: int
+    work_dir: Path
+    engines: SpeechEngines
+    report: Callable[[dict[str, Any]], None]
+
+    async def progress(
+        self,
+        percent: float,
+        *,
+        step: int | None = None,
+        total: int | None = None,
+        message: str = "",
+    ) -> None:
+        """Report; a percent outside 0 to 100 is brought inside, one that is no number is dropped."""
+        if not math.isfinite(percent):
+            return
+        self.report(
+            {
+                "percent": round(min(100.0, max(0.0, percent)), 2),
+                "step": step,
+                "total": total,
+                "message": message[:_MESSAGE_CHARACTERS],
+            }
+        )

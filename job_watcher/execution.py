@@ -1,0 +1,156 @@
+"""One leased job from its bytes to its ending: run it, store what it made, and decide what follows.
+
+It does not talk to the queue: whoever called commits the `Ending` or `Retry` that comes back, under the fence of
+the lease. Cancelling `run` is how a job is stopped; it leaves nothing running and nothing on disk, and
+the caller knows why it cancelled. The lanes are its only callers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from job_watcher.backends.base import ChildCrashedError
+from job_watcher.results import checked
+from job_watcher.retrying import Again, as_task_error
+from job_watcher.throttle import ProgressThrottle
+from job_watcher.work_dirs import id_hash
+from lib import failpoints
+from lib.clock import iso
+from lib.errors import InvalidInputError, TaskError, TemporaryError
+from lib.jobqueue import JobSpec
+from lib.jobqueue.protocol import Ending, Lease, Retry
+from lib.jobqueue.records import Failure, Run, done_tail, failed_tail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from job_watcher.backends.base import Backend
+    from job_watcher.retrying import Decision, RetryPolicy
+    from job_watcher.work_dirs import WorkDirs
+    from lib.clock import Clock
+    from lib.jobqueue.records import Stage
+    from lib.stores.artifacts import ArtifactStore
+    from lib.tasks.base import TaskResult
+
+
+@dataclass(slots=True)
+class _Course:
+    """How far a run has come: what an error at this point is blamed on."""
+
+    started_at: datetime
+    stage: Stage = "execute"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """What every run of one session on one backend shares; `run_id` names this life of the watcher in records."""
+
+    backend: Backend
+    store: ArtifactStore
+    work_dirs: WorkDirs
+    policy: RetryPolicy
+    clock: Clock
+    run_id: str
+
+    async def run(self, lease: Lease, on_progress: Callable[[dict[str, Any]], None]) -> Ending | Retry:
+        """Run one attempt; every failure of the job is an answer, not an exception.
+
+        `on_progress` gets `{percent, step, total, message, at}` at most five times a second, in the event loop,
+        and never after this returns.
+
+        Raises:
+            asyncio.CancelledError: the caller cancelled; everything was cleaned up before.
+        """
+        try:
+            job = JobSpec.from_json(lease.job)
+        except InvalidInputError as exc:
+            return self._failed(lease, lease.job, Failure("permanent", "validate", str(exc), self.clock.now()))
+        log = logger.bind(
+            request_id=lease.request_id,
+            attempt=lease.attempts_used + 1,
+            backend=self.backend.name,
+            stream_id=lease.entry,
+        )
+        course = _Course(self.clock.now())
+        throttle = ProgressThrottle(lambda progress: on_progress({**progress, "at": iso(self.clock.now())}))
+        try:
+            ending = await self._attempt(job, lease, course, throttle)
+        except ChildCrashedError as exc:
+            throttle.finish(say_last=False)
+            log.warning(exc.message)
+            return self._crashed(lease, job, exc)
+        except Exception as exc:  # noqa: BLE001  a mistake in one job's way must not end the watcher
+            throttle.finish(say_last=False)
+            error = as_task_error(exc)
+            if error is not exc:
+                log.opt(exception=exc).error("unexpected error at stage {}", course.stage)
+            return self._after_error(lease, job, error, course.stage)
+        finally:
+            throttle.finish(say_last=False)
+        return ending
+
+    async def _attempt(self, job: JobSpec, lease: Lease, course: _Course, throttle: ProgressThrottle) -> Ending:
+        async with self.work_dirs.attempt(lease) as work_dir:
+            failpoints.reach("execution.before_run")
+            result = await self._run_body(job, lease, work_dir, throttle)
+            failpoints.reach("execution.after_run")
+            course.stage = "upload"
+            ending = await self._store(job, lease, result, course)
+            failpoints.reach("execution.outputs_stored")
+        throttle.finish(say_last=True)
+        return ending
+
+    async def _run_body(self, job: JobSpec, lease: Lease, work_dir: Path, throttle: ProgressThrottle) -> TaskResult:
+        result = await self.backend.run(job, lease, work_dir, throttle.report)
+        return checked(result, work_dir)
+
+    async def _store(self, job: JobSpec, lease: Lease, result: TaskResult, course: _Course) -> Ending:
+        job_dir = f"{id_hash(lease.request_id)}/{lease.generation}-{lease.fence}"
+        try:
+            stored = await self.store.put(job_dir, result.outputs) if result.outputs else []
+        except OSError as exc:
+            raise TemporaryError(f"storing the outputs: {exc}", hint="check the disk; the job is tried again") from exc
+        run = Run(self.backend.name, self.run_id, course.started_at, self.clock.now())
+        return Ending(
+            request_id=lease.request_id,
+            fence=lease.fence,
+            status="done",
+            tail=done_tail(job, run, outputs=stored, result=result.result),
+            ttl_ms=_ttl_ms(job),
+            publish=bool(stored) and job.output_name is not None,
+        )
+
+    def _after_error(self, lease: Lease, job: JobSpec, error: TaskError, stage: Stage) -> Ending | Retry:
+        decision = self.policy.after_error(error, attempts_used=lease.attempts_used, max_attempts=job.max_attempts)
+        return self._answer(lease, job, decision, stage, _text(error))
+
+    def _crashed(self, lease: Lease, job: JobSpec, error: ChildCrashedError) -> Ending | Retry:
+        return self._answer(lease, job, self.policy.after_crash(crashes=lease.crashes), "execute", error.message)
+
+    def _answer(self, lease: Lease, job: JobSpec, decision: Decision, stage: Stage, said: str) -> Ending | Retry:
+        if isinstance(decision, Again):
+            return Retry(lease, decision.kind, decision.delay_ms)
+        failure = Failure(decision.error_type, stage, said, self.clock.now(), self.run_id)
+        return self._failed(lease, job, failure, ttl_ms=_ttl_ms(job))
+
+    def _failed(self, lease: Lease, job: JobSpec | bytes, failure: Failure, *, ttl_ms: int = 0) -> Ending:
+        return Ending(
+            request_id=lease.request_id,
+            fence=lease.fence,
+            status="failed",
+            tail=failed_tail(job, failure, request_id=lease.request_id),
+            ttl_ms=ttl_ms,
+        )
+
+
+def _ttl_ms(job: JobSpec) -> int:
+    return 0 if job.ttl_seconds is None else job.ttl_seconds * 1000
+
+
+def _text(error: TaskError) -> str:
+    return error.message if error.hint is None else f"{error.message} (hint: {error.hint})"

@@ -1,0 +1,133 @@
+"""A directory of its own for every attempt, gone when the attempt is.
+
+`<WATCHER_WORK_DIR>/<session>/<hash of request_id>-<fence>`. A fence never repeats, so no two attempts share one.
+The session's directory is locked while its watcher lives; what a killed watcher left is unlocked, and
+`sweep` removes it. Made by the wiring, used by `job_watcher.execution`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+from typing import TYPE_CHECKING, Final
+
+from loguru import logger
+
+from job_watcher.finishing import to_the_end
+from lib.errors import TemporaryError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from lib.jobqueue.protocol import Lease
+
+_LOCK_NAME: Final = ".lock"
+_HASH_DIGITS: Final = 32
+
+
+def id_hash(request_id: str) -> str:
+    """A request_id as a file name: it may hold any character and be longer than a name may be."""
+    return hashlib.sha256(request_id.encode()).hexdigest()[:_HASH_DIGITS]
+
+
+class WorkDirs:
+    """The work directories of one session. All disk work is done in threads."""
+
+    def __init__(self, root: Path, session: str) -> None:
+        safe = re.sub(r"[^A-Za-z0-9-]", "_", session)[:_HASH_DIGITS]
+        # The hash keeps sessions apart that the cleaning above would make equal.
+        self._home = root / f"{safe}-{id_hash(session)[:8]}"
+        self._root = root
+        self._lock: int | None = None
+
+    @contextlib.asynccontextmanager
+    async def attempt(self, lease: Lease) -> AsyncIterator[Path]:
+        """An empty directory for this attempt, removed when the block ends, however it ends.
+
+        Raises:
+            TemporaryError: the disk refuses; another attempt, or another machine, may be luckier.
+        """
+        place = self._home / f"{id_hash(lease.request_id)}-{lease.fence}"
+        try:
+            await asyncio.to_thread(self._make, place)
+        except OSError as exc:
+            raise TemporaryError(
+                f"no work directory {place}: {exc.strerror or exc}", hint="check WATCHER_WORK_DIR, its space and owner"
+            ) from exc
+        try:
+            yield place
+        finally:
+            await to_the_end(asyncio.to_thread(_remove, place))
+
+    async def sweep(self) -> int:
+        """Remove what dead sessions on this machine left; how many."""
+        return await asyncio.to_thread(self._sweep)
+
+    async def aclose(self) -> None:
+        """Remove this session's directory and release its lock. Repeatable."""
+        await asyncio.to_thread(self._close)
+
+    def _make(self, place: Path) -> None:
+        self._hold()
+        _remove(place)
+        place.mkdir(mode=0o700)
+
+    def _hold(self) -> None:
+        if self._lock is None:
+            self._home.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(self._home)
+
+    def _sweep(self) -> int:
+        removed = 0
+        for home in _directories(self._root):
+            if home == self._home:
+                continue
+            lock = _locked(home)
+            if lock is None:
+                continue
+            try:
+                _remove(home)
+                removed += 1
+            finally:
+                os.close(lock)
+        return removed
+
+    def _close(self) -> None:
+        if self._lock is not None:
+            _remove(self._home)
+            os.close(self._lock)
+            self._lock = None
+
+
+def _locked(home: Path) -> int | None:
+    """A descriptor that holds the lock of a session's directory; None when a living watcher holds it."""
+    descriptor = os.open(home / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _directories(root: Path) -> list[Path]:
+    try:
+        return [entry for entry in root.iterdir() if entry.is_dir() and not entry.is_symlink()]
+    except FileNotFoundError:
+        return []
+
+
+def _remove(place: Path) -> None:
+    """Remove a tree; what cannot be removed is left to a later sweep, since the job itself is over."""
+
+    def complain(_function: object, path: str, error: object) -> None:
+        if not isinstance(error, tuple) or not isinstance(error[1], FileNotFoundError):
+            logger.warning("cannot remove {}: {}", path, error)
+
+    shutil.rmtree(place, onerror=complain)
