@@ -53,20 +53,14 @@ def jobs_of(files: Sequence[Path], settings: Settings) -> Iterator[JobSpec]:
     return chain.from_iterable(accepted)
 
 
-def scanned(files: Sequence[Path], settings: Settings) -> tuple[list[tuple[Path, JobSpec]], list[Problem]]:
-    """The valid jobs with their file, and all problems: for a plan, which shows both.
+def scanned(files: Sequence[Path], settings: Settings) -> Iterator[tuple[Path, JobSpec | Problem]]:
+    """Every valid job and every problem with its file, in one reading: for a plan, which shows both.
 
     Raises:
         InvalidInputError: a file is missing, unreadable or too large.
 
     """
     rules = rules_of(settings)
-    jobs: list[tuple[Path, JobSpec]] = []
-    problems: list[Problem] = []
     for file in files:
         for found in scan_jobs(file, rules):
-            if isinstance(found, Problem):
-                problems.append(found)
-            else:
-                jobs.append((file, found.spec))
-    return jobs, problems
+            yield file, found if isinstance(found, Problem) else found.spec

@@ -11,13 +11,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from job_runner.service.jobfiles import scanned
-from lib.errors import JobRunnerError
+from lib.errors import JobRunnerError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from lib.errors import Problem
     from lib.jobqueue import JobSpec
     from lib.settings import Settings
 
@@ -63,12 +62,7 @@ class Plan:
     @property
     def totals(self) -> dict[str, Any]:
         """Sums over the jobs."""
-        return {
-            "jobs": len(self.jobs),
-            "characters": sum(job.characters for job in self.jobs),
-            "est_seconds": round(sum(job.est_seconds for job in self.jobs), 1),
-            "est_usd": round(sum(job.est_usd for job in self.jobs), 4),
-        }
+        return _sums(self.jobs)
 
     @property
     def warnings(self) -> dict[str, int]:
@@ -78,8 +72,10 @@ class Plan:
     @property
     def by_source(self) -> dict[str, dict[str, Any]]:
         """The same sums for each voice, speaker or task, by name."""
-        names = sorted({job.source for job in self.jobs})
-        return {name: Plan(tuple(job for job in self.jobs if job.source == name), ()).totals for name in names}
+        groups: dict[str, list[PlannedJob]] = {}
+        for job in self.jobs:
+            groups.setdefault(job.source, []).append(job)
+        return {name: _sums(groups[name]) for name in sorted(groups)}
 
     def document(self) -> dict[str, Any]:
         """The JSON of `plan`."""
@@ -93,6 +89,15 @@ class Plan:
         }
 
 
+def _sums(jobs: Sequence[PlannedJob]) -> dict[str, Any]:
+    return {
+        "jobs": len(jobs),
+        "characters": sum(job.characters for job in jobs),
+        "est_seconds": round(sum(job.est_seconds for job in jobs), 1),
+        "est_usd": round(sum(job.est_usd for job in jobs), 4),
+    }
+
+
 def plan(files: Sequence[Path], settings: Settings) -> Plan:
     """The plan of `files`.
 
@@ -100,10 +105,16 @@ def plan(files: Sequence[Path], settings: Settings) -> Plan:
         InvalidInputError: a file is missing, unreadable or too large.
 
     """
-    jobs, problems = scanned(files, settings)
     advice = _Advice()
-    planned = tuple(_planned(index, file, spec, advice) for index, (file, spec) in enumerate(jobs))
-    return Plan(planned, tuple(problems))
+    jobs: list[PlannedJob] = []
+    problems: list[Problem] = []
+    for file, found in scanned(files, settings):
+        if isinstance(found, Problem):
+            problems.append(found)
+        else:
+            jobs.append(_planned(len(jobs), file, found, advice))
+    problems.sort(key=lambda problem: (problem.source, problem.line))
+    return Plan(tuple(jobs), tuple(problems))
 
 
 def _planned(index: int, file: Path, spec: JobSpec, advice: _Advice) -> PlannedJob:
