@@ -48,8 +48,8 @@ def enqueue(
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
     settings = settings_of(redis_url)
     backlog = DEFAULT_BACKLOG if target is None else parse_backlog(target)
-    jobs = jobs_of(files, settings)
-    done = with_queue(settings, lambda queue: submit_jobs(queue, settings, jobs, backlog=backlog, replace=replace))
+    with jobs_of(files, settings) as jobs:
+        done = with_queue(settings, lambda queue: submit_jobs(queue, settings, jobs, backlog=backlog, replace=replace))
     if json:
         output.document(done.document())
     else:

@@ -34,8 +34,8 @@ def report(
     """Show what became of the jobs of files, with the paths of what they made."""
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
     settings = settings_of(redis_url)
-    jobs = jobs_of(files, settings)
-    found = with_queue(settings, lambda queue: outcomes.report(queue, jobs))
+    with jobs_of(files, settings) as jobs:
+        found = with_queue(settings, lambda queue: outcomes.report(queue, jobs))
     if json:
         output.document(found.document())
     else:

@@ -6,6 +6,8 @@ never twice in one file. Reading blocks; a file's jobs lie in a spool, not in me
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from lib.jobfile import FileJob
     from lib.jobqueue import JobSpec
     from lib.settings import Settings
 
@@ -32,8 +35,9 @@ def rules_of(settings: Settings) -> FileRules:
     )
 
 
-def jobs_of(files: Sequence[Path], settings: Settings) -> Iterator[JobSpec]:
-    """The jobs of all files in order; every file is checked before this returns.
+@contextmanager
+def jobs_of(files: Sequence[Path], settings: Settings) -> Iterator[Iterator[JobSpec]]:
+    """The jobs of all files in order; every file is checked before the block begins.
 
     Raises:
         InvalidJobsError: with the problems of all files.
@@ -42,15 +46,32 @@ def jobs_of(files: Sequence[Path], settings: Settings) -> Iterator[JobSpec]:
     """
     rules = rules_of(settings)
     problems: list[Problem] = []
-    accepted: list[Iterator[JobSpec]] = []
-    for file in files:
-        try:
-            accepted.append(job.spec for job in read_jobs(file, rules))
-        except InvalidJobsError as exc:
-            problems += exc.problems
-    if problems:
-        raise InvalidJobsError(tuple(problems))
-    return chain.from_iterable(accepted)
+    with ExitStack() as spools:
+        accepted: list[Iterator[JobSpec]] = []
+        for file in files:
+            try:
+                accepted.append(_specs(spools.enter_context(_begun(read_jobs(file, rules)))))
+            except InvalidJobsError as exc:
+                problems += exc.problems
+        if problems:
+            raise InvalidJobsError(tuple(problems))
+        yield chain.from_iterable(accepted)
+
+
+@contextmanager
+def _begun(jobs: Iterator[FileJob]) -> Iterator[Iterator[FileJob]]:
+    """The same jobs, whose spool is closed at the end of the block, read to its end or not."""
+    # Only a generator that has begun runs its clean-up when it is closed.
+    first = next(jobs, None)
+    try:
+        yield iter(()) if first is None else chain((first,), jobs)
+    finally:
+        if isinstance(jobs, Generator):
+            jobs.close()
+
+
+def _specs(jobs: Iterator[FileJob]) -> Iterator[JobSpec]:
+    return (job.spec for job in jobs)
 
 
 def scanned(files: Sequence[Path], settings: Settings) -> Iterator[tuple[Path, JobSpec | Problem]]:
