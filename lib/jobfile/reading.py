@@ -188,6 +188,8 @@ class _Scan:
         if output_name is not None:
             self._output_names.add(output_name)
         rules = self._rules
+        if row.oversized:
+            return None
         try:
             spec = normalize_job_spec(
                 values,

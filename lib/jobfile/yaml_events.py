@@ -38,6 +38,9 @@ BROKEN: Final = object()
 
 # What a value costs in memory and JSON besides its characters, at the least.
 _NODE_BYTES: Final = 2
+# A job that is a little too large is read past, to find the mistakes behind it. Beyond this many nodes, reading
+# past it would take minutes, which is what such a file is for.
+_MOST_NODES: Final = 500_000
 
 
 class UnreadableError(Exception):
@@ -59,14 +62,13 @@ class ValueReader:
         self._findings = findings
         self._budget = budget
         self._left = budget
+        self._nodes = 0
+        self._most_nodes = max(budget, _MOST_NODES)
 
     def begin(self) -> None:
         """A new job starts: the budget is whole again."""
         self._left = self._budget
-
-    def spend(self, size: int) -> None:
-        """Count what was kept without `value`."""
-        self._left -= size
+        self._nodes = 0
 
     @property
     def exhausted(self) -> bool:
@@ -76,6 +78,7 @@ class ValueReader:
     def key(self, event: Event, where: str, taken: dict[str, int]) -> str | None:
         """The key that `event` is, its line noted in `taken`; None when it was refused and reported."""
         line = line_of(event)
+        self._spend(len(event.value) if isinstance(event, ScalarEvent) else 0, event)
         if not isinstance(event, ScalarEvent):
             if not self.refuse(event, where):
                 self._findings.add(line, where, "a key must be text, not a list or mapping")
@@ -98,7 +101,6 @@ class ValueReader:
                 f"stands twice, first on line {taken[text]}; keep one of them",
             )
             return None
-        self._left -= len(text) + _NODE_BYTES
         if self._left >= 0:
             taken[text] = line
         return text
@@ -110,7 +112,7 @@ class ValueReader:
         """
         if isinstance(event, ScalarEvent):
             text: str = event.value
-            self._left -= len(text) + _NODE_BYTES
+            self._spend(len(text), event)
             if event.anchor is None and event.tag is None:
                 if event.style:
                     return text
@@ -126,7 +128,7 @@ class ValueReader:
             return BROKEN
         if depth > MAX_DEPTH:
             self._too_deep(event, where)
-        self._left -= _NODE_BYTES
+        self._spend(0, event)
         if isinstance(event, MappingStartEvent):
             value: Any = self._mapping(where, depth, lines, path)
         else:
@@ -188,6 +190,7 @@ class ValueReader:
         """Read past the value that starts with `event`, keeping nothing."""
         depth = 0
         while True:
+            self._spend(0, event)
             if isinstance(event, CollectionStartEvent):
                 depth += 1
                 if depth > MAX_DEPTH:
@@ -197,6 +200,15 @@ class ValueReader:
             if depth == 0:
                 return
             event = self.next()
+
+    def _spend(self, characters: int, event: Event) -> None:
+        self._left -= characters + _NODE_BYTES
+        self._nodes += 1
+        if self._nodes > self._most_nodes:
+            self._findings.add(
+                line_of(event), "", "what stands around here is far too large for one job; reading stops"
+            )
+            raise UnreadableError
 
     def _too_deep(self, event: Event, where: str) -> None:
         # Reading on would cost libyaml quadratic time, which is what such a file is for.

@@ -8,6 +8,7 @@ It reads no file, no clock but the one given, and no setting: the limits are par
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -37,6 +38,8 @@ _EXCLUDING: Final = (
 )
 
 
+# Nobody reads more about one row, and looking for near names takes time.
+_MOST_OF_A_KIND: Final = 20
 # Of these one or the other must stand.
 _REQUIRED: Final = frozenset({"text", "request_id", "output_name", "voice", "speaker"})
 
@@ -59,7 +62,7 @@ def normalize_job_spec(
         InvalidJobError: with every mistake of the row.
     """
     values = {name: value for name, value in row.items() if value is not None and name in _KNOWN}
-    problems = [_unknown(name) for name in row if name not in _KNOWN]
+    problems = _unknown_fields(row)
     claimed_hash = values.pop("content_hash", None)
     problems += _unsound(values)
     kind = _kind(values, catalogue, problems)
@@ -97,6 +100,14 @@ def names_of(row: Mapping[str, Any]) -> tuple[str | None, str | None]:
     return (request_id if isinstance(request_id, str) else None), output_name
 
 
+def _unknown_fields(row: Mapping[str, Any]) -> list[FieldProblem]:
+    strange = [name for name in row if name not in _KNOWN]
+    problems = [_unknown(name) for name in strange[:_MOST_OF_A_KIND]]
+    if len(strange) > _MOST_OF_A_KIND:
+        problems.append(FieldProblem("", f"has {len(strange) - _MOST_OF_A_KIND} more unknown fields; is it a job?"))
+    return problems
+
+
 def _unknown(name: object) -> FieldProblem:
     place = name if isinstance(name, str) and name.isascii() and name.isprintable() else shown(name)
     return FieldProblem(str(place)[:80], f"is no known field{nearest(name, FIELD_NAMES) or '; remove it'}")
@@ -122,7 +133,7 @@ def _unsound(values: dict[str, Any]) -> Iterator[FieldProblem]:
             said = text_problem(value)
             found = [] if said is None else [FieldProblem(name, said)]
         elif isinstance(value, (dict, list)) and value:
-            found = list(json_problems(value, name))
+            found = list(islice(json_problems(value, name), _MOST_OF_A_KIND))
         if found:
             yield from found
             # A required one is replaced by what passes, since "missing" would be untrue.
@@ -183,7 +194,7 @@ def _payload_rules(values: dict[str, Any], kind: TaskKind, *, unsound: bool) -> 
         values["payload"] = model.model_dump(mode="json", exclude_defaults=True)
     except ValidationError as exc:
         values["payload"] = {}
-        yield from from_validation(exc, kind.payload.model_fields, "payload")
+        yield from from_validation(exc, kind.payload.model_fields, "payload")[:_MOST_OF_A_KIND]
 
 
 def _callback_rules(url: object, hosts: frozenset[str]) -> Iterator[FieldProblem]:

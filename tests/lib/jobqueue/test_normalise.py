@@ -212,6 +212,14 @@ def test_an_unknown_field_is_refused_with_the_nearest_name() -> None:
     assert len(next(iter(mistakes({**SPEECH, "k" * 100_000: 1})))) <= 80
 
 
+def test_a_row_that_is_wrong_all_over_is_told_in_few_words() -> None:
+    """Fifty thousand strange fields are not fifty thousand lines, nor as many searches for near names."""
+    said = mistakes({**SPEECH, **{f"f{at}": 1 for at in range(50_000)}})
+    assert len(said) == 21
+    assert "49980 more unknown fields" in said[""]
+    assert len(mistakes({**SPEECH, "callback_data": {"a": [float("nan")] * 50_000}})) == 20
+
+
 def test_exactly_one_of_voice_and_speaker() -> None:
     """Both and neither are mistakes, each with its own mend."""
     assert "voice: null" in mistakes({**SPEECH, "speaker": "Ryan"})["voice"]
@@ -312,7 +320,7 @@ def test_a_job_over_the_limit_is_refused_by_its_size_as_json() -> None:
 
 def test_callback_data_comes_back_untouched() -> None:
     """Order, empty lists, nulls and floats included."""
-    data = {"z": [], "a": {}, "n": None, "f": 1.0, "i": 2**53 - 1, "t": "\u2028\U0001f600"}
+    data: dict[str, Any] = {"z": [], "a": {}, "n": None, "f": 1.0, "i": 2**53 - 1, "t": "\u2028\U0001f600"}
     back = JobSpec.from_json(normalize_job_spec({**SPEECH, "callback_data": data}).to_json()).callback_data
     assert back == data
     assert list(back) == list(data)

@@ -1,0 +1,116 @@
+"""How defaults and rows become jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.lib.jobfile.written import jobs, said
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def only(folder: Path, content: str) -> Any:
+    """The spec of a file with one job."""
+    (job,) = jobs(folder, content)
+    return job.spec
+
+
+def test_a_row_overrides_a_default(tmp_path: Path) -> None:
+    """The nearer word counts."""
+    spec = only(
+        tmp_path, "defaults: {voice: v, variants: 2, chunk: yes}\njobs: [{output_name: a, text: t, variants: 3}]"
+    )
+    assert (spec.voice, spec.variants, spec.chunk) == ("v", 3, True)
+
+
+def test_callback_data_is_merged_deeply(tmp_path: Path) -> None:
+    """A row adds to and replaces in what the defaults have; a null removes; lists are replaced whole."""
+    spec = only(
+        tmp_path,
+        """
+defaults:
+  voice: v
+  callback_data: {show: {name: S, season: 1, tags: [a, b]}, drop: 1, keep: {x: 1}}
+jobs:
+  - output_name: a
+    text: t
+    callback_data: {show: {season: 2, tags: [c], note: null}, drop: null, own: null, keep: {x: {y: 2}}}
+""",
+    )
+    assert spec.callback_data == {
+        "show": {"name": "S", "season": 2, "tags": ["c"], "note": None},
+        "keep": {"x": {"y": 2}},
+        "own": None,
+    }
+
+
+def test_one_row_does_not_change_the_defaults_of_the_next(tmp_path: Path) -> None:
+    """Merging makes a copy."""
+    first, second = jobs(
+        tmp_path,
+        "defaults: {voice: v, callback_data: {a: {b: 1}}}\n"
+        "jobs: [{output_name: a, text: t, callback_data: {a: {c: 2}}}, {output_name: b, text: t}]",
+    )
+    assert first.spec.callback_data == {"a": {"b": 1, "c": 2}}
+    assert second.spec.callback_data == {"a": {"b": 1}}
+
+
+def test_a_null_in_a_row_removes_all_of_a_default(tmp_path: Path) -> None:
+    """callback_data too."""
+    spec = only(
+        tmp_path, "defaults: {voice: v, callback_data: {a: 1}}\njobs: [{output_name: a, text: t, callback_data: null}]"
+    )
+    assert spec.callback_data == {}
+
+
+def test_tasks_may_be_mixed_under_one_set_of_defaults(tmp_path: Path) -> None:
+    """Speech defaults are not for a job that cannot speak, nor a payload for one that does."""
+    speak, sleep, napping = jobs(
+        tmp_path,
+        """
+defaults: {language: English, voice: v, payload: {seconds: 5}, priority: low}
+jobs:
+  - {output_name: a, text: t}
+  - {request_id: b, task: sleep}
+  - {request_id: c, task: tasks.sleep_task, payload: {seconds: 1}}
+""",
+    )
+    assert (speak.spec.voice, speak.spec.payload) == ("v", {})
+    assert (sleep.spec.voice, sleep.spec.payload) == (None, {"seconds": 5.0})
+    assert napping.spec.payload == {"seconds": 1.0}
+    assert {job.spec.priority for job in (speak, sleep, napping)} == {"low"}
+
+
+def test_a_task_in_defaults_is_the_task_of_every_row(tmp_path: Path) -> None:
+    """A file of sleeps need not say so a thousand times."""
+    spec = only(tmp_path, "defaults: {task: sleep}\njobs: [{request_id: a, payload: {seconds: 1}}]")
+    assert spec.task == "sleep"
+
+
+def test_a_wrong_default_is_said_once_at_its_own_line(tmp_path: Path) -> None:
+    """Not once for each of a thousand rows that inherit it."""
+    rows = "".join(f"  - {{output_name: r{at}, text: t}}\n" for at in range(1_000))
+    lines = said(tmp_path, f"defaults:\n  voice: v\n  variants: 1.9\n  callback_data:\n    a: .nan\njobs:\n{rows}")
+    assert lines == [
+        "3: defaults.variants: must be a whole number such as 3, not 1.9",
+        "5: defaults.callback_data.a: nan is no number in JSON; remove it or put it in quotes",
+    ]
+
+
+def test_an_unknown_default_is_refused_even_without_rows(tmp_path: Path) -> None:
+    """With the nearest name."""
+    (line,) = said(tmp_path, "defaults:\n  voise: v\njobs: []\n")
+    assert line == "2: defaults.voise: is no known field; did you mean 'voice'?"
+
+
+def test_names_belong_to_jobs_not_to_defaults(tmp_path: Path) -> None:
+    """Every row would have the same."""
+    lines = said(tmp_path, "defaults:\n  output_name: a\n  request_id: b\njobs: []\n")
+    assert [line.split(" is ")[0] for line in lines] == ["2: defaults.output_name:", "3: defaults.request_id:"]
+
+
+def test_speaker_beside_a_default_voice_says_how_to_remove_it(tmp_path: Path) -> None:
+    """The commonest clash has its mend in the message."""
+    (line,) = said(tmp_path, "defaults: {voice: v}\njobs:\n  - {output_name: a, text: t, speaker: Ryan}\n")
+    assert "voice: null" in line

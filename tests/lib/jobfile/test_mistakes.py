@@ -1,0 +1,158 @@
+"""Every mistake of a file at once, each with its place and its mend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lib.errors import InvalidJobsError
+from lib.jobfile import FileRules, check_file, read_jobs
+from tests.lib.jobfile.written import JOB, jobs, said, written
+
+TEN_MISTAKES = Path(__file__).parents[2] / "data" / "ten_mistakes.yaml"
+
+# Line, place and the words of the mend.
+EXPECTED = [
+    (11, "jobs[1].output_name", "name the place below the output root directly"),
+    (16, "jobs[2].voise", "did you mean 'voice'?"),
+    (22, "jobs[3].variants", "a whole number such as 3"),
+    (25, "jobs[4].voice", "keep one"),
+    (31, "jobs[5].text", "write what is to be said"),
+    (36, "jobs[6].task", "did you mean 'speak'?"),
+    (41, "jobs[7].text", "first on line 40; keep one of them"),
+    (44, "jobs[8].voice", "remove it"),
+    (50, "jobs[9].deadline", "add Z"),
+    (52, "jobs[10].output_name", "jobs[0] on line 7 too; give each job its own"),
+]
+
+
+def test_ten_mistakes_are_ten_lines() -> None:
+    """Each with file, line, field and mend, in the order of the file, and not one line more."""
+    problems = check_file(TEN_MISTAKES, FileRules()).problems
+    assert [(problem.line, problem.where) for problem in problems] == [(line, where) for line, where, _ in EXPECTED]
+    for problem, (line, where, mend) in zip(problems, EXPECTED, strict=True):
+        assert mend in problem.message
+        assert str(problem).startswith(f"{TEN_MISTAKES}:{line}: {where}: ")
+
+
+def test_no_job_of_a_wrong_file_is_handed_on() -> None:
+    """All or nothing, and before the first job, not after it."""
+    with pytest.raises(InvalidJobsError) as caught:
+        read_jobs(TEN_MISTAKES, FileRules())
+    assert len(caught.value.problems) == len(EXPECTED)
+    assert caught.value.exit_code == 2
+
+
+def test_the_line_is_that_of_the_field(tmp_path: Path) -> None:
+    """Below it too: in callback_data, in a payload, in a list, under a block of text."""
+    lines = said(
+        tmp_path,
+        """\
+- output_name: a
+  voice: v
+  text: |
+    one
+    two
+  variants:
+    1.9
+  callback_data:
+    list:
+      - 1
+      - .inf
+- task: sleep
+  request_id: s
+  payload:
+
+    secnods: 5
+""",
+    )
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["6", "jobs[0].variants"],
+        ["11", "jobs[0].callback_data.list[1]"],
+        ["14", "jobs[1].payload.seconds"],
+        ["16", "jobs[1].payload.secnods"],
+    ]
+
+
+def test_a_missing_field_is_said_at_the_row(tmp_path: Path) -> None:
+    """There is no better line."""
+    (line,) = said(tmp_path, "\n\n- output_name: a\n  voice: v\n")
+    assert line.startswith("3: jobs[0].text: is missing")
+
+
+def test_a_refused_field_is_not_called_missing_as_well(tmp_path: Path) -> None:
+    """One mistake, one line."""
+    assert len(said(tmp_path, "- {output_name: a, speaker: &x Ryan, text: t}\n")) == 1
+    assert len(said(tmp_path, "- {output_name: !t a, voice: v, text: t}\n")) == 1
+    assert len(said(tmp_path, "- {output_name: a, voice: v, txet: t}\n")) == 1
+
+
+def test_broken_syntax_is_one_line_after_all_that_was_found_before_it(tmp_path: Path) -> None:
+    """What cannot be read ends the reading, not the report."""
+    lines = said(tmp_path, '- {output_name: a, text: t}\n- {output_name: b, voice: v, text: "never closed}\n')
+    assert lines[0].startswith("1: jobs[0].voice: is missing")
+    assert "is no YAML" in lines[1]
+    assert "quotes" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [("jobs:\n- a: b\n  - c\n", 3), ("a: [1,\n", 2), ("a: b: c\n", 1), ("\tjobs: []\n", 1), ("jobs: []\n}\n", 2)],
+)
+def test_syntax_errors_have_their_line(tmp_path: Path, content: str, line: int) -> None:
+    """Of the place where libyaml noticed."""
+    found = said(tmp_path, content)
+    assert found[-1].startswith(f"{line}: ")
+    assert "is no YAML" in found[-1]
+
+
+def test_a_hundred_problems_are_shown_and_the_rest_counted(tmp_path: Path) -> None:
+    """A terminal is no place for a thousand lines."""
+    path = written(tmp_path, "".join(f"- {{output_name: r{at}, voice: v}}\n" for at in range(250)))
+    report = check_file(path, FileRules())
+    assert (len(report.problems), report.more, report.jobs) == (100, 150, 0)
+    with pytest.raises(InvalidJobsError) as caught:
+        report.raise_if_bad()
+    assert caught.value.problems[-1].message == "and 150 more problems"
+
+
+def test_reading_stops_after_a_thousand_problems(tmp_path: Path) -> None:
+    """A file that is wrong all over does not fill memory with problems."""
+    path = written(tmp_path, "-\n" * 1_000_000)
+    report = check_file(path, FileRules())
+    assert (len(report.problems), report.more) == (100, 900)
+
+
+def test_a_file_without_mistakes_raises_nothing(tmp_path: Path) -> None:
+    """And counts its jobs."""
+    report = check_file(written(tmp_path, JOB), FileRules())
+    report.raise_if_bad()
+    assert (report.jobs, report.problems, report.more) == (1, (), 0)
+
+
+def test_what_is_queued_is_what_was_checked(tmp_path: Path) -> None:
+    """A file that is changed between check and queueing changes nothing."""
+    path = written(tmp_path, JOB)
+    accepted = read_jobs(path, FileRules())
+    path.write_text("- {broken")
+    assert [job.spec.output_name for job in accepted] == ["a"]
+
+
+def test_jobs_beyond_the_spools_memory_come_back_in_order(tmp_path: Path) -> None:
+    """On disk as in memory."""
+    text = "x" * 100_000
+    rows = "".join(f"- {{output_name: r{at}, voice: v, text: '{text}'}}\n" for at in range(120))
+    assert [job.spec.output_name for job in jobs(tmp_path, rows)] == [f"r{at}" for at in range(120)]
+
+
+def test_the_rules_reach_every_row(tmp_path: Path) -> None:
+    """Limits and hosts come from settings."""
+    (job,) = jobs(
+        tmp_path,
+        '- {output_name: a, voice: v, text: t, callback_url: "https://example.com/"}',
+        callback_hosts=frozenset({"example.com"}),
+        max_attempts=9,
+    )
+    assert job.spec.max_attempts == 9
+    assert "JOBS_MAX_JOB_BYTES" in said(tmp_path, JOB, max_job_bytes=100)[0]
