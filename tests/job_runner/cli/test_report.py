@@ -1,0 +1,130 @@
+"""`job-runner report`: the jobs of a file against the queue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lib.jobqueue.records import RecordedOutput
+from tests.support.hand import HandWatcher
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.job_runner.conftest import JobRunner
+
+FIVE_JOBS = """\
+    jobs:
+      - {output_name: story/one, voice: newsroom, text: "One."}
+      - {output_name: story/a-name-that-is-much-longer-than-any-column-should-ever-be-wide/beat-0001, voice: newsroom, text: "Two."}
+      - {request_id: broken, task: debug}
+      - {request_id: nap, task: sleep, payload: {seconds: 3}}
+      - {request_id: later, task: debug, run_after: 2999-01-01T00:00:00Z}
+    """  # noqa: E501 - the long name is the point
+SPOKEN = {"takes": [{"file": "take_01.wav", "seed": 0, "seconds": 3.217}], "selected_take": 1}
+
+
+def _wav(name: str, root: Path) -> RecordedOutput:
+    return RecordedOutput("take_01.wav", "take", f"file://{root}/.store/{name}/take_01.wav", 9, "0" * 64)
+
+
+async def _work(watcher: HandWatcher, root: Path) -> None:
+    for lease in await watcher.lease():
+        if lease.request_id == "broken":
+            await watcher.failed(lease, "it\nbroke")
+        elif lease.request_id.startswith("story"):
+            await watcher.done(lease, outputs=[_wav(lease.request_id, root)], result=SPOKEN, seconds=0.4)
+
+
+def test_the_table_reads_well_at_80_columns(runner: JobRunner, tmp_path: Path) -> None:
+    """Audio length, time taken, and the path on a line of its own; the published file when it is there."""
+    root = tmp_path / "state" / "output"
+    jobs = runner.file(FIVE_JOBS)
+    runner("enqueue", jobs)
+    runner.by_hand(lambda watcher: _work(watcher, root))
+    (root / "story" / "one").mkdir(parents=True)
+    (root / "story" / "one" / "take_01.wav").write_bytes(b"RIFF")
+    runner.file(FIVE_JOBS + "  - {request_id: unknown, task: debug}\n")
+    shown = runner("report", jobs)
+    assert shown.code == 1
+    long_id = "story:a-name-that-is-much-longer-than-any-column-should-ever-be-wide:beat-0001"
+    room = 80 - len("not_found") - len("AUDIO") - len("0.4 s") - 6
+    pad = " " * room
+    assert shown.out == (
+        f"{'REQUEST ID'.ljust(room)}  STATUS     AUDIO   TOOK\n".replace("AUDIO   TOOK", "AUDIO   TOOK")
+        + f"{'story:one'.ljust(room)}  done       3.2 s  0.4 s\n"
+        + f"  {root}/story/one/take_01.wav\n"
+        + f"{long_id}\n"
+        + f"{pad}  done       3.2 s  0.4 s\n"
+        + f"  {root}/.store/{long_id}/take_01.wav\n"
+        + f"{'broken'.ljust(room)}  failed         -      -\n"
+        + "  permanent: it\\nbroke\n"
+        + f"{'nap'.ljust(room)}  leased         -      -\n"
+        + f"{'later'.ljust(room)}  delayed        -      -\n"
+        + f"{'unknown'.ljust(room)}  not_found      -      -\n"
+        + "\n"
+        + "6 jobs: 2 done, 1 failed, 1 leased, 1 delayed, 1 not_found\n"
+    )
+    table = [line for line in shown.out.splitlines() if not line.startswith("  ")]
+    assert max(len(line) for line in table) <= 80
+    assert "`job-runner enqueue jobs.yaml`" in shown.err
+    assert "`job-runner retry ID`" in shown.err
+
+
+def test_json_is_the_contracts_document(runner: JobRunner, three: str) -> None:
+    """Rows in the order of the file, with whole records."""
+    runner("enqueue", three)
+    runner.by_hand(HandWatcher.all_done)
+    found = runner("report", three, "--json")
+    assert found.code == 0
+    document = found.document
+    records = [row.pop("record") for row in document["rows"]]
+    assert [record["request_id"] for record in records] == ["story:one", "story:two", "nap"]
+    assert document == {
+        "schema_version": 1,
+        "job_count": 3,
+        "summary": {"done": 3},
+        "rows": [
+            {"request_id": "story:one", "output_name": "story/one", "status": "done"},
+            {"request_id": "story:two", "output_name": "story/two", "status": "done"},
+            {"request_id": "nap", "output_name": None, "status": "done"},
+        ],
+    }
+
+
+def test_the_best_take_is_the_one_to_listen_to(runner: JobRunner) -> None:
+    """With several takes the best is shown with its own length, and the others are counted."""
+    jobs = runner.file("- {output_name: a, voice: newsroom, text: Hi, variants: 2, select_best: true}\n")
+    runner("enqueue", jobs)
+
+    async def speak(watcher: HandWatcher) -> None:
+        (lease,) = await watcher.lease()
+        outputs = [
+            RecordedOutput("best.wav", "best", "file:///o/.store/a/best.wav", 9, "1" * 64),
+            RecordedOutput("take_01.wav", "take", "file:///o/.store/a/take_01.wav", 9, "0" * 64),
+            RecordedOutput("take_02.wav", "take", "file:///o/.store/a/take_02.wav", 9, "1" * 64),
+        ]
+        takes = [{"file": "take_01.wav", "seconds": 1.0}, {"file": "take_02.wav", "seconds": 61.0}]
+        await watcher.done(lease, outputs=outputs, result={"takes": takes, "selected_take": 2})
+
+    runner.by_hand(speak)
+    assert runner("report", jobs).out.splitlines()[1:3] == [
+        "a           done     1:01  1.5 s",
+        "  /o/.store/a/best.wav  (and 2 takes beside it)",
+    ]
+
+
+def test_a_bad_file(runner: JobRunner) -> None:
+    """A report of a file with mistakes is no report: exit code 2."""
+    refused = runner("report", runner.file("- {voice: newsroom}\n"))
+    assert (refused.code, refused.out) == (2, "")
+    assert "jobs.yaml:1: jobs[0]" in refused.err
+
+
+def test_more_jobs_than_one_page(runner: JobRunner) -> None:
+    """Pages of the queue do not show."""
+    names = "".join(f"- {{request_id: 'r{i}', task: sleep, payload: {{seconds: 0}}}}\n" for i in range(501))
+    jobs = runner.file(names)
+    runner("enqueue", jobs)
+    document = runner("report", jobs, "--json").document
+    assert document["summary"] == {"queued": 501}
+    assert [row["request_id"] for row in document["rows"]] == [f"r{i}" for i in range(501)]

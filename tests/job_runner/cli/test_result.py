@@ -1,0 +1,132 @@
+"""`job-runner result`: one job, in each state that it can be in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lib.jobqueue.protocol import Progress
+from lib.jobqueue.records import RecordedOutput
+from lib.redisqueue import leasing
+
+if TYPE_CHECKING:
+    from tests.job_runner.conftest import JobRunner
+    from tests.support.hand import HandWatcher
+
+WAV = RecordedOutput("take_01.wav", "take", "file:///out/.store/x/take_01.wav", 1234, "0" * 64)
+
+
+def test_not_found(runner: JobRunner) -> None:
+    """Exit code 4; the document still says what was asked."""
+    missing = runner("result", "nobody", "--json")
+    assert missing.code == 4
+    assert missing.document == {"schema_version": 1, "request_id": "nobody", "status": "not_found", "record": None}
+    assert runner("result", "nobody").err == (
+        "error: no job 'nobody'\nhint: `job-runner history` lists the newest finished ones, `status` what waits\n"
+    )
+
+
+def test_queued(runner: JobRunner, three: str) -> None:
+    """Where it waits."""
+    runner("enqueue", three)
+    assert runner("result", "nap").out == (
+        "request_id:    nap\nstatus:        queued\nattempt:       1\nwaits in:      stream:normal:any\n"
+    )
+    assert runner("result", "nap", "--json").document == {
+        "schema_version": 1,
+        "request_id": "nap",
+        "status": "queued",
+        "record": None,
+    }
+
+
+def test_running_with_progress(runner: JobRunner) -> None:
+    """Which watcher has it and how far it is."""
+    runner("enqueue", runner.file("- {request_id: a, task: debug}\n"))
+
+    async def half_way(watcher: HandWatcher) -> None:
+        (lease,) = await watcher.lease()
+        told = Progress(lease.request_id, lease.fence, b'{"percent":50,"message":"half \\u001b[31m way"}')
+        await leasing.report_progress(watcher.queue, watcher.session, [told])
+
+    runner.by_hand(half_way)
+    assert runner("result", "a").out == (
+        "request_id:    a\n"
+        "status:        leased\n"
+        "attempt:       1\n"
+        "watcher:       hand\n"
+        "progress:      50 % half \\x1b[31m way\n"
+    )
+    assert runner("result", "a", "--json").document["progress"]["percent"] == 50
+
+
+def test_delayed(runner: JobRunner) -> None:
+    """What it waits for."""
+    runner("enqueue", runner.file("- {request_id: a, task: debug, run_after: 2999-01-01T00:00:00Z}\n"))
+    assert runner("result", "a").out == (
+        "request_id:    a\nstatus:        delayed\nattempt:       1\nwaits for:     its time\n"
+    )
+
+
+def test_done(runner: JobRunner) -> None:
+    """Its outputs, times and result; the JSON holds the whole record."""
+    runner("enqueue", runner.file("- {output_name: a/b, voice: newsroom, text: Hi}\n"))
+
+    async def finish(watcher: HandWatcher) -> None:
+        (lease,) = await watcher.lease()
+        await watcher.done(lease, outputs=[WAV], result={"said": "Hi"})
+
+    runner.by_hand(finish)
+    shown = runner("result", "a:b")
+    assert shown.code == 0
+    assert shown.settled == (
+        "request_id:    a:b\n"
+        "status:        done\n"
+        "task:          speak\n"
+        "backend:       metal\n"
+        "attempt:       1\n"
+        "queued_at:     <time>\n"
+        "completed_at:  <time>\n"
+        "took:          1.5 s\n"
+        "take:          /out/.store/x/take_01.wav\n"
+        'result:        {"said": "Hi"}\n'
+    )
+    record = runner("result", "a:b", "--json").document["record"]
+    assert record["outputs"]["takes"][0]["sha256"] == "0" * 64
+    assert record["generation"] > 0
+    assert record["callback_data"] == {}
+
+
+def test_failed_says_why_and_what_next(runner: JobRunner) -> None:
+    """The error, typed and placed; exit code 0, since the question was answered."""
+    runner("enqueue", runner.file("- {request_id: a, task: debug}\n"))
+
+    async def fail(watcher: HandWatcher) -> None:
+        (lease,) = await watcher.lease()
+        await watcher.failed(lease, "no such voice: 'x'\x1b[2J")
+
+    runner.by_hand(fail)
+    shown = runner("result", "a")
+    assert shown.code == 0
+    assert shown.settled == (
+        "request_id:    a\n"
+        "status:        failed\n"
+        "task:          debug\n"
+        "attempt:       1\n"
+        "error_type:    permanent\n"
+        "stage:         execute\n"
+        "error:         no such voice: 'x'\\x1b[2J\n"
+        "failed_at:     <time>\n"
+    )
+    assert shown.err == "next: `job-runner retry a` queues it again\n"
+
+
+def test_a_record_that_somebody_damaged_is_shown(runner: JobRunner) -> None:
+    """One broken record is no reason to end with a traceback."""
+
+    async def damage(watcher: HandWatcher) -> None:
+        await watcher.queue.client.hset(watcher.queue.keys.of("result"), "a", b"{not json \xff")
+
+    runner.by_hand(damage)
+    found = runner("result", "a", "--json")
+    assert found.code == 0
+    assert found.document["record"] == {"unreadable": "{not json \\xff"}

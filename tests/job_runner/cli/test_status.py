@@ -1,0 +1,172 @@
+"""`job-runner status`: the queue at a glance, as table and as document."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from lib.redisqueue import leasing
+from lib.redisqueue.keys import GROUP
+from lib.redisqueue.overview import overview
+
+if TYPE_CHECKING:
+    from tests.job_runner.conftest import JobRunner
+    from tests.support.hand import HandWatcher
+
+
+def test_an_empty_queue(runner: JobRunner) -> None:
+    """Every field of the contract is there before the first job, and nothing is made up."""
+    document = runner("status", "--json").document
+    assert document.pop("timestamp").endswith("Z")
+    assert document == {
+        "schema_version": 1,
+        "stream": {
+            "key": f"{runner.prefix}:jobs:stream",
+            "length": 0,
+            "pending": 0,
+            "stale_pel": 0,
+            "oldest_age_sec": None,
+        },
+        "lanes": {},
+        "backlogs": {"default": {"waiting": 0, "high": 0, "normal": 0, "low": 0}},
+        "retry_queue_size": 0,
+        "lock": {"owner": None, "ttl_ms": None},
+        "instances": [],
+        "watchers": [],
+        "totals": {
+            "submitted": 0,
+            "queued": 0,
+            "leased": 0,
+            "delayed": 0,
+            "done": 0,
+            "failed": 0,
+            "cancelled": 0,
+            "outstanding": 0,
+        },
+        "rate": {"jobs_per_min": 0.0},
+        "eta_sec": 0,
+        "spend": {"today_usd": 0.0},
+    }
+
+
+def test_looking_writes_nothing(runner: JobRunner, three: str) -> None:
+    """Neither status nor result nor history leaves a key behind."""
+    runner("status")
+    runner("result", "nobody")
+    runner("history")
+    runner("report", three)
+
+    async def keys(watcher: HandWatcher) -> list[bytes]:
+        own = {"sessions", "heartbeat", "wake", "lanes", "sweep"}
+        found: Any = await watcher.queue.client.keys(f"{runner.prefix}:*")
+        return [key for key in found if not any(name in key.decode() for name in own) and b":lane:" not in key]
+
+    assert runner.by_hand(keys) == []
+
+
+def test_the_table_with_jobs_waiting(runner: JobRunner, three: str) -> None:
+    """Waiting jobs and no watcher: the figures on stdout, the next step on stderr."""
+    runner("enqueue", three)
+    shown = runner("status")
+    assert shown.code == 0
+    assert re.sub(r"oldest       \S+ s", "oldest       <age>", shown.out) == (
+        "Jobs\n"
+        "  outstanding  3  (queued 3, leased 0, delayed 0)\n"
+        "  finished     0 done, 0 failed, 0 cancelled\n"
+        "  accepted     3 since the counter began\n"
+        "  oldest       <age>\n"
+        "  stale        0\n"
+        "  rate         0 jobs/min, ETA -\n"
+        "  spent today  $0.00\n"
+        "\n"
+        "BACKLOG  WAITING  HIGH  NORMAL  LOW\n"
+        "default        3     0       3    0\n"
+        "\n"
+        "No watcher has been seen.\n"
+    )
+    assert shown.err == "next: 3 jobs outstanding and no watcher alive; start one with `job-watcher`\n"
+
+
+def test_a_watcher_at_work(runner: JobRunner, three: str) -> None:
+    """Leases, lanes, the leader and its heartbeat; after the work, rate and ETA."""
+    runner("enqueue", three)
+
+    async def work(watcher: HandWatcher) -> tuple[dict[str, Any], ...]:
+        leases = await watcher.lease(1)
+        during = await _status(watcher)
+        for lease in leases:
+            await watcher.done(lease)
+        return during, await _status(watcher)
+
+    during, after = runner.by_hand(work)
+    totals = during["totals"]
+    assert totals["leased"] + totals["queued"] == 3
+    assert totals["leased"] >= 1
+    assert during["lanes"]["lane:metal:any"] == {
+        "backend": "metal",
+        "capability": "any",
+        "length": 1,
+        "waiting": 0,
+        "running": 1,
+    }
+    assert during["lock"]["owner"] == "hand:run1"
+    assert 0 < during["lock"]["ttl_ms"] <= 20_000
+    (watcher,) = during["watchers"]
+    assert watcher["last_seen"].endswith("Z")
+    assert {name: watcher[name] for name in ("name", "alive", "slots", "capabilities", "running")} == {
+        "name": "hand",
+        "alive": True,
+        "slots": 1,
+        "capabilities": ["speech", "any"],
+        "running": [],
+    }
+    done = after["totals"]["done"]
+    assert after["rate"] == {"jobs_per_min": float(done)}
+    assert after["eta_sec"] == round((3 - done) * 60 / done)
+
+
+async def _status(watcher: HandWatcher) -> dict[str, Any]:
+    return await overview(watcher.queue, lease_idle_ms=180_000)
+
+
+def test_a_strangers_pending_entry_is_stale_after_a_while(runner: JobRunner, three: str) -> None:
+    """A consumer that is no session of ours counts as stale from WATCHER_LEASE_IDLE_MS on, not before."""
+    runner("enqueue", three)
+
+    async def steal(watcher: HandWatcher) -> None:
+        await watcher.move_all()
+        key = watcher.queue.keys.stream("lane:metal:any")
+        await watcher.queue.client.xreadgroup(GROUP, "stranger", {key: ">"}, count=1)
+        (entry,) = await watcher.queue.client.xpending_range(key, GROUP, "-", "+", 1)
+        await watcher.queue.client.xclaim(key, GROUP, "stranger", 0, [entry["message_id"]], idle=200_000)
+
+    runner.by_hand(steal)
+    assert runner("status", "--json").document["stream"]["stale_pel"] == 1
+
+
+def test_a_lapsed_sessions_leases_are_stale_at_once(runner: JobRunner, three: str) -> None:
+    """What a session held that is over counts as stale without any idle time."""
+    runner("enqueue", three)
+
+    async def vanish(watcher: HandWatcher) -> None:
+        leases = await watcher.lease()
+        assert len(leases) == 3
+        assert await leasing.pending_entries(watcher.queue, watcher.session, ["lane:metal:any"])
+
+    runner.by_hand(vanish)  # its session is closed on the way out
+    stream = runner("status", "--json").document["stream"]
+    assert (stream["pending"], stream["stale_pel"]) == (3, 3)
+
+
+def test_redis_down(runner: JobRunner) -> None:
+    """Exit code 3 and no half document."""
+    refused = runner("status", "--json", "--redis-url", "redis://127.0.0.1:1/0")
+    assert (refused.code, refused.out) == (3, "")
+    assert "job-runner server start" in refused.err
+
+
+def test_not_a_redis_url(runner: JobRunner) -> None:
+    """A bad URL is bad input: exit code 2, and how to write one."""
+    refused = runner("status", "--redis-url", "http://somewhere")
+    assert refused.code == 2
+    assert "redis://HOST:PORT/DB" in refused.err
