@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
     from lib.jobqueue.protocol import Lease
 
-_LOCK_NAME: Final = ".lock"
+# Only a directory that holds a file of this name is ours to sweep: somebody may have pointed WATCHER_WORK_DIR at
+# a directory that holds other things.
+LOCK_NAME: Final = ".job-watcher.lock"
+_LOCK_TRIES: Final = 10
 _HASH_DIGITS: Final = 32
 
 
@@ -79,9 +82,18 @@ class WorkDirs:
         place.mkdir(mode=0o700)
 
     def _hold(self) -> None:
-        if self._lock is None:
+        """Lock the session's directory; again if a sweep took it away between its making and its locking."""
+        for _ in range(_LOCK_TRIES):
+            if self._lock is not None:
+                return
             self._home.mkdir(parents=True, exist_ok=True)
-            self._lock = _locked(self._home)
+            lock = _locked(self._home, os.O_CREAT)
+            if lock is not None and _still_there(self._home, lock):
+                self._lock = lock
+            elif lock is not None:
+                os.close(lock)
+        if self._lock is None:
+            raise OSError(f"its lock {self._home / LOCK_NAME} is held by another process")
 
     def _sweep(self) -> int:
         removed = 0
@@ -105,15 +117,25 @@ class WorkDirs:
             self._lock = None
 
 
-def _locked(home: Path) -> int | None:
-    """A descriptor that holds the lock of a session's directory; None when a living watcher holds it."""
-    descriptor = os.open(home / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _locked(home: Path, create: int = 0) -> int | None:
+    """A descriptor that holds the lock of a session's directory; None when it has none or a living watcher's."""
+    try:
+        descriptor = os.open(home / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | create, 0o600)
+    except FileNotFoundError:
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def _still_there(home: Path, lock: int) -> bool:
+    try:
+        return (home / LOCK_NAME).stat().st_ino == os.fstat(lock).st_ino
+    except FileNotFoundError:
+        return False
 
 
 def _directories(root: Path) -> list[Path]:

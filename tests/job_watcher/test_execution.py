@@ -16,7 +16,7 @@ import pytest
 from job_watcher.backends.metal import Metal
 from job_watcher.execution import Execution
 from job_watcher.retrying import RetryPolicy
-from job_watcher.work_dirs import WorkDirs, id_hash
+from job_watcher.work_dirs import LOCK_NAME, WorkDirs, id_hash
 from lib.clock import SystemClock
 from lib.jobqueue.protocol import Ending, Retry
 from lib.jobqueue.records import recorded_outputs
@@ -46,7 +46,7 @@ class Place:
 
     def left(self) -> list[Path]:
         """What attempts have left behind."""
-        return [entry for home in self.work.glob("*") for entry in home.iterdir() if entry.name != ".lock"]
+        return [entry for home in self.work.glob("*") for entry in home.iterdir() if entry.name != LOCK_NAME]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -96,6 +97,11 @@ async def _spin(payload: Payload, context: TaskContext) -> TaskResult:
     while time.monotonic() < end:
         turns += sum(range(1000))
     return TaskResult(result={"turns": turns})
+
+
+async def _hold_lock(_payload: Payload, _context: TaskContext) -> TaskResult:
+    """Spend hours in one C call that never lets another Python thread run."""
+    return TaskResult(result={"matched": bool(re.match(r"(a+)+$", "a" * 60 + "b"))})
 
 
 async def _hang(payload: Payload, _context: TaskContext) -> TaskResult:
@@ -213,6 +219,7 @@ TASKS: tuple[Task, ...] = (
     Misbehaving("exit", _exit),
     Misbehaving("spin", _spin),
     Misbehaving("hang", _hang),
+    Misbehaving("hold_lock", _hold_lock),
     Misbehaving("hang_inline", _hang_inline, "inline"),
     Misbehaving("hang_with_family", _hang_with_family),
     Misbehaving("allocate", _allocate),

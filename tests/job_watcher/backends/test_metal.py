@@ -349,7 +349,7 @@ async def test_fifty_jobs_leave_nothing_behind(metal: Metal, tmp_path: Path) -> 
     await look(metal, tmp_path)
     before, family = open_descriptors(), set(children())
     kinds: tuple[tuple[Callable[[], Awaitable[object]], type[BaseException] | None], ...] = (
-        (lambda: look(metal, tmp_path), None),
+        *((lambda: look(metal, tmp_path), None) for _ in range(6)),
         (lambda: run(metal, spec("fail_oddly", payload={"error": "ValueError"}), tmp_path), PermanentError),
         (lambda: run(metal, spec("kill_self"), tmp_path), ChildCrashedError),
         (lambda: run(metal, spec("hang", timeout_seconds=0.3), tmp_path), TaskTimeoutError),

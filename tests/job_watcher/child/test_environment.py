@@ -1,0 +1,61 @@
+"""What a child inherits."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from job_watcher.child.environment import child_environment, task_modules
+from tests.support.running import MODULE, settings_in
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("VAST_API_KEY", "x"),
+        ("VAST_SSH_KEY", "x"),
+        ("AWS_SECRET_ACCESS_KEY", "x"),
+        ("AWS_SESSION_TOKEN", "x"),
+        ("CALLBACK_SECRET", "x"),
+        ("db_password", "x"),
+        ("GOOGLE_APPLICATION_CREDENTIALS", "x"),
+        ("REDIS_URL", "redis://127.0.0.1"),
+        ("DATABASE_URL", "postgres://someone:something@db/x"),
+        ("ANY_NAME", "redis://:something@db/x"),
+    ],
+)
+def test_secrets_stay_behind(tmp_path: Path, name: str, value: str) -> None:
+    """By name, in any case, and by value where an address holds a password."""
+    assert name not in child_environment(settings_in(tmp_path), {name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PATH", "/bin"), ("HOME", "/h"), ("LANG", "C.UTF-8"), ("PROXY", "http://proxy:3128")]
+)
+def test_the_rest_goes_along(tmp_path: Path, name: str, value: str) -> None:
+    """Engines need their home, their language and their libraries."""
+    assert child_environment(settings_in(tmp_path), {name: value})[name] == value
+
+
+def test_settings_win_over_the_environment(tmp_path: Path) -> None:
+    """The watcher may have them from a .env file or a flag, which the child never reads."""
+    seen = child_environment(settings_in(tmp_path), {"JOBS_TASK_MODULES": "other", "JOBS_STATE_DIR": "/other"})
+    assert task_modules(seen) == (MODULE,)
+    assert seen["JOBS_STATE_DIR"] == str(tmp_path)
+    assert seen["WATCHER_VOICES_DIR"] == str(tmp_path / "voices")
+
+
+def test_a_child_imports_from_where_its_parent_does(tmp_path: Path) -> None:
+    """A task module that the watcher could check, its child can load."""
+    path = child_environment(settings_in(tmp_path), {})["PYTHONPATH"]
+    assert set(filter(None, sys.path)) <= set(path.split(":"))
+
+
+def test_no_modules_are_none() -> None:
+    """The empty default."""
+    assert task_modules({}) == task_modules({"JOBS_TASK_MODULES": ""}) == ()
