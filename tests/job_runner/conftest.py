@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 import textwrap
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
@@ -16,9 +18,11 @@ from tests.support.hand import HandWatcher, hand_watcher
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
 T = TypeVar("T")
+
+PROGRAM = (sys.executable, "-m", "job_runner.cli.app")
+"""The program as a process of its own."""
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?")
 _STREAM_ID = re.compile(r"\b\d{13}-\d+\b")
@@ -89,6 +93,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("NO_COLOR", "XDG_STATE_HOME", "COLUMNS", "JOBS_DURABILITY", "JOBS_TASK_MODULES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(place))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     monkeypatch.setenv("JOBS_STATE_DIR", str(tmp_path / "state"))
     # An empty value is no debugging, and a test that sets it leaves nothing behind.
     monkeypatch.setenv(DEBUG_VARIABLE, "")

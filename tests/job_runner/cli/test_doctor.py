@@ -1,0 +1,115 @@
+"""`job-runner doctor`: one line each, with the mend; exit code 1 when something is wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.servers import RealServer, ValkeyServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.job_runner.conftest import JobRunner
+
+
+def _states(document: dict[str, Any]) -> dict[str, str]:
+    return {check["name"]: check["state"] for check in document["checks"]}
+
+
+def test_all_is_well(runner: JobRunner, tmp_path: Path) -> None:
+    """A sound server and machine: every line ok, exit code 0."""
+    shown = runner("doctor")
+    assert shown.code == 0, shown.out
+    lines = shown.out.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["ok", "redis"],
+        ["ok", "version"],
+        ["ok", "persistence"],
+        ["ok", "eviction"],
+        ["ok", "time"],
+        ["ok", "durability"],
+        ["ok", "watchers"],
+        ["ok", "state"],
+        ["ok", "output"],
+        ["ok", "tasks"],
+        ["ok", "engine"],
+        ["ok", "voices"],
+    ]
+    assert lines[3] == "ok     eviction     noeviction"
+    assert lines[7] == f"ok     state        {tmp_path}/state (not there yet; it can be made)"
+    assert lines[11] == "ok     voices       newsroom"
+
+
+def test_waiting_jobs_without_a_watcher_are_a_note(runner: JobRunner, three: str) -> None:
+    """Not wrong, but worth a word."""
+    runner("enqueue", three)
+    document = runner("doctor", "--json").document
+    assert document["ok"] is True
+    (note,) = [check for check in document["checks"] if check["state"] == "note"]
+    assert note == {
+        "name": "watchers",
+        "state": "note",
+        "found": "0 alive, 3 jobs outstanding",
+        "mend": "start one with `job-watcher`",
+    }
+
+
+def test_redis_down(runner: JobRunner) -> None:
+    """The machine is checked all the same."""
+    shown = runner("doctor", "--redis-url", "redis://:secret@127.0.0.1:1/0")
+    assert shown.code == 1
+    assert shown.out.startswith("wrong  redis        Redis at redis://:***@127.0.0.1:1/0 does not answer")
+    assert "mend: start one with `job-runner server start`, or set REDIS_URL" in shown.out
+    assert "ok     engine" in shown.out
+    assert "secret" not in shown.out
+
+
+@pytest.fixture
+def careless(tmp_path: Path) -> Any:
+    """A server that keeps nothing and evicts."""
+    options = ("--appendonly", "no", "--maxmemory-policy", "allkeys-lru")
+    with ValkeyServer(tmp_path / "careless", options=options) as server:
+        yield server
+
+
+def test_a_server_that_loses_jobs(runner: JobRunner, careless: RealServer) -> None:
+    """No persistence and an eviction policy are each a finding with its mend."""
+    shown = runner("doctor", "--redis-url", careless.url)
+    assert shown.code == 1
+    assert "wrong  persistence  no append-only file: a restart loses the queue; mend: set `appendonly yes` there\n" in (
+        shown.out
+    )
+    assert "mend: set `maxmemory-policy noeviction` there\n" in shown.out
+
+
+def test_the_oldest_redis_will_do(runner: JobRunner, redis7_url: str) -> None:
+    """Redis 7.0 is enough."""
+    shown = runner("doctor", "--redis-url", redis7_url)
+    assert shown.code == 0, shown.out
+    assert "at least 7.0 is needed\n" in shown.out
+
+
+def test_a_promise_that_the_server_cannot_keep(runner: JobRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The durability that the settings ask for is checked too."""
+    monkeypatch.setenv("JOBS_DURABILITY", "replicated:2")
+    document = runner("doctor", "--json").document
+    assert _states(document)["durability"] == "wrong"
+
+
+def test_a_state_directory_that_cannot_be_written(runner: JobRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named, with the variable to set."""
+    monkeypatch.setenv("JOBS_STATE_DIR", "/proc/1/nowhere")
+    shown = runner("doctor")
+    assert shown.code == 1
+    assert "wrong  state        /proc/1/nowhere: " in shown.out
+    assert "mend: make it writable, or set JOBS_STATE_DIR\n" in shown.out
+
+
+def test_a_task_module_that_is_missing(runner: JobRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An extension that cannot be imported is a finding, not a crash."""
+    monkeypatch.setenv("JOBS_TASK_MODULES", "no_such_module")
+    shown = runner("doctor")
+    assert shown.code == 1
+    assert "wrong  tasks        JOBS_TASK_MODULES: no_such_module cannot be imported" in shown.out

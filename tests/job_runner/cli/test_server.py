@@ -1,0 +1,95 @@
+"""`job-runner server`: the bundled server of a state directory, and how commands find it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.servers import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.job_runner.conftest import JobRunner
+
+
+@pytest.fixture
+def lonely(runner: JobRunner, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobRunner]:
+    """The program without a REDIS_URL; its server is stopped at the end."""
+    monkeypatch.delenv("REDIS_URL")
+    yield runner
+    runner("server", "stop")
+
+
+def test_start_use_stop(lonely: JobRunner) -> None:
+    """A private server is found by every command without REDIS_URL, and its jobs outlive a restart."""
+    jobs = lonely.file("- {request_id: a, task: debug}\n")
+    started = lonely("server", "start", "--private", "--json")
+    assert started.code == 0
+    assert started.document["running"] is True
+    assert lonely("enqueue", jobs).code == 0
+
+    again = lonely("server", "start", "--private", "--json")
+    assert again.document["pid"] == started.document["pid"]
+
+    stopped = lonely("server", "stop")
+    assert (stopped.code, stopped.out) == (0, "stopped\n")
+    back = lonely("server", "start", "--private", "--json")
+    assert back.document["port"] == started.document["port"]
+    assert lonely("result", "a", "--json").document["status"] == "queued"
+
+
+def test_status(lonely: JobRunner) -> None:
+    """Exit code 4 and a hint while none runs; address and answer while one does."""
+    none = lonely("server", "status")
+    assert none.code == 4
+    assert none.err == ("error: the bundled server does not run\nhint: start it with `job-runner server start`\n")
+    assert lonely("server", "status", "--json").document["running"] is False
+    started = lonely("server", "start", "--port", str(free_port()), "--json").document
+    shown = lonely("server", "status")
+    assert shown.code == 0
+    assert shown.settled == (f"{started['url']}  answers  (pid {started['pid']}, fsync everysec, since <time>)\n")
+    document = lonely("server", "status", "--json").document
+    assert {name: document[name] for name in ("running", "answers", "port")} == {
+        "running": True,
+        "answers": True,
+        "port": started["port"],
+    }
+
+
+def test_fsync_always_is_what_fsynced_needs(lonely: JobRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """JOBS_DURABILITY=fsynced is refused on everysec, with the command that mends it, and said on always."""
+    jobs = lonely.file("- {request_id: a, task: debug}\n")
+    monkeypatch.setenv("JOBS_DURABILITY", "fsynced")
+    lonely("server", "start", "--private")
+    refused = lonely("enqueue", jobs)
+    assert (refused.code, refused.out) == (2, "")
+    assert (
+        "needs a server with appendfsync always; this one has appendfsync everysec; nothing was queued" in refused.err
+    )
+    assert "`job-runner server start --fsync always`" in refused.err
+    assert lonely("status", "--json").document["totals"]["submitted"] == 0
+
+    assert lonely("server", "start", "--private", "--fsync", "always").code == 0
+    done = lonely("enqueue", jobs)
+    assert done.code == 0
+    assert done.out.endswith("1 job: 1 queued (durability: fsynced)\n")
+
+
+def test_a_taken_port_is_left_alone(lonely: JobRunner) -> None:
+    """Another program's port is refused with the two ways out."""
+    taken = lonely.url.rpartition(":")[2].partition("/")[0]
+    refused = lonely("server", "start", "--port", taken)
+    assert refused.code == 1
+    assert refused.err.startswith(f"error: port {taken} on 127.0.0.1 is taken by another program")
+    assert "--private" in refused.err
+
+
+def test_another_redis_url_is_warned_of(runner: JobRunner) -> None:
+    """A server that no command will use is worth a warning."""
+    started = runner("server", "start", "--private")
+    assert started.code == 0
+    assert started.err == "warning: REDIS_URL is set and names another server, which commands will use\n"
+    assert runner("server", "stop").out == "stopped\n"
+    assert runner("server", "stop").out == "none was running\n"

@@ -1,0 +1,148 @@
+"""`job-runner watch`: lines into a pipe, a picture on a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from job_runner.cli.live import drawn
+from job_runner.service.watching import Snapshot, snapshots
+from lib.jobqueue.protocol import Progress
+from lib.redisqueue import leasing
+from lib.redisqueue.connection import connect
+from lib.settings import Settings
+from tests.job_runner.conftest import PROGRAM
+from tests.support.hand import hand_watcher
+
+if TYPE_CHECKING:
+    from tests.job_runner.conftest import JobRunner
+    from tests.support.servers import RealServer
+
+
+def test_until_empty_ends_at_once_on_an_empty_queue(runner: JobRunner) -> None:
+    """Nothing to wait for: one line, exit code 0."""
+    shown = runner("watch", "--until-empty")
+    assert (shown.code, shown.err) == (0, "")
+    assert shown.out == "0 queued, 0 leased, 0 delayed, 0 done, 0 failed, 0 cancelled\n"
+
+
+def test_redis_down_at_the_start(runner: JobRunner) -> None:
+    """Exit code 3: there is nothing to watch."""
+    assert runner("watch", "--redis-url", "redis://127.0.0.1:1/0").code == 3
+
+
+def _settings(url: str, prefix: str) -> Settings:
+    return Settings.load({"REDIS_URL": url, "JOBS_PREFIX": prefix, "HOME": "/tmp"})  # noqa: S108 - nothing is written
+
+
+async def test_snapshots_follow_the_events(valkey_url: str, prefix: str, runner: JobRunner) -> None:
+    """Each change comes with what happened, progress included, until nothing is left."""
+    jobs = runner.file("- {request_id: a, task: debug}\n")
+    await asyncio.to_thread(runner, "enqueue", jobs)
+    blocking = connect(valkey_url, block_seconds=2)
+    async with hand_watcher(valkey_url, prefix) as watcher:
+        following = snapshots(watcher.queue, blocking, _settings(valkey_url, prefix))
+        first = await anext(following)
+        assert first.document["totals"]["queued"] == 1
+        assert not first.empty
+
+        (lease,) = await watcher.lease()
+        told = Progress("a", lease.fence, b'{"percent":40,"message":"half"}')
+        await leasing.report_progress(watcher.queue, watcher.session, [told])
+        running = await _next_with(following, "progress")
+        assert running.progress == {"a": {"percent": 40, "message": "half"}}
+
+        await watcher.done(lease)
+        last = await _next_with(following, "done")
+        assert last.empty
+        assert last.progress == {}
+        await following.aclose()  # type: ignore[attr-defined]  # it is an async generator
+    await blocking.aclose()
+
+
+async def _next_with(following: object, kind: str) -> Snapshot:
+    async for snapshot in following:  # type: ignore[attr-defined]  # an async iterator of snapshots
+        if any(event.kind == kind for event in snapshot.events):
+            assert isinstance(snapshot, Snapshot)
+            return snapshot
+    raise AssertionError("it ended")
+
+
+async def test_it_goes_on_after_an_outage(own_valkey: RealServer, prefix: str) -> None:
+    """While the server is away the last figures stay with the trouble; then it goes on by itself."""
+    blocking = connect(own_valkey.url, block_seconds=2)
+    async with hand_watcher(own_valkey.url, prefix) as watcher:
+        following = snapshots(watcher.queue, blocking, _settings(own_valkey.url, prefix))
+        await anext(following)
+        await asyncio.to_thread(own_valkey.kill)
+        while not (seen := await anext(following)).trouble:
+            pass
+        assert "does not answer" in seen.trouble
+        await asyncio.to_thread(own_valkey.start)
+        while (seen := await anext(following)).trouble:
+            pass
+        assert seen.empty
+        await following.aclose()  # type: ignore[attr-defined]  # it is an async generator
+    await blocking.aclose()
+
+
+def _document() -> dict[str, object]:
+    totals = {"queued": 2, "leased": 1, "delayed": 0, "done": 5, "failed": 1, "cancelled": 0, "outstanding": 3}
+    lane = {"backend": "metal", "capability": "speech", "running": 1, "waiting": 1, "length": 2}
+    return {
+        "totals": totals,
+        "lanes": {"lane:metal:speech": lane},
+        "rate": {"jobs_per_min": 30.0},
+        "eta_sec": 6,
+        "spend": {"today_usd": 0.0},
+    }
+
+
+def _drawn(snapshot: Snapshot) -> str:
+    console = Console(file=io.StringIO(), width=80, no_color=True, force_terminal=False)
+    console.print(drawn(snapshot))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_the_picture() -> None:
+    """Bars, lanes, totals, rate and ETA; an id cannot drive the terminal."""
+    progress = {"story:one\x1b[2J": {"percent": 50, "message": "take 1 of 2"}}
+    text = _drawn(Snapshot(_document(), progress))
+    assert "story:one\\x1b[2J" in text
+    assert " 50 %  take 1 of 2" in text
+    assert "metal speech: 1 running, 1 waiting" in text
+    assert "2 queued  1 leased  0 delayed  5 done  1 failed  0 cancelled  30 jobs/min" in text
+    assert "\x1b" not in text
+
+
+def test_the_picture_stays_small() -> None:
+    """More running jobs than bars are a number."""
+    progress = {f"r{i:02d}": {"percent": i} for i in range(20)}
+    text = _drawn(Snapshot(_document(), progress))
+    assert "r11" in text
+    assert "r12" not in text
+    assert "and 8 more" in text
+
+
+async def test_lines_into_a_pipe(valkey_url: str, prefix: str, runner: JobRunner) -> None:
+    """Into a pipe each change is a line, and --until-empty ends it when the last job is done."""
+    jobs = runner.file("- {request_id: a, task: debug}\n")
+    await asyncio.to_thread(runner, "enqueue", jobs)
+    process = await asyncio.create_subprocess_exec(
+        *(*PROGRAM, "watch", "--until-empty"), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    first = await process.stdout.readline()
+    async with hand_watcher(valkey_url, prefix) as watcher:
+        await watcher.all_done()
+        rest, errors = await process.communicate()
+    assert process.returncode == 0
+    assert first == b"1 queued, 0 leased, 0 delayed, 0 done, 0 failed, 0 cancelled\n"
+    lines = rest.decode().splitlines()
+    assert "done: a" in lines
+    assert lines[-1] == "0 queued, 0 leased, 0 delayed, 1 done, 0 failed, 0 cancelled"
+    assert errors == b""
