@@ -1,0 +1,1 @@
+"""What happens to real watchers on a real server when things are killed, paused, cut off and damaged."""
