@@ -68,6 +68,11 @@ class LazyGroup(typer.core.TyperGroup):
         module = importlib.import_module(f"job_runner.cli.{cmd_name}")
         return typer.main.get_command(module.app)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As the parent does; it takes the near names of a mistyped one from the keys of `commands`."""
+        self.commands = dict.fromkeys(COMMANDS, self)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the signature is the library's
         """The list of the help, out of COMMANDS."""
         with formatter.section("Commands"):

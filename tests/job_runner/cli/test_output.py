@@ -1,0 +1,82 @@
+"""How commands speak: streams, escapes, questions."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from job_runner.cli.output import Output, clean
+from lib.errors import InvalidInputError, NotFoundError
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_clean_shows_control_characters() -> None:
+    """Escapes, newlines and direction marks cannot act; letters of any script stay."""
+    assert clean("a\x1b[31mb\nc\u202ed") == "a\\x1b[31mb\\nc\\u202ed"
+    assert clean("Füße 日本語 🙂") == "Füße 日本語 🙂"
+    assert clean("a\nb\tc", keep="\n") == "a\nb\\tc"
+
+
+def test_streams_are_kept_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    """Data on stdout, everything else on stderr."""
+    output = Output()
+    output.data("data")
+    output.say("said")
+    output.warn("careful")
+    output.fail(NotFoundError("no such thing", hint="look elsewhere"))
+    captured = capsys.readouterr()
+    assert captured.out == "data\n"
+    assert captured.err == "said\nwarning: careful\nerror: no such thing\nhint: look elsewhere\n"
+
+
+def test_quiet_keeps_warnings_and_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    """Only messages that nobody must see are silenced."""
+    output = Output(quiet=True)
+    output.say("said")
+    output.warn("careful")
+    output.fail(NotFoundError("gone"))
+    assert capsys.readouterr().err == "warning: careful\nerror: gone\n"
+
+
+@pytest.mark.parametrize(
+    ("no_color", "environment", "colored"),
+    [
+        (False, {}, True),
+        (True, {}, False),
+        (False, {"NO_COLOR": "1"}, False),
+        (False, {"NO_COLOR": ""}, True),
+        (False, {"TERM": "dumb"}, False),
+    ],
+)
+def test_colour_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], *, no_color: bool, colored: bool
+) -> None:
+    """--no-color, NO_COLOR (when not empty) and a dumb terminal each switch it off."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stdout", _Terminal())
+    output = Output(no_color=no_color)
+    assert output.colored is colored
+    assert output.paint("failed", "x") == ("\x1b[31mx\x1b[0m" if colored else "x")
+
+
+def test_no_question_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dangerous command in a script is refused, not hung, unless it brings its yes."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    with pytest.raises(InvalidInputError, match="not done: really"):
+        Output().confirm("really?", yes=False)
+    Output().confirm("really?", yes=True)
+
+
+def test_the_document_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the version of its shape in front."""
+    Output().document({"a": 1})
+    assert capsys.readouterr().out == '{\n  "schema_version": 1,\n  "a": 1\n}\n'

@@ -1,0 +1,86 @@
+"""Plain tables: nothing is cut off, and 80 columns are enough."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from job_runner.cli.tables import Table, counted, display_width, seconds_text, summary_text
+
+
+def _table() -> Table:
+    return Table(("NAME", "STATUS", "TOOK"), ("left", "left", "right"))
+
+
+def test_columns_line_up() -> None:
+    """Text to the left, numbers to the right, no blanks at the end."""
+    table = _table()
+    table.row("a", "done", "1.5 s")
+    table.row("longer", "queued", "-")
+    assert table.lines(80) == ["NAME    STATUS   TOOK", "a       done    1.5 s", "longer  queued      -"]
+
+
+def test_a_long_name_stands_above_its_row() -> None:
+    """And its row still lines up."""
+    table = _table()
+    table.row("n" * 40, "done", "1.5 s", details=["/some/path"])
+    assert table.lines(30) == [
+        "NAME             STATUS   TOOK",
+        "n" * 40,
+        f"{' ' * 15}  done    1.5 s",
+        "  /some/path",
+    ]
+
+
+def test_only_the_status_is_painted() -> None:
+    """Colour does not move the columns."""
+    table = _table()
+    table.row("a", "failed", "-")
+    lines = table.lines(80, lambda style, text: f"<{style}>{text}</>")
+    assert lines == ["<bold>NAME  STATUS  TOOK</>", "a     <failed>failed</>     -"]
+
+
+def test_wide_characters_take_two_columns() -> None:
+    """A name in another script does not push the rest aside."""
+    table = _table()
+    table.row("日本", "done", "-")
+    table.row("ab", "done", "-")
+    assert table.lines(80)[1:] == ["日本  done       -", "ab    done       -"]
+    assert display_width("日本") == 4
+    assert display_width("e\u0301") == 1
+
+
+@given(st.lists(st.text(max_size=200), max_size=5), st.integers(40, 200))
+def test_every_name_is_there_in_full(names: list[str], width: int) -> None:
+    """Whatever the names are, each is printed whole, on one line."""
+    table = Table(("NAME", "STATUS"), ("left", "left"))
+    for name in names:
+        table.row(name, "done")
+    lines = table.lines(width)
+    assert all("\n" not in line and "\x1b" not in line for line in lines)
+    assert sum("done" in line for line in lines) >= len(names)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (0, "0.0 s"),
+        (0.449, "0.4 s"),
+        (59.9, "59.9 s"),
+        (60, "1:00"),
+        (3599.6, "1:00:00"),
+        (86_400, "24:00:00"),
+    ],
+)
+def test_lengths_of_time(seconds: float | None, text: str) -> None:
+    """Seconds with a tenth, then clock form."""
+    assert seconds_text(seconds) == text
+
+
+def test_counts_and_summaries() -> None:
+    """Words as a person writes them."""
+    assert (counted(1, "job"), counted(0, "job"), counted(2, "job")) == ("1 job", "0 jobs", "2 jobs")
+    assert summary_text({"queued": 2, "conflict": 1}) == "2 queued, 1 conflict"
+    assert summary_text({}) == "nothing"
