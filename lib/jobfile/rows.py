@@ -233,6 +233,12 @@ class RowReader:
         mark = exc.problem_mark or exc.context_mark
         line = mark.line + 1 if mark is not None else 1
         said = exc.problem or exc.context or "cannot be read"
+        if "Unicode character escape" in said:
+            # What JSON writers make of an emoji unless told otherwise; libyaml reads no pair of halves.
+            self._findings.add(
+                line, "", "an escape names half a character (a surrogate); write the character itself, as UTF-8"
+            )
+            return
         context = f" ({exc.context})" if exc.problem and exc.context else ""
         self._findings.add(
             line, "", f"is no YAML: {said}{context}; check indentation, quotes and brackets here and above"

@@ -82,7 +82,7 @@ CORPUS: dict[str, tuple[str | bytes, int, str]] = {
     ),
     "overlong UTF-8": (b"- text: \xc0\xae\xc0\xae\n", 1, "save the file as UTF-8"),
     "a surrogate in UTF-8": (b"- text: \xed\xa0\x80\n", 1, "save the file as UTF-8"),
-    "an escaped surrogate": (GOOD + '- text: "\\ud800"\n', 2, "is no YAML"),
+    "an escaped surrogate": (GOOD + '- text: "\\ud83d\\ude00"\n', 2, "write the character itself"),
     "UTF-16 without a mark": (GOOD.encode("utf-16-le"), 1, "save the file as UTF-8"),
     "UTF-16 cut in half": (GOOD.encode("utf-16")[:-1], 1, "save the file as UTF-8"),
     "UTF-32": (GOOD.encode("utf-32"), 1, "save the file as UTF-8"),
@@ -210,6 +210,8 @@ BOMBS: dict[str, bytes] = {
     "nesting of 5 000 000": b"[" * 5_000_000,
     "billion laughs": LAUGHS.encode(),
     "one list of ten million": b"- callback_data: {a: [" + b"1," * 10_000_000 + b"]}",
+    # One astral character makes Python hold the whole megabyte in four.
+    "sixty texts that swell": b"- callback_data: [" + (b"x" * 1_000_000 + "🎙, ".encode()) * 60 + b"]",
     "one row of a million fields": b"- {" + b"".join(b"f%d: 1, " % at for at in range(1_000_000)) + b"}",
     "one million rows of nothing": b"- {}\n" * 1_000_000,
     "one million wrong keys": b"- {" + b"1: 1, " * 1_000_000 + b"}",
