@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # One progress event a second is enough for a bar, and a day-long sleep must not make 86 400 of them.
 _SHORTEST_STEP_SECONDS = 1.0
 _MOST_STEPS = 100
+# Less than this a clock far from its start cannot count, and the sleep would never end.
+_SHORTEST_SLEEP_SECONDS = 1e-6
 
 
 class Debug:
@@ -56,7 +58,7 @@ class Sleep:
         seconds = float((job.payload or {}).get("seconds", 0.0))
         step = max(_SHORTEST_STEP_SECONDS, seconds / _MOST_STEPS)
         began = self._clock.elapsed()
-        while (passed := self._clock.elapsed() - began) < seconds:
+        while seconds - (passed := self._clock.elapsed() - began) >= _SHORTEST_SLEEP_SECONDS:
             await self._clock.sleep(min(step, seconds - passed))
             done = min(1.0, (self._clock.elapsed() - began) / seconds)
             await context.progress(round(100.0 * done, 1), message=f"{done * seconds:.0f} of {seconds:g} s")

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from lib.capabilities.speech import SpeechEngines
 
 
-def speak_row(  # noqa: PLR0913  all but the row by name
+def speak_row(
     row: Mapping[str, Any],
     *,
     directory: Path,
-    watch: Callable[[Iterator[Step]], None],
+    watch: Callable[[Iterator[Step]], object],
     seed: int = 0,
     engine: str | None = None,
     json_result: Path | None = None,

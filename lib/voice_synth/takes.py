@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 # A take is complete only when it was checked; its bar waits here until then.
 _ALMOST = 0.98
+# Percent when every take is spoken; the rest is ranking and writing.
+_SPOKEN = 99.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +113,8 @@ class Speaking:
             message = f"take {variant + 1} of {total}"
             for seconds in self._take(warm.engine, prepared, variant, takes):
                 part = min(_ALMOST, seconds / self._expected_seconds(prepared))
-                yield Step(round(100 * (variant + part) / total, 1), variant, total, message)
-            yield Step(round(99 * (variant + 1) / total, 1), variant + 1, total, message)
+                yield Step(round(_SPOKEN * (variant + part) / total, 1), variant, total, message)
+            yield Step(round(_SPOKEN * (variant + 1) / total, 1), variant + 1, total, message)
         ended = time.perf_counter()
         ranking = self._select(takes, prepared)
         timings = documents.timings(

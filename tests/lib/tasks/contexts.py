@@ -1,0 +1,36 @@
+"""A context for one attempt, as a watcher gives it, that remembers what was reported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lib.capabilities.speech import WarmEngines
+from lib.voice_synth.engines.registry import make_engine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lib.capabilities.speech import SpeechEngines
+
+
+@dataclass
+class RecordingContext:
+    """Keeps every progress report."""
+
+    work_dir: Path
+    engines: SpeechEngines = field(default_factory=lambda: WarmEngines(make_engine))
+    request_id: str = "test"
+    attempt: int = 1
+    reports: list[tuple[float, int | None, int | None, str]] = field(default_factory=list)
+
+    async def progress(
+        self,
+        percent: float,
+        *,
+        step: int | None = None,
+        total: int | None = None,
+        message: str = "",
+    ) -> None:
+        """Remember."""
+        self.reports.append((percent, step, total, message))

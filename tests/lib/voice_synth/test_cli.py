@@ -1,0 +1,223 @@
+"""`voice-synth speak` as a person and a program use it: files, stdout, stderr and exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from lib.capabilities.speech import WarmEngines
+from lib.jobqueue import SPEECH_FIELDS, normalize_job_spec
+from lib.voice_synth.cli import app
+from lib.voice_synth.engines.registry import make_engine
+from lib.voice_synth.request import SpeechRequest
+from lib.voice_synth.speaking import speak_row
+
+if TYPE_CHECKING:
+    from lib.voice_synth.engines.base import SpeechEngine
+
+ROOT = Path(__file__).parents[3]
+
+
+def run(*arguments: str | Path, stdin: str | None = None) -> Result:
+    """The command in this process, stdout and stderr apart."""
+    return CliRunner().invoke(app, [str(argument) for argument in ("speak", *arguments)], input=stdin)
+
+
+def started(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """The command as a process of its own."""
+    command = [sys.executable, "-m", "lib.voice_synth.cli", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_it_writes_the_takes_and_prints_their_paths(tmp_path: Path) -> None:
+    """Paths and lengths on stdout, notes on stderr, exit 0."""
+    done = run("--text", "Good evening.", "--speaker", "Ryan", "--profile", "stable", "--out-exact", tmp_path / "o")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.startswith(f"{tmp_path / 'o' / 'take_01.wav'}\t")
+    assert "Ryan is spoken by hibari's heart" in done.stderr
+    assert "hibari ignores profile" in done.stderr
+    assert (tmp_path / "o/take_01.wav").stat().st_size > 20_000
+
+
+def test_json_is_one_document_and_nothing_else(tmp_path: Path) -> None:
+    """With --json stdout is result.json, byte for byte the same content as the file."""
+    done = run("--text", "Good evening.", "--voice", "newsroom", "--out-exact", tmp_path, "--json")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout) == json.loads((tmp_path / "result.json").read_bytes())
+    assert done.stderr == ""
+
+
+def test_the_command_and_the_library_speak_the_same_bytes(tmp_path: Path) -> None:
+    """A process of its own gives the same takes as this one: what is planned here can be checked there."""
+    done = started(
+        "speak", "--text", "Good evening.", "--voice", "newsroom", "--variants", "2", "--out-exact", tmp_path / "a"
+    )
+    assert done.returncode == 0, done.stderr
+    row = {"text": "Good evening.", "voice": "newsroom", "variants": 2}
+    speak_row(row, directory=tmp_path / "b", watch=list)
+    for name in ("take_01.wav", "take_02.wav", "takes.meta.json", "text.txt"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_seed_changes_the_takes(tmp_path: Path) -> None:
+    """Seed 1's first take is seed 0's second."""
+    run("--text", "Hello.", "--voice", "newsroom", "--variants", "2", "--out-exact", tmp_path / "a")
+    run("--text", "Hello.", "--voice", "newsroom", "--seed", "1", "--out-exact", tmp_path / "b")
+    assert (tmp_path / "b/take_01.wav").read_bytes() == (tmp_path / "a/take_02.wav").read_bytes()
+    assert (tmp_path / "b/take_01.wav").read_bytes() != (tmp_path / "a/take_01.wav").read_bytes()
+
+
+def test_the_result_goes_where_it_was_asked_for(tmp_path: Path) -> None:
+    """--json-result names the file, its directory is made, and there is only one result."""
+    elsewhere = tmp_path / "deep/er/r.json"
+    done = run("--text", "Hi there.", "--voice", "newsroom", "--out-exact", tmp_path / "o", "--json-result", elsewhere)
+    assert done.exit_code == 0
+    assert json.loads(elsewhere.read_bytes())["schema_version"] == 1
+    assert not (tmp_path / "o/result.json").exists()
+    inside = tmp_path / "p/result.json"
+    assert (
+        run("--text", "Hi.", "--voice", "newsroom", "--out-exact", tmp_path / "p", "--json-result", inside).exit_code
+        == 0
+    )
+    assert inside.exists()
+
+
+def test_text_comes_from_a_file_or_from_stdin(tmp_path: Path) -> None:
+    """Both are kept verbatim but for a byte-order mark."""
+    (tmp_path / "t.txt").write_bytes("\ufeffCaf\u00e9.\r\nDone.\n".encode())
+    assert run("--text-file", tmp_path / "t.txt", "--voice", "newsroom", "--out-exact", tmp_path / "a").exit_code == 0
+    assert (tmp_path / "a/text.txt").read_bytes() == "Caf\u00e9.\r\nDone.\n".encode()
+    done = run("--text-file", "-", "--voice", "newsroom", "--out-exact", tmp_path / "b", stdin="From a pipe.")
+    assert done.exit_code == 0
+    assert (tmp_path / "b/text.txt").read_text() == "From a pipe."
+
+
+VOICE = ("--voice", "newsroom")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "said"),
+    [
+        ((*VOICE,), 2, "exactly one of --text and --text-file"),
+        ((*VOICE, "--text", "a", "--text-file", "b"), 2, "exactly one of --text and --text-file"),
+        ((*VOICE, "--text-file", "/nowhere/at/all"), 2, "/nowhere/at/all"),
+        ((*VOICE, "--text", " "), 2, "--text"),
+        (("--text", "Hi."), 2, "--voice"),
+        ((*VOICE, "--speaker", "Ryan", "--text", "Hi."), 2, "--voice"),
+        ((*VOICE, "--text", "Hi.", "--variants", "0", "--top-p", "2"), 2, "--top-p"),
+        ((*VOICE, "--text", "Hi.", "--profile", "wild"), 2, "--profile"),
+        ((*VOICE, "--text", "Hi.", "--seed", "-1"), 2, "seed"),
+        ((*VOICE, "--text", "Hi.", "--no-such-flag"), 2, "no-such-flag"),
+        (("--voice", "newsrom", "--text", "Hi."), 2, "newsroom"),
+        (("--speaker", "ryan", "--text", "Hi."), 2, "Ryan"),
+        ((*VOICE, "--text", "Hi.", "--engine", "hibary"), 1, "hibari"),
+        ((*VOICE, "--text", "Hallo.", "--language", "German"), 1, "German"),
+        ((*VOICE, "--text", "\u4f60\u597d"), 1, "Latin"),
+        ((*VOICE, "--text", "..."), 1, "nothing that can be spoken"),
+        ((*VOICE, "--text", "a" * 900), 1, "cut short"),
+    ],
+)
+def test_mistakes_are_told_with_their_mend(
+    arguments: tuple[str, ...],
+    exit_code: int,
+    said: str,
+    tmp_path: Path,
+) -> None:
+    """Each has its exit code, a message on stderr, an empty stdout, no traceback and no take."""
+    done = run(*arguments, "--out-exact", tmp_path / "o")
+    assert done.exit_code == exit_code
+    assert said in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "o").glob("*.wav"))
+
+
+def test_a_text_file_that_is_not_text(tmp_path: Path) -> None:
+    """Bytes that are not UTF-8 are named with their place."""
+    (tmp_path / "t").write_bytes(b"ok \xff")
+    done = run(*VOICE, "--text-file", tmp_path / "t", "--out-exact", tmp_path / "o")
+    assert (done.exit_code, "not UTF-8 at byte 3" in done.stderr) == (2, True)
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    """A file where a directory should be is an input mistake."""
+    (tmp_path / "file").write_text("")
+    done = run(*VOICE, "--text", "Hi.", "--out-exact", tmp_path / "file" / "o")
+    assert done.exit_code == 2
+    assert "file" in done.stderr
+
+
+def test_errors_as_json(tmp_path: Path) -> None:
+    """With --json the error is one document on stdout with a stable code, and is still told on stderr."""
+    done = run("--voice", "newsrom", "--text", "Hi.", "--out-exact", tmp_path, "--json")
+    assert done.exit_code == 2
+    error = json.loads(done.stdout)["error"]
+    assert error["code"] == "unknown_voice"
+    assert "newsrom" in error["message"]
+    assert "newsroom" in error["hint"]
+
+
+def test_every_speech_field_has_its_flag() -> None:
+    """The command can ask for everything that a job can."""
+    help_text = started("speak", "--help").stdout
+    for field in SPEECH_FIELDS:
+        assert f"--{field.replace('_', '-')}" in help_text
+
+
+def test_help_loads_no_model() -> None:
+    """`--help` imports neither numpy nor the engine."""
+    code = (
+        "import sys\n"
+        "from lib.voice_synth.cli import app\n"
+        "try:\n    app(['speak', '--help'])\n"
+        "except SystemExit:\n    pass\n"
+        "sys.stderr.write(' '.join(m for m in ('numpy', 'hibari', 'onnxruntime') if m in sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+def test_an_interrupt_is_exit_130_and_leaves_no_half_file(tmp_path: Path) -> None:
+    """Ctrl-C in mid-speech: said in one word, no traceback, no partial take."""
+    text = "The traveler walked on and on. " * 4000
+    (tmp_path / "t.txt").write_text(text)
+    command = [sys.executable, "-m", "lib.voice_synth.cli", "speak", "--voice", "newsroom"]
+    command += ["--text-file", str(tmp_path / "t.txt"), "--out-exact", str(tmp_path / "o")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        partial = tmp_path / "o" / ".take_01.wav.part"
+        while process.poll() is None and not (partial.exists() and partial.stat().st_size > 100_000):
+            pass
+        process.send_signal(2)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert (out, err) == ("", "interrupted\n")
+    assert list((tmp_path / "o").iterdir()) == []
+
+
+def test_the_engine_of_a_manifest_stays_warm(tmp_path: Path) -> None:
+    """Two entries with one provider of engines load the model once."""
+    made: list[str] = []
+
+    def make(name: str) -> SpeechEngine:
+        made.append(name)
+        return make_engine(name)
+
+    engines = WarmEngines(make)
+    for place in ("a", "b"):
+        row = {"text": "Hi there.", "voice": "newsroom"}
+        speak_row(row, directory=tmp_path / place, watch=list, engines=engines)
+    assert made == ["hibari"]
+
+
+def test_flags_and_jobs_are_validated_alike() -> None:
+    """A job and a command with the same fields make the same request: defaults stand in one place."""
+    job = normalize_job_spec({"request_id": "x", "text": "Hi.", "voice": "newsroom"})
+    defaults = SpeechRequest(text="Hi.", voice="newsroom")
+    for field in SPEECH_FIELDS:
+        assert getattr(job, field) == getattr(defaults, field)
