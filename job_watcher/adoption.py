@@ -14,6 +14,7 @@ from lib.jobqueue.protocol import Adoption, ForeignEntry, Submission
 from lib.jobqueue.records import Failure, failed_tail
 from lib.redisqueue import conducting
 from lib.redisqueue.keys import parse_intake
+from lib.redisqueue.queue import batches
 from lib.redisqueue.submissions import submission_of
 
 if TYPE_CHECKING:
@@ -44,10 +45,11 @@ class Adopter:
         adoptions = [self._read(entry, raw) for entry, raw in found]
         if not adoptions:
             return 0
-        codes = await conducting.adopt(self.queue, adoptions)
-        for adoption, code in zip(adoptions, codes, strict=True):
-            log = logger.bind(stream_id=adoption.entry, request_id=_name(adoption))
-            (log.warning if code == "failed" else log.info)("entry added by hand to {}: {}", adoption.source, code)
+        for batch in batches(adoptions, [_size(adoption) for adoption in adoptions]):
+            codes = await conducting.adopt(self.queue, batch)
+            for adoption, code in zip(batch, codes, strict=True):
+                log = logger.bind(stream_id=adoption.entry, request_id=_name(adoption))
+                (log.warning if code == "failed" else log.info)("entry added by hand to {}: {}", adoption.source, code)
         return len(adoptions)
 
     def _read(self, entry: ForeignEntry, raw: bytes | None) -> Adoption:
@@ -90,3 +92,7 @@ class Adopter:
 
 def _name(adoption: Adoption) -> str:
     return adoption.submission.request_id if adoption.submission else adoption.record_id
+
+
+def _size(adoption: Adoption) -> int:
+    return len(adoption.submission.job) if adoption.submission else len(adoption.record_tail)

@@ -47,7 +47,8 @@ class Conductor:
     _epoch: str = ""
     _watchers: tuple[LiveWatcher, ...] = ()
     _roster_at: float = 0.0
-    _turn: int = 0
+    _look: bool = False
+    _served: dict[str, str] = field(default_factory=dict)
     _position: WakePosition = field(default_factory=conducting.WakePosition)
 
     @property
@@ -60,6 +61,8 @@ class Conductor:
         if not self._epoch and not await self._take_lead():
             await self._wait_for_lead()
             return
+        if self._look or self.clock.elapsed() - self._roster_at >= self.interval:
+            await self._look_around()
         try:
             due_in_ms = await self._round()
             reasons = await self._wait(due_in_ms)
@@ -67,8 +70,11 @@ class Conductor:
             logger.warning("another watcher leads now")
             self._epoch = ""
             return
-        if reasons & _ROSTER_NEWS or self.clock.elapsed() - self._roster_at >= self.interval:
-            await self._look_around()
+        self._look = bool(reasons & _ROSTER_NEWS)
+
+    def roster_changed(self) -> None:
+        """Look before the next round who is there: this watcher's own offer has changed."""
+        self._look = True
 
     async def _take_lead(self) -> bool:
         leadership = await sessions.lead(self.queue, self.session.id)
@@ -89,6 +95,7 @@ class Conductor:
             return
 
     async def _look_around(self) -> None:
+        self._look = False
         await self.queue.refresh_streams()
         self._watchers = tuple(await sessions.roster(self.queue))
         self._roster_at = self.clock.elapsed()
@@ -96,20 +103,24 @@ class Conductor:
     async def _round(self) -> int | None:
         """Move until nothing more can move; milliseconds until the next delayed job, None without one."""
         moved = await conducting.move(self.queue, self.session.id, self._epoch, [])
+        stalled = False
         while True:
-            if moved.survey.due_in_ms == 0 and await self.due.run_once():
+            if moved.survey.due_in_ms == 0 and not stalled:
+                queued = await self.due.run_once()
                 moved = await conducting.move(self.queue, self.session.id, self._epoch, [])
+                stalled = not queued and moved.survey.due_in_ms == 0
             orders = decide(self._view(moved.survey))
-            self._turn += 1
             if not orders:
                 break
+            self._served |= {parse_intake(order.intake).priority: order.intake for order in orders}
             moved = await conducting.move(self.queue, self.session.id, self._epoch, orders)
             adopted = await self.adopter.adopt(moved.foreign) if moved.foreign else 0
             if not adopted and not any(moved.counts):
                 break
         if moved.survey.newest:
             self._position.inlet = moved.survey.newest
-        return moved.survey.due_in_ms
+        # What is due and cannot be queued is tried again after the interval, never spun on.
+        return None if stalled else moved.survey.due_in_ms
 
     def _view(self, survey: Survey) -> View:
         return View(
@@ -118,7 +129,7 @@ class Conductor:
             lanes=tuple(_lane_class(name) for name in survey.held),
             watchers=self._watchers,
             limits=self.limits,
-            turn=self._turn,
+            served=self._served,
         )
 
     async def _wait(self, due_in_ms: int | None) -> set[str]:

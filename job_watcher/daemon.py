@@ -63,9 +63,11 @@ class Daemon:
         store = wiring.artifacts(self._settings)
         clock = SystemClock()
         work_dirs: list[WorkDirs] = []
+        sweeps: list[asyncio.Task[None]] = []
 
         def execution(session: str, run_id: str) -> Execution:
             work_dirs.append(WorkDirs(self._settings.watcher_work_dir, session))
+            sweeps.append(asyncio.create_task(self._sweep(work_dirs[-1])))
             policy = RetryPolicy(self._settings.watcher_max_crashes)
             return Execution(
                 backend=backend, store=store, work_dirs=work_dirs[-1], policy=policy, clock=clock, run_id=run_id
@@ -86,15 +88,26 @@ class Daemon:
             on_progress=self._display.progressed,
         )
         try:
-            await self._reach(queue.check_server)
-            await self._live(equipment, name)
+            if await self._reach(queue.check_server):
+                await self._live(equipment, name)
         finally:
             await backend.aclose()
+            await asyncio.gather(*sweeps)
             for held in work_dirs:
                 await held.aclose()
             await queue.client.aclose()
             name.release()
         return self.tally
+
+    async def _sweep(self, work_dirs: WorkDirs) -> None:
+        """Remove what killed watchers of this machine left in the work directory; it may take long."""
+        try:
+            removed = await work_dirs.sweep()
+        except OSError as exc:
+            logger.warning("cannot look for work directories that were left behind: {}", exc)
+            return
+        if removed:
+            logger.info("{} work directories of watchers that are gone were removed", removed)
 
     async def _live(self, equipment: Equipment, name: WatcherName) -> None:
         """One life after another, as long as only the session was lost."""
@@ -102,7 +115,8 @@ class Daemon:
             life = Life(equipment, name)
             with about(run_id=life.session.run_id):
                 try:
-                    await self._reach(life.open)
+                    if not await self._reach(life.open):
+                        return
                     await self._display.begin(equipment.queue)
                     await life.run(self._mode, self._stop, self._hurry)
                 except SessionLostError as exc:
@@ -110,8 +124,8 @@ class Daemon:
                 else:
                     return
 
-    async def _reach(self, attempt: Callable[[], Awaitable[object]]) -> None:
-        """Wait for a server that does not answer yet, unless this watcher is to end by itself."""
+    async def _reach(self, attempt: Callable[[], Awaitable[object]]) -> bool:
+        """Wait for a server that does not answer yet, unless this watcher is to end by itself; False when stopped."""
         told = False
         while not self._stop.is_set():
             try:
@@ -124,7 +138,8 @@ class Daemon:
                 told = True
                 await _first(self._stop.wait(), RECONNECT_SECONDS)
             else:
-                return
+                return True
+        return False
 
     def _on_signal(self, number: int) -> None:
         if self._stop.is_set():

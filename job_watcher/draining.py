@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from loguru import logger
 
-from lib.errors import UnreachableError
+from lib.errors import JobRunnerError, UnreachableError
 from lib.redisqueue import upkeep
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ SOON_MS: Final = 15 * 60 * 1000
 
 LOOK_AGAIN_SECONDS: Final = 0.3
 """A drain also waits for what other watchers do, of which it hears nothing by itself."""
+
+FAILED_LOOK_SECONDS: Final = 3.0
+"""Between two looks of which the first met a damaged queue: it is said each time."""
 
 
 @dataclass(slots=True)
@@ -57,6 +60,11 @@ class Drain:
         try:
             left = await upkeep.remaining(self.queue, soon_ms=SOON_MS if self.mode == "drain" else 0)
         except UnreachableError:
+            return False
+        except JobRunnerError as exc:
+            # What cannot be seen is not done.
+            logger.warning("cannot tell what is left to do: {}", exc.message)
+            await self.clock.sleep(FAILED_LOOK_SECONDS)
             return False
         if left.active or left.outbox > self.publisher.stuck:
             return False

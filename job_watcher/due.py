@@ -25,6 +25,7 @@ class DueJobs:
     async def run_once(self) -> int:
         """Queue all that are due; how many."""
         total = 0
+        stalled = False
         while True:
             done = await conducting.queue_due(self.queue)
             total += done.queued
@@ -34,8 +35,10 @@ class DueJobs:
                     for request_id, generation, stream in done.lost
                 ]
                 await upkeep.condemn(self.queue, verdicts)
-            if not done.more:
+            # A call that gets nowhere ends the round: what it met needs another hand, and must not be spun on.
+            if not done.more or (stalled and not done.queued and not done.lost):
                 break
+            stalled = not done.queued and not done.lost
         if total:
             logger.debug("{} delayed jobs are due", total)
         return total

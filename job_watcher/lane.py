@@ -8,6 +8,7 @@ starts the rest: a reply that was lost costs nothing but that.
 from __future__ import annotations
 
 import asyncio
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -109,8 +110,10 @@ class LaneReader:
 
     async def _compare(self) -> None:
         """Start what was delivered to this session and is not in hand."""
+        # What is answered while the server lists is not missing: in hand before the call or after it, it is known.
+        known = self.in_hand.entries()
         delivered = await leasing.pending_entries(self.queue, self.session.id, self.lanes)
-        known = self.in_hand.entries() | set(self.parked)
+        known |= self.in_hand.entries() | set(self.parked)
         missing = [entry for entry in delivered if entry not in known]
         free = self.slots - self.in_hand.running
         if missing and free > 0 and self.session.fresh:
@@ -128,6 +131,12 @@ class LaneReader:
         for lease in started.leases:
             held = self.in_hand.add(lease)
             held.body = asyncio.create_task(self._body(held), name=f"job {lease.request_id}")
+            held.body.add_done_callback(functools.partial(self._body_gone, held))
+
+    def _body_gone(self, held: Held, body: asyncio.Task[None]) -> None:
+        """Free the slot of a body that was cancelled before its first step: none of its own clean-up has run."""
+        if held.running and body.cancelled():
+            self.in_hand.release(held.lease.fence)
 
     async def _body(self, held: Held) -> None:
         lease = held.lease

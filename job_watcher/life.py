@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from job_watcher.naming import WatcherName
     from lib.clock import Clock
     from lib.jobqueue import Catalogue
-    from lib.jobqueue.protocol import Lease, OutboxEntry
+    from lib.jobqueue.protocol import Lease
     from lib.redisqueue.connection import Client
     from lib.redisqueue.queue import Queue
     from lib.settings import Settings
@@ -94,11 +94,12 @@ class Life:
         equipment, settings, clock = self._equipment, self._equipment.settings, self._equipment.clock
         interval = settings.watcher_poll_interval
         sessions_ended = asyncio.Event()
-        outbox: asyncio.Queue[OutboxEntry] = asyncio.Queue()
-        self.outcomes = Outcomes(self._queue, self.session, self.in_hand, equipment.tally, outbox, equipment.listeners)
+        self.publisher = Publisher(self._queue, self.session, equipment.store, clock, interval)
+        self.outcomes = Outcomes(
+            self._queue, self.session, self.in_hand, equipment.tally, self.publisher.offer, equipment.listeners
+        )
         self.reports = ProgressReports(self._queue, self.session, clock, equipment.on_progress)
         self.reclaimer = Reclaimer(self._queue, clock, interval, settings.watcher_session_ttl, sessions_ended)
-        self.publisher = Publisher(self._queue, self.session, equipment.store, clock, interval, outbox)
         self.control = ControlListener(self._queue, self._clients[0], self.in_hand, interval)
         adopter = Adopter(
             self._queue,
@@ -145,8 +146,12 @@ class Life:
         await self._queue.refresh_streams()
         # Sessions that have lapsed meanwhile, this name's on a host that is gone too, are ended first.
         await self.reclaimer.sweep()
-        await self.session.open(previous)
+        if previous not in ("", self.session.id):
+            # Ended before it is forgotten, and the new one written down before it exists: whenever this process
+            # dies, the file names the session that its successor must end.
+            await sessions.close_session(self._queue, previous, name=self._name.name)
         self._name.remember(self.session.id)
+        await self.session.open(previous)
         if previous:
             await self.reclaimer.sweep(force=True)
         await sessions.ensure_lanes(self._queue, self._lanes)
@@ -180,6 +185,10 @@ class Life:
             if lost is not None:
                 await self._throw_away(lost)
             await self._stop(tasks, hurry)
+            for end in ends:
+                if end.done():
+                    # An end that is an error is told, or a drain that failed would pass for one that is done.
+                    end.result()
         finally:
             await _cancel([*tasks.values(), *ends])
             await self.in_hand.stop_all()
@@ -195,12 +204,18 @@ class Life:
         raise SessionLostError(f"session {self.session.id}: {ended.get_name()} ended")
 
     async def _stop(self, tasks: dict[str, asyncio.Task[None]], hurry: asyncio.Event) -> None:
-        """Stop leasing, finish or hand back, publish, end the session: in this order."""
-        await _cancel([tasks["lane"], tasks["conductor"]])
+        """Stop leasing, finish or hand back, publish, end the session: in this order.
+
+        While bodies finish it goes on leading if it leads, for the others, as a watcher without slots.
+        """
+        await _cancel([tasks["lane"]])
         self.session.offer.slots = {}
         if self.in_hand.running and not hurry.is_set():
             logger.info("finishing {} running jobs; a second signal hands them back", self.in_hand.running)
+            await self._step("saying that no slot is offered any more", self.session.renew())
+            self.conductor.roster_changed()
             await _first_of(self.in_hand.wait_idle(), hurry.wait(), timeout=FINISH_SECONDS)
+        await _cancel([tasks["conductor"]])
         running = await self.in_hand.stop_all()
         await self._step("handing back", self._hand_back(running))
         await self._step("sending the last results", self.outcomes.idle.wait())

@@ -14,7 +14,7 @@ import socket
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Final
 
-from lib.errors import InvalidInputError, NameTakenError
+from lib.errors import InvalidInputError, NameTakenError, SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,9 +56,19 @@ def claim(state_dir: Path, wanted: str | None) -> WatcherName:
     Raises:
         InvalidInputError: the name has characters that a session may not have.
         NameTakenError: another process of this host has it.
+        SettingsError: the state directory cannot be written.
 
     """
     folder = state_dir / "watchers"
+    try:
+        return _claim(folder, wanted)
+    except OSError as exc:
+        raise SettingsError(
+            f"JOBS_STATE_DIR: {folder} cannot be used: {exc.strerror or exc}", hint="choose a directory of your own"
+        ) from exc
+
+
+def _claim(folder: Path, wanted: str | None) -> WatcherName:
     folder.mkdir(parents=True, exist_ok=True)
     if wanted is not None:
         if not _NAME.fullmatch(wanted):

@@ -18,6 +18,8 @@ from lib.redisqueue import leasing
 from lib.redisqueue.queue import BATCH_MAX_JOBS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from job_watcher.in_hand import InHand
     from job_watcher.session import Session
     from lib.redisqueue.queue import Queue
@@ -50,7 +52,7 @@ class Outcomes:
     session: Session
     in_hand: InHand
     tally: Tally
-    outbox: asyncio.Queue[OutboxEntry]
+    publish: Callable[[OutboxEntry], None]
     listeners: list[OutcomeListener] = field(default_factory=list)
     _waiting: asyncio.Queue[Ending | Retry] = field(default_factory=asyncio.Queue)
     _unsent: list[Ending | Retry] = field(default_factory=list)
@@ -80,6 +82,8 @@ class Outcomes:
             reach("commit.before")
             await self._commit(endings)
             reach("commit.after")
+            # Should the retries fail now, these are not sent, told and counted again.
+            self._unsent = list(retries)
         if retries:
             reach("retry.before")
             await self._retry(retries)
@@ -99,7 +103,7 @@ class Outcomes:
                 self.tally.failed += 1
             log.info("{}", ending.status)
             if committed.outbox:
-                self.outbox.put_nowait(OutboxEntry(committed.outbox, ending.request_id, ending.fence, self.session.id))
+                self.publish(OutboxEntry(committed.outbox, ending.request_id, ending.fence, self.session.id))
             for listener in self.listeners:
                 listener.ended(ending)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loguru import logger
 
-from lib.errors import JobRunnerError
+from lib.errors import InvalidInputError, JobRunnerError
 from lib.failpoints import reach
 from lib.jobqueue.records import recorded_outputs
 from lib.redisqueue import reader, sessions, upkeep
@@ -37,10 +37,10 @@ class Publisher:
     store: ArtifactStore
     clock: Clock
     interval: float
-    own: asyncio.Queue[OutboxEntry]
-    _waiting: list[OutboxEntry] = field(default_factory=list)
+    _waiting: dict[str, OutboxEntry] = field(default_factory=dict)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
     _taken_over_at: float = float("-inf")
-    _stuck: dict[str, OutboxEntry] = field(default_factory=dict)
+    _stuck: set[str] = field(default_factory=set)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -48,35 +48,52 @@ class Publisher:
         """Entries that could not be published here; they are tried again at every interval."""
         return len(self._stuck)
 
+    def offer(self, entry: OutboxEntry) -> None:
+        """Publish as soon as possible; not `idle` until it was tried."""
+        self._waiting[entry.entry] = entry
+        self.idle.clear()
+        self._news.set()
+
     async def run_once(self) -> None:
         """Publish what this watcher committed; once per interval also what nobody alive will."""
         if self.clock.elapsed() - self._taken_over_at >= self.interval:
-            abandoned = await self._abandoned()
-            self._waiting += [*self._stuck.values(), *(e for e in abandoned if e.entry not in self._stuck)]
+            await self._take_over()
             self._taken_over_at = self.clock.elapsed()
         if not self._waiting:
             await self._wait()
-        while len(self._waiting) < BATCH and not self.own.empty():
-            self._waiting.append(self.own.get_nowait())
-        await self._publish(self._waiting[:BATCH])
-        del self._waiting[:BATCH]
+        batch = list(self._waiting.values())[:BATCH]
+        await self._publish(batch)
+        for entry in batch:
+            del self._waiting[entry.entry]
 
     async def _wait(self) -> None:
-        if self.own.empty():
-            self.idle.set()
+        self.idle.set()
+        self._news.clear()
         try:
-            self._waiting.append(await asyncio.wait_for(self.own.get(), timeout=self.interval))
+            await asyncio.wait_for(self._news.wait(), timeout=self.interval)
         except TimeoutError:
             return
-        self.idle.clear()
 
-    async def _abandoned(self) -> list[OutboxEntry]:
-        """Entries whose committer's session has ended, the oldest first."""
-        entries = await upkeep.read_outbox(self.queue)
-        if not entries:
-            return []
-        live = await sessions.live_sessions(self.queue)
-        return [entry for entry in entries if entry.session not in live]
+    async def _take_over(self) -> None:
+        """Take what is left of sessions that have ended, the oldest first, and of this one.
+
+        An entry of this session that nobody offered is one whose commit lost its reply.
+        """
+        standing = await self._outbox()
+        live = await sessions.live_sessions(self.queue) if standing else frozenset()
+        # Another watcher may have published what could not be published here.
+        self._stuck &= {entry.entry for entry in standing}
+        for entry in standing:
+            if entry.session not in live or entry.session == self.session.id:
+                self._waiting.setdefault(entry.entry, entry)
+
+    async def _outbox(self) -> list[OutboxEntry]:
+        entries: list[OutboxEntry] = []
+        after = "-"
+        while page := await upkeep.read_outbox(self.queue, after=after):
+            entries += page
+            after = page[-1].entry
+        return entries
 
     async def _publish(self, entries: list[OutboxEntry]) -> None:
         while entries:
@@ -95,6 +112,8 @@ class Publisher:
     async def _copy(self, entry: OutboxEntry, record: dict[str, Any]) -> bool:
         log = logger.bind(request_id=entry.request_id)
         try:
+            if "fence" not in record:
+                raise InvalidInputError("the record was changed by hand", hint="run the job again with --replace")
             stored = [
                 StoredOutput(output.name, output.kind, output.uri, output.bytes, output.sha256)
                 for output in recorded_outputs(record)
@@ -105,8 +124,8 @@ class Publisher:
             # The entry stays in the outbox: this host may lack the files, or the disk is full.
             if entry.entry not in self._stuck:
                 log.warning("not published yet: {}", exc.message)
-            self._stuck[entry.entry] = entry
+            self._stuck.add(entry.entry)
             return False
-        self._stuck.pop(entry.entry, None)
+        self._stuck.discard(entry.entry)
         log.debug("published as {}", record.get("output_name"))
         return True

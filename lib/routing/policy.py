@@ -8,7 +8,7 @@ orders for the next move. It looks only at the local machine (metal) so far: a f
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
@@ -48,14 +48,18 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything a decision is made from. `turn` rotates who comes first among equals."""
+    """Everything a decision is made from.
+
+    `served` names, by priority, the intake that was given a place last: the one after it comes first now. An intake
+    that waits is so passed over at most once by each of its equals, however many of them come and go.
+    """
 
     survey: Survey
     intakes: tuple[IntakeClass, ...]
     lanes: tuple[LaneClass, ...]
     watchers: tuple[LiveWatcher, ...]
     limits: Limits
-    turn: int = 0
+    served: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -68,14 +72,18 @@ class _Place:
 
 
 def decide(view: View) -> list[Move]:
-    """Orders for the next move: high priority first, intakes of one priority by turns, no lane beyond its room."""
+    """Orders for the next move: high priority first, intakes of one priority by turns, no lane beyond its room.
+
+    Of each priority the order that stands last is that of the intake served last.
+    """
     places = _places(view)
     pool_held = {place.pool: sum(view.survey.held.get(lane, 0) for lane in place.pool) for place in places.values()}
     orders: list[Move] = []
     ranked = sorted(view.intakes, key=lambda intake: (_RANK[intake.priority], intake.name))
-    for _, group in groupby(ranked, key=lambda intake: intake.priority):
+    for priority, group in groupby(ranked, key=lambda intake: intake.priority):
         waiting = [intake for intake in group if view.survey.waiting.get(intake.name, 0) > 0]
-        for intake, count in _share(_rotated(waiting, view.turn), view.survey.waiting, places, pool_held).items():
+        turns = _rotated(waiting, view.served.get(priority, ""))
+        for intake, count in _share(turns, view.survey.waiting, places, pool_held).items():
             place = places[_lane_for(intake, places)]
             orders.append(Move(intake.name, place.lane, count, place.limit, place.pool, place.pool_limit))
     return orders
@@ -107,11 +115,9 @@ def _lane_for(intake: IntakeClass, places: Mapping[str, _Place]) -> str:
     return intake.capability
 
 
-def _rotated(intakes: Sequence[IntakeClass], turn: int) -> list[IntakeClass]:
-    if not intakes:
-        return []
-    at = turn % len(intakes)
-    return [*intakes[at:], *intakes[:at]]
+def _rotated(intakes: Sequence[IntakeClass], served: str) -> list[IntakeClass]:
+    """By name, beginning behind the one that was served last."""
+    return sorted(intakes, key=lambda intake: (intake.name <= served, intake.name))
 
 
 def _share(
@@ -132,7 +138,8 @@ def _share(
             if count < 1:
                 del left[intake]
                 continue
-            given[intake] = given.get(intake, 0) + count
+            # Taken out and put in again, so that the intake served last stands last.
+            given[intake] = given.pop(intake, 0) + count
             place.held += count
             pool_held[place.pool] += count
             left[intake] -= count
