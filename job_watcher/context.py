@@ -34,13 +34,22 @@ class NoEngines:
 
 @dataclass(frozen=True, slots=True)
 class AttemptContext:
-    """The `TaskContext` of one attempt; `report` is given each progress as the JSON that people see."""
+    """The `TaskContext` of one attempt.
+
+    `make_work_dir` gives the directory when a body first asks; `report` is given each progress as the JSON that
+    people see.
+    """
 
     request_id: str
     attempt: int
-    work_dir: Path
+    make_work_dir: Callable[[], Path]
     engines: SpeechEngines
     report: Callable[[dict[str, Any]], None]
+
+    @property
+    def work_dir(self) -> Path:
+        """An existing directory of this attempt's own."""
+        return self.make_work_dir()
 
     async def progress(
         self,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from job_watcher.backends.base import ChildCrashedError
+from job_watcher.crashes import ChildCrashedError
 from job_watcher.results import checked
 from job_watcher.retrying import Again, as_task_error
 from job_watcher.throttle import ProgressThrottle
@@ -27,11 +27,10 @@ from lib.jobqueue.records import Failure, Run, done_tail, failed_tail
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
-    from pathlib import Path
 
     from job_watcher.backends.base import Backend
     from job_watcher.retrying import Decision, RetryPolicy
-    from job_watcher.work_dirs import WorkDirs
+    from job_watcher.work_dirs import WorkDir, WorkDirs
     from lib.clock import Clock
     from lib.jobqueue.records import Stage
     from lib.stores.artifacts import ArtifactStore
@@ -105,9 +104,9 @@ class Execution:
         throttle.finish(say_last=True)
         return ending
 
-    async def _run_body(self, job: JobSpec, lease: Lease, work_dir: Path, throttle: ProgressThrottle) -> TaskResult:
+    async def _run_body(self, job: JobSpec, lease: Lease, work_dir: WorkDir, throttle: ProgressThrottle) -> TaskResult:
         result = await self.backend.run(job, lease, work_dir, throttle.report)
-        return checked(result, work_dir)
+        return checked(result, work_dir.path)
 
     async def _store(self, job: JobSpec, lease: Lease, result: TaskResult, course: _Course) -> Ending:
         job_dir = f"{id_hash(lease.request_id)}/{lease.generation}-{lease.fence}"

@@ -32,6 +32,8 @@ def checked(given: object, work_dir: Path) -> TaskResult:
     _check_json(given.result)
     if len(given.outputs) > MAX_OUTPUTS:
         raise PermanentError(f"the task returned {len(given.outputs)} outputs; at most {MAX_OUTPUTS} are kept")
+    if not given.outputs:
+        return given
     home = work_dir.resolve()
     names: set[str] = set()
     for output in given.outputs:

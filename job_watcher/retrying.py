@@ -7,6 +7,7 @@ its type, never by its text.
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -44,7 +45,7 @@ Decision = Again | GiveUp
 
 
 def middle() -> float:
-    """No jitter: the delay exactly as the table has it."""
+    """No jitter, for tests: the delay exactly as the table has it."""
     return 0.5
 
 
@@ -57,7 +58,7 @@ class RetryPolicy:
     """
 
     max_crashes: int
-    chance: Callable[[], float] = field(default=middle)
+    chance: Callable[[], float] = field(default=random.random)
     error_delays: tuple[float, ...] = (30.0, 120.0, 600.0)
     crash_delays: tuple[float, ...] = (2.0, 10.0, 60.0)
 

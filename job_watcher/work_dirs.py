@@ -8,13 +8,13 @@ The session's directory is locked while its watcher lives; what a killed watcher
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import hashlib
 import os
 import re
 import shutil
-from typing import TYPE_CHECKING, Final
+import threading
+from typing import TYPE_CHECKING, Final, Self
 
 from loguru import logger
 
@@ -22,8 +22,9 @@ from job_watcher.finishing import to_the_end
 from lib.errors import TemporaryError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Callable
     from pathlib import Path
+    from types import TracebackType
 
     from lib.jobqueue.protocol import Lease
 
@@ -39,34 +40,65 @@ def id_hash(request_id: str) -> str:
     return hashlib.sha256(request_id.encode()).hexdigest()[:_HASH_DIGITS]
 
 
+class WorkDir:
+    """The directory of one attempt: made when first asked for, since most bodies that write nothing need none.
+
+    An async context manager; when the block ends, however it ends, the directory is gone.
+    """
+
+    def __init__(self, path: Path, hold: Callable[[], None]) -> None:
+        self.path = path
+        self._hold = hold
+        self._made = False
+
+    def make(self) -> Path:
+        """The directory, existing, and empty when it was made. Blocks for a moment; repeatable.
+
+        Raises:
+            TemporaryError: the disk refuses; another attempt, or another machine, may be luckier.
+        """
+        if self._made:
+            return self.path
+        try:
+            self._hold()
+            _remove(self.path)
+            self.path.mkdir(mode=0o700)
+            self._made = True
+        except OSError as exc:
+            raise TemporaryError(
+                f"no work directory {self.path}: {exc.strerror or exc}",
+                hint="check WATCHER_WORK_DIR, its space and owner",
+            ) from exc
+        return self.path
+
+    async def made(self) -> Path:
+        """The same from the event loop. A cancellation waits, or a thread would make it after its removal."""
+        return await to_the_end(asyncio.to_thread(self.make))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._made:
+            await to_the_end(asyncio.to_thread(_remove, self.path))
+
+
 class WorkDirs:
-    """The work directories of one session. All disk work is done in threads."""
+    """The work directories of one session. The first that is made also sweeps up after dead sessions."""
 
     def __init__(self, root: Path, session: str) -> None:
         safe = re.sub(r"[^A-Za-z0-9-]", "_", session)[:_HASH_DIGITS]
         # The hash keeps sessions apart that the cleaning above would make equal.
         self._home = root / f"{safe}-{id_hash(session)[:8]}"
         self._root = root
+        self._holding = threading.Lock()
         self._lock: int | None = None
 
-    @contextlib.asynccontextmanager
-    async def attempt(self, lease: Lease) -> AsyncIterator[Path]:
-        """An empty directory for this attempt, removed when the block ends, however it ends.
-
-        Raises:
-            TemporaryError: the disk refuses; another attempt, or another machine, may be luckier.
-        """
-        place = self._home / f"{id_hash(lease.request_id)}-{lease.fence}"
-        try:
-            await asyncio.to_thread(self._make, place)
-        except OSError as exc:
-            raise TemporaryError(
-                f"no work directory {place}: {exc.strerror or exc}", hint="check WATCHER_WORK_DIR, its space and owner"
-            ) from exc
-        try:
-            yield place
-        finally:
-            await to_the_end(asyncio.to_thread(_remove, place))
+    def attempt(self, lease: Lease) -> WorkDir:
+        """A directory for this attempt, to be entered with `async with`; nothing is on disk yet."""
+        return WorkDir(self._home / f"{id_hash(lease.request_id)}-{lease.fence}", self._hold)
 
     async def sweep(self) -> int:
         """Remove what dead sessions on this machine left; how many."""
@@ -76,24 +108,22 @@ class WorkDirs:
         """Remove this session's directory and release its lock. Repeatable."""
         await asyncio.to_thread(self._close)
 
-    def _make(self, place: Path) -> None:
-        self._hold()
-        _remove(place)
-        place.mkdir(mode=0o700)
-
     def _hold(self) -> None:
+        with self._holding:
+            if self._lock is None:
+                self._lock = self._take_lock()
+                self._sweep()
+
+    def _take_lock(self) -> int:
         """Lock the session's directory; again if a sweep took it away between its making and its locking."""
         for _ in range(_LOCK_TRIES):
-            if self._lock is not None:
-                return
             self._home.mkdir(parents=True, exist_ok=True)
             lock = _locked(self._home, os.O_CREAT)
             if lock is not None and _still_there(self._home, lock):
-                self._lock = lock
-            elif lock is not None:
+                return lock
+            if lock is not None:
                 os.close(lock)
-        if self._lock is None:
-            raise OSError(f"its lock {self._home / LOCK_NAME} is held by another process")
+        raise OSError(f"its lock {self._home / LOCK_NAME} is held by another process")
 
     def _sweep(self) -> int:
         removed = 0

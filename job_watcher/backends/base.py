@@ -6,27 +6,15 @@ is its only caller.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
-
-from lib.errors import JobRunnerError
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
+    from job_watcher.work_dirs import WorkDir
     from lib.jobqueue import Capability, JobSpec
     from lib.jobqueue.protocol import Lease
     from lib.tasks.base import TaskResult
-
-
-class ChildCrashedError(JobRunnerError):
-    """The process that ran this job, and no other, died under it; `exit_name` is `SIGKILL` or `status 3`."""
-
-    code: ClassVar[str] = "child_crashed"
-
-    def __init__(self, message: str, *, exit_name: str) -> None:
-        super().__init__(message)
-        self.exit_name = exit_name
 
 
 class Backend(Protocol):
@@ -45,9 +33,9 @@ class Backend(Protocol):
         """How many calls of `run` may be under way at once. The caller keeps to it."""
 
     async def run(
-        self, job: JobSpec, lease: Lease, work_dir: Path, on_progress: Callable[[dict[str, Any]], None]
+        self, job: JobSpec, lease: Lease, work_dir: WorkDir, on_progress: Callable[[dict[str, Any]], None]
     ) -> TaskResult:
-        """Run one attempt from its start to its end; `work_dir` exists, is empty and belongs to it.
+        """Run one attempt from its start to its end; `work_dir` belongs to it and is made by whoever needs it.
 
         The implementer promises: never to block the event loop; to end the attempt when `job.timeout_seconds`
         have passed; to run a `lease.suspect` where its death cannot take this process along; that when this

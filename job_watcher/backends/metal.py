@@ -21,8 +21,8 @@ from lib.errors import PermanentError, TaskTimeoutError, TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
+    from job_watcher.work_dirs import WorkDir
     from lib.jobqueue import Capability, JobSpec
     from lib.jobqueue.protocol import Lease
     from lib.settings import Settings
@@ -59,16 +59,16 @@ class Metal:
         return self._slots
 
     async def run(
-        self, job: JobSpec, lease: Lease, work_dir: Path, on_progress: Callable[[dict[str, Any]], None]
+        self, job: JobSpec, lease: Lease, work_dir: WorkDir, on_progress: Callable[[dict[str, Any]], None]
     ) -> TaskResult:
         """Run the body where its kind and its past say."""
         task = self._tasks.require(job.task)
-        attempt = Attempt(job, lease.attempts_used + 1, work_dir, on_progress)
-        if lease.suspect:
-            return await self._run_apart(attempt)
-        if task.kind.isolation == "child":
-            return await self._run_warm(attempt)
-        return await _run_inline(task, attempt)
+        number = lease.attempts_used + 1
+        if task.kind.isolation == "inline" and not lease.suspect:
+            context = AttemptContext(job.request_id, number, work_dir.make, NoEngines(), on_progress)
+            return await _run_inline(task, job, context)
+        attempt = Attempt(job, number, await work_dir.made(), on_progress)
+        return await (self._run_apart(attempt) if lease.suspect else self._run_warm(attempt))
 
     async def warm(self) -> None:
         """Start the children that are missing, one a slot."""
@@ -120,9 +120,7 @@ class Metal:
             await child.kill()
 
 
-async def _run_inline(task: Task, attempt: Attempt) -> TaskResult:
-    job = attempt.job
-    context = AttemptContext(job.request_id, attempt.number, attempt.work_dir, NoEngines(), attempt.on_progress)
+async def _run_inline(task: Task, job: JobSpec, context: AttemptContext) -> TaskResult:
     deadline = asyncio.timeout(job.timeout_seconds)
     try:
         async with deadline:

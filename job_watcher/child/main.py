@@ -65,16 +65,17 @@ def main(argv: list[str]) -> int:
 
 def _obey(order: wire.Order, registry: TaskRegistry, engines: SpeechEngines, reporter: Reporter) -> bytes:
     try:
+        work_dir = Path(order.work_dir)
         job = JobSpec.from_json(order.job.encode())
         context = AttemptContext(
             request_id=job.request_id,
             attempt=order.attempt,
-            work_dir=Path(order.work_dir),
+            make_work_dir=lambda: work_dir,
             engines=engines,
             report=lambda progress: reporter.report(wire.Report(order.serial, progress)),
         )
         result = asyncio.run(_run(registry, job, context))
-        return wire.answer(order.serial, checked(result, context.work_dir))
+        return wire.answer(order.serial, checked(result, work_dir))
     except (Exception, SystemExit, asyncio.CancelledError) as exc:  # noqa: BLE001  whatever a body raises is an answer
         return wire.failure(order.serial, as_task_error(exc))
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loguru import logger
 
-from job_watcher.backends.base import ChildCrashedError
 from job_watcher.child import wire
 from job_watcher.child.launch import launch
+from job_watcher.crashes import ChildCrashedError
 from job_watcher.finishing import to_the_end
 from lib.errors import JobRunnerError, TaskTimeoutError, TemporaryError
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def context(home: Path, reports: list[dict[str, Any]]) -> TaskContext:
     """A context, seen as the protocol that tasks know."""
-    return AttemptContext("job-1", 2, home, NoEngines(), reports.append)
+    return AttemptContext("job-1", 2, lambda: home, NoEngines(), reports.append)
 
 
 async def test_progress_is_brought_into_form(tmp_path: Path) -> None:

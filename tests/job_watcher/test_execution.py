@@ -15,7 +15,7 @@ import pytest
 
 from job_watcher.backends.metal import Metal
 from job_watcher.execution import Execution
-from job_watcher.retrying import RetryPolicy
+from job_watcher.retrying import RetryPolicy, middle
 from job_watcher.work_dirs import LOCK_NAME, WorkDirs, id_hash
 from lib.clock import SystemClock
 from lib.jobqueue.protocol import Ending, Retry
@@ -59,7 +59,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
         backend=backend,
         store=LocalArtifacts(settings.watcher_output_root),
         work_dirs=work_dirs,
-        policy=RetryPolicy(settings.watcher_max_crashes),
+        policy=RetryPolicy(settings.watcher_max_crashes, chance=middle),
         clock=SystemClock(),
         run_id="run-1",
     )
@@ -225,9 +225,10 @@ async def test_a_full_work_directory_is_temporary(place: Place) -> None:
     """No place to work is another attempt's luck, not the job's fault."""
     place.work.parent.mkdir(parents=True, exist_ok=True)
     place.work.write_text("a file where a directory belongs")
-    outcome = await place.run(spec("debug"))
-    assert isinstance(outcome, Retry)
-    assert outcome.kind == "attempt"
+    for task in ("write_output", "write_output_inline"):
+        outcome = await place.run(spec(task, payload={"files": {"a.txt": "x"}}))
+        assert isinstance(outcome, Retry)
+        assert outcome.kind == "attempt"
     place.work.unlink()
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from job_watcher.retrying import LONGEST_DELAY_SECONDS, Again, GiveUp, RetryPolicy, as_task_error
+from job_watcher.retrying import LONGEST_DELAY_SECONDS, Again, GiveUp, RetryPolicy, as_task_error, middle
 from lib.errors import (
     InvalidInputError,
     JobRunnerError,
@@ -46,17 +46,18 @@ def test_delays_are_the_table_within_a_fifth(used: int, chance: float) -> None:
 
 
 def test_without_jitter_the_table_is_exact() -> None:
-    """The default chance is the middle."""
+    """The middle of the spread is the table itself."""
     delays = []
     for used in range(4):
-        decision = RetryPolicy(3).after_error(TemporaryError("x"), attempts_used=used, max_attempts=9)
+        decision = RetryPolicy(3, chance=middle).after_error(TemporaryError("x"), attempts_used=used, max_attempts=9)
         assert isinstance(decision, Again)
         delays.append(decision.delay_ms)
     assert delays == [30_000, 120_000, 600_000, 600_000]
 
 
 def test_jitter_spreads() -> None:
-    """Different chances give different delays."""
+    """Different chances give different delays, and a policy has chances unless told otherwise."""
+    assert RetryPolicy(3).chance() != RetryPolicy(3).chance()
     seen = {
         policy(chance).after_error(TemporaryError("x"), attempts_used=0, max_attempts=3) for chance in (0, 0.3, 0.9)
     }

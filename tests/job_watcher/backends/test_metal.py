@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from loguru import logger
 
-from job_watcher.backends.base import ChildCrashedError
 from job_watcher.backends.metal import Metal
+from job_watcher.crashes import ChildCrashedError
+from job_watcher.work_dirs import WorkDir
 from lib.errors import PermanentError, TaskError, TaskTimeoutError, TemporaryError
 from tests.support.running import alive, children, lease_of, open_descriptors, registry, settings_in, spec
 from tests.support.wait import wait_until
@@ -38,9 +39,9 @@ async def metal(tmp_path: Path) -> AsyncIterator[Metal]:
 
 async def run(metal: Metal, job: JobSpec, work_dir: Path, reports: Reports | None = None, **lease: Any) -> TaskResult:
     """One attempt in an empty directory."""
-    work_dir.mkdir(exist_ok=True)
     kept: Reports = [] if reports is None else reports
-    return await metal.run(job, lease_of(job, **lease), work_dir, kept.append)
+    async with WorkDir(work_dir / "attempt", lambda: work_dir.mkdir(exist_ok=True)) as place:
+        return await metal.run(job, lease_of(job, **lease), place, kept.append)
 
 
 async def look(metal: Metal, work_dir: Path, **lease: Any) -> dict[str, Any]:

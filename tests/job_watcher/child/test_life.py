@@ -23,11 +23,11 @@ PARENT = """
 import asyncio, json, sys
 from pathlib import Path
 from job_watcher.backends.metal import Metal
+from job_watcher.work_dirs import WorkDir
 from tests.support.running import lease_of, registry, settings_in, spec
 
 home, task, payload, deaths = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3]), int(sys.argv[4])
 job = spec(task, payload=payload)
-(home / "work").mkdir()
 
 async def main():
     metal = Metal(registry(), settings_in(home))
@@ -35,7 +35,8 @@ async def main():
         await metal.warm()
         print(metal._idle[0].pid, flush=True)
         await asyncio.sleep(3600)
-    await metal.run(job, lease_of(job, deaths=deaths), home / "work", lambda progress: None)
+    async with WorkDir(home / "work", lambda: None) as work_dir:
+        await metal.run(job, lease_of(job, deaths=deaths), work_dir, lambda progress: None)
 
 asyncio.run(main())
 """
