@@ -263,7 +263,7 @@ _TOKENS = st.sampled_from(
 )
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(content=st.lists(_TOKENS, max_size=25).map(lambda parts: "".join(parts).encode()) | st.binary(max_size=80))
 def test_no_bytes_at_all_crash_the_reader(tmp_path: Path, content: bytes) -> None:
     """The answer is jobs or problems with lines inside the file, whatever the bytes are."""
@@ -293,7 +293,7 @@ _PLAIN = st.dictionaries(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=_PLAIN, flow=st.booleans())
 def test_what_pyyaml_writes_is_read_as_it_was(
     tmp_path: Path,

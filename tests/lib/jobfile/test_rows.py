@@ -125,7 +125,7 @@ def test_known_and_unknown_fields_are_read_alike() -> None:
         assert type(row.values["text"]) is type(row.values["zzzz"])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(row=rows)
 def test_a_row_in_a_file_is_the_job_that_the_row_alone_would_be(tmp_path: Path, row: dict[str, Any]) -> None:
     """Alone, in a list, under defaults: no way in changes a job or its hash."""

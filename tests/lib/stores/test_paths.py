@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.errors import InvalidInputError
@@ -64,6 +64,7 @@ def test_the_root_itself_may_be_a_symlink(tmp_path: Path) -> None:
 _PARTS = st.sampled_from(["out", "up", "in", "dir", "a", "..", ".", "", "etc"])
 
 
+@settings(deadline=None)
 @given(st.lists(_PARTS, min_size=1, max_size=6).map("/".join) | names)
 def test_no_name_at_all_leaves_a_root_full_of_symlinks(name: str) -> None:
     """Whatever is answered lies below the root after the disk has resolved every link."""
