@@ -15,6 +15,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
+from lib import failpoints
 from lib.errors import PermanentError, TemporaryError
 from lib.jobqueue.output_names import output_name_problem
 
@@ -150,6 +151,7 @@ def store_file(source: Path, folder: int, name: str) -> Digest:
                 raise TemporaryError(
                     f"{name} reads back other than it was written", hint="the disk is failing; check it"
                 )
+            failpoints.reach("store.rename")
             os.rename(temporary_name, name, src_dir_fd=folder, dst_dir_fd=folder)
     return wanted
 

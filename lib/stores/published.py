@@ -15,6 +15,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Self
 
+from lib import failpoints
 from lib.errors import PermanentError, TemporaryError
 from lib.stores import directories
 
@@ -63,6 +64,7 @@ class PublishedDirectory:
         temporary_name = directories.temporary_name()
         try:
             self._link_or_copy(source, temporary_name)
+            failpoints.reach("publish.rename")
             os.rename(temporary_name, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         finally:
             with contextlib.suppress(FileNotFoundError):
@@ -70,6 +72,7 @@ class PublishedDirectory:
 
     def settle(self, files: Mapping[str, str]) -> None:
         """Remove what an earlier generation left and nobody changed, and write the final manifest."""
+        failpoints.reach("publish.settle")
         for name, digests in self._before.items():
             if name in files:
                 continue
