@@ -90,7 +90,8 @@ class Conductor:
     async def _wait_for_lead(self) -> None:
         self.sessions_ended.clear()
         try:
-            await asyncio.wait_for(self.sessions_ended.wait(), timeout=self.interval)
+            async with asyncio.timeout(self.interval):
+                await self.sessions_ended.wait()
         except TimeoutError:
             return
 

@@ -151,7 +151,8 @@ class Daemon:
 
 async def _first(event: Coroutine[Any, Any, Any], seconds: float) -> None:
     try:
-        await asyncio.wait_for(event, timeout=seconds)
+        async with asyncio.timeout(seconds):
+            await event
     except TimeoutError:
         return
 

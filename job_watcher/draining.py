@@ -44,7 +44,8 @@ class Drain:
         """Return when there is nothing left; never in mode `forever`."""
         while not await self._finished():
             try:
-                await asyncio.wait_for(self._change(), timeout=LOOK_AGAIN_SECONDS)
+                async with asyncio.timeout(LOOK_AGAIN_SECONDS):
+                    await self._change()
             except TimeoutError:
                 continue
 

@@ -161,6 +161,7 @@ class LaneReader:
     async def _wait_for_change(self) -> None:
         self.in_hand.changed.clear()
         try:
-            await asyncio.wait_for(self.in_hand.changed.wait(), timeout=self.interval)
+            async with asyncio.timeout(self.interval):
+                await self.in_hand.changed.wait()
         except TimeoutError:
             return

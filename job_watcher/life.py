@@ -234,7 +234,8 @@ class Life:
 
     async def _step(self, what: str, work: Any) -> None:
         try:
-            await asyncio.wait_for(work, timeout=STEP_SECONDS)
+            async with asyncio.timeout(STEP_SECONDS):
+                await work
         except (JobRunnerError, TimeoutError) as exc:
             logger.warning("{} did not succeed ({}); a sweep by any watcher will see to it", what, exc)
 

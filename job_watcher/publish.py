@@ -70,7 +70,8 @@ class Publisher:
         self.idle.set()
         self._news.clear()
         try:
-            await asyncio.wait_for(self._news.wait(), timeout=self.interval)
+            async with asyncio.timeout(self.interval):
+                await self._news.wait()
         except TimeoutError:
             return
 
