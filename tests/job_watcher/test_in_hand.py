@@ -1,0 +1,104 @@
+"""What a watcher has in hand, by fence: from the start of a lease until its ending was committed."""
+
+from __future__ import annotations
+
+import asyncio
+
+from job_watcher.in_hand import Held, InHand
+from lib.jobqueue.protocol import Lease
+
+
+def lease(fence: str, *, request_id: str = "a", deaths: int = 0) -> Lease:
+    """A lease."""
+    return Lease(request_id, "1", fence, "lane:metal:any", f"{fence}-0", 0, deaths, 0, "home", b"{}")
+
+
+def with_body(in_hand: InHand, given: Lease, ended: list[str]) -> Held:
+    """Taken in hand with a body that waits for ever and cleans up."""
+
+    async def body() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(given.fence)
+
+    held = in_hand.add(given)
+    held.body = asyncio.create_task(body())
+    return held
+
+
+def test_a_slot_is_free_when_the_body_has_ended_and_the_lease_stands_until_it_is_answered() -> None:
+    """A result that waits for its commit takes no slot, and is still renewed and known to the comparison."""
+    in_hand = InHand()
+    in_hand.add(lease("1"))
+    in_hand.add(lease("2", deaths=2))
+    assert (in_hand.running, in_hand.suspects_running) == (2, 1)
+    in_hand.body_ended("2")
+    assert (in_hand.running, in_hand.suspects_running) == (1, 0)
+    assert [each.fence for each in in_hand.leases()] == ["1", "2"]
+    assert [each.fence for each in in_hand.running_leases()] == ["1"]
+    assert in_hand.entries() == {("lane:metal:any", "1-0"), ("lane:metal:any", "2-0")}
+    in_hand.release("2")
+    assert [each.fence for each in in_hand.leases()] == ["1"]
+
+
+def test_two_generations_of_one_job_are_two_leases() -> None:
+    """The body of a cancelled generation is still being stopped while the next one runs."""
+    in_hand = InHand()
+    in_hand.add(lease("1"))
+    in_hand.add(lease("2"))
+    in_hand.release("1")
+    assert [each.fence for each in in_hand.leases()] == ["2"]
+
+
+def test_a_fence_that_nobody_has_is_no_error() -> None:
+    """A cancel word for another watcher, a body that ended twice."""
+    in_hand = InHand()
+    in_hand.body_ended("9")
+    in_hand.release("9")
+    assert in_hand.stop("9") is None
+
+
+async def test_stop_cancels_exactly_one_body() -> None:
+    """The body of that fence is cancelled; its neighbour goes on."""
+    in_hand, ended = InHand(), list[str]()
+    one, two = with_body(in_hand, lease("1"), ended), with_body(in_hand, lease("2"), ended)
+    await asyncio.sleep(0)
+    assert in_hand.stop("1") is one
+    assert one.body is not None
+    await asyncio.wait([one.body])
+    assert ended == ["1"]
+    assert two.body is not None
+    assert not two.body.done()
+    await in_hand.stop_all()
+
+
+async def test_stop_all_returns_when_every_body_has_cleaned_up() -> None:
+    """Nothing of a body is left when the watcher goes on; what had ended before is not handed back."""
+    in_hand, ended = InHand(), list[str]()
+    for fence in "123":
+        with_body(in_hand, lease(fence), ended)
+    await asyncio.sleep(0)
+    in_hand.body_ended("3")
+    stopped = await in_hand.stop_all()
+    assert [each.fence for each in stopped] == ["1", "2"]
+    assert ended == ["1", "2"]
+    last = in_hand.stop("3")
+    assert last is not None
+    assert last.body is not None
+    await asyncio.wait([last.body])
+
+
+async def test_wait_idle_ends_with_the_last_body() -> None:
+    """Not with the first, and at once when nothing runs."""
+    in_hand = InHand()
+    await asyncio.wait_for(in_hand.wait_idle(), 5)
+    in_hand.add(lease("1"))
+    in_hand.add(lease("2"))
+    waiting = asyncio.create_task(in_hand.wait_idle())
+    in_hand.body_ended("1")
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    in_hand.body_ended("2")
+    await asyncio.wait_for(waiting, 5)

@@ -1,0 +1,380 @@
+"""Whole watchers in the test's own process, over a real server: built as the daemon builds them, without signals.
+
+`Stand` is one queue with what a test asks of it; `Watcher` is one life. Bodies are the real inline tasks, or, where a
+test must hold one at an exact point, a `Gate`. Called by the tests of the watcher's duties.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from job_watcher.backends.metal import Metal
+from job_watcher.execution import Execution
+from job_watcher.life import Equipment, Life
+from job_watcher.naming import claim
+from job_watcher.outcomes import Tally
+from job_watcher.retrying import RetryPolicy
+from job_watcher.work_dirs import WorkDirs
+from lib import wiring
+from lib.clock import SystemClock
+from lib.jobqueue import JobSpec, normalize_job_spec
+from lib.jobqueue.protocol import Cancellation, Ending
+from lib.jobqueue.records import Run, done_tail
+from lib.redisqueue import producing
+from lib.redisqueue.connection import connect
+from lib.redisqueue.queue import Queue
+from lib.redisqueue.submissions import submission_of
+from tests.conformance.truth import Row, Truth, contradictions, imbalance, parse_row, read_truth, text
+from tests.support.running import settings_in
+from tests.support.wait import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from job_watcher.draining import Mode
+    from job_watcher.lane import Execute
+    from lib.clock import Clock
+    from lib.jobqueue.protocol import Lease, Retry
+    from lib.settings import Settings
+
+TIMES = {"WATCHER_SESSION_TTL": "2", "WATCHER_SESSION_RENEW_EVERY": "0.2", "WATCHER_POLL_INTERVAL": "0.4"}
+"""L, renewals and S: short enough to wait for, in the proportions of the defaults."""
+
+ANY = "lane:metal:any"
+SPEECH = "lane:metal:speech"
+
+
+class HandClock:
+    """A clock that stands until the test moves it; `sleep` returns when the time has come."""
+
+    def __init__(self) -> None:
+        self.at = 1000.0
+        self._moved = asyncio.Condition()
+
+    def now(self) -> datetime:
+        """Some day."""
+        return datetime.fromtimestamp(self.at, tz=UTC)
+
+    def elapsed(self) -> float:
+        """The hand's position."""
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        """Until the hand has passed."""
+        until = self.at + seconds
+        async with self._moved:
+            await self._moved.wait_for(lambda: self.at >= until)
+
+    async def move(self, seconds: float) -> None:
+        """Turn the hand on."""
+        self.at += seconds
+        async with self._moved:
+            self._moved.notify_all()
+
+
+class Gate:
+    """Holds each job until the test lets it go; `most` is how many were held at once.
+
+    Let go, a job is done, or, with `real`, its real body runs.
+    """
+
+    def __init__(self, *, real: bool = False) -> None:
+        self.real = real
+        self.inner: Execute | None = None
+        self.running: dict[str, Lease] = {}
+        self.begun: list[Lease] = []
+        self.stopped: list[str] = []
+        self.most = 0
+        self.open = asyncio.Event()
+        self._ends: dict[str, asyncio.Event] = {}
+
+    async def run(self, lease: Lease, on_progress: Callable[[dict[str, Any]], None]) -> Ending | Retry:
+        """Wait at the gate, then end as done."""
+        on_progress({"percent": 1.0})
+        self.begun.append(lease)
+        self.running[lease.fence] = lease
+        self.most = max(self.most, len(self.running))
+        own = self._ends.setdefault(lease.request_id, asyncio.Event())
+        waits = [asyncio.ensure_future(event.wait()) for event in (own, self.open)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self.stopped.append(lease.request_id)
+            raise
+        finally:
+            for wait in waits:
+                wait.cancel()
+            del self.running[lease.fence]
+        return await self.inner.run(lease, on_progress) if self.inner else done_ending(lease)
+
+    def let(self, request_id: str) -> None:
+        """Let one job end."""
+        self._ends.setdefault(request_id, asyncio.Event()).set()
+
+    def ids(self) -> list[str]:
+        """The jobs begun, in order."""
+        return [lease.request_id for lease in self.begun]
+
+
+def done_ending(lease: Lease, *, publish: bool = False) -> Ending:
+    """The job is done, with nothing to show for it."""
+    now = datetime.now(UTC)
+    tail = done_tail(JobSpec.from_json(lease.job), Run("metal", "run", now, now))
+    return Ending(lease.request_id, lease.fence, "done", tail, publish=publish)
+
+
+class Watcher:
+    """One life of a watcher in this process."""
+
+    def __init__(
+        self, settings: Settings, name: str, *, execution: Execute | None = None, clock: Clock | None = None
+    ) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.name = claim(settings.jobs_state_dir, name)
+        self.queue = wiring.open_queue(settings)
+        self.backend = Metal(wiring.tasks(settings), settings)
+        self.tally = Tally()
+        self.stop = asyncio.Event()
+        self.hurry = asyncio.Event()
+        self._given = execution
+        self._work_dirs: list[WorkDirs] = []
+        self.task: asyncio.Task[None] | None = None
+        self.life = self.new_life()
+
+    def new_life(self) -> Life:
+        """A life that is not opened yet."""
+        self.life = Life(
+            Equipment(
+                settings=self.settings,
+                queue=self.queue,
+                clock=self.clock,
+                backend=self.backend,
+                store=wiring.artifacts(self.settings),
+                catalogue=wiring.catalogue(self.settings),
+                execution=self._execution,
+                blocking=lambda: wiring.open_blocking(self.settings, block_seconds=self.settings.watcher_poll_interval),
+                tally=self.tally,
+                version="0",
+            ),
+            self.name,
+        )
+        return self.life
+
+    def _execution(self, session: str, run_id: str) -> Execute:
+        if isinstance(self._given, Gate) and self._given.real:
+            self._given.inner = self._real_execution(session, run_id)
+        return self._given or self._real_execution(session, run_id)
+
+    def _real_execution(self, session: str, run_id: str) -> Execution:
+        self._work_dirs.append(WorkDirs(self.settings.watcher_work_dir, session))
+        return Execution(
+            backend=self.backend,
+            store=wiring.artifacts(self.settings),
+            work_dirs=self._work_dirs[-1],
+            policy=RetryPolicy(self.settings.watcher_max_crashes, error_delays=(0.05,), crash_delays=(0.05,)),
+            clock=SystemClock(),
+            run_id=run_id,
+        )
+
+    @property
+    def session(self) -> str:
+        """The session of this life."""
+        return self.life.session.id
+
+    async def start(self, mode: Mode = "forever") -> Watcher:
+        """Open the session and let all duties go on."""
+        await self.life.open()
+        self.task = asyncio.create_task(self.life.run(mode, self.stop, self.hurry))
+        return self
+
+    async def ended(self, seconds: float = 15.0) -> None:
+        """Wait until this life has ended by itself; raises what it raised."""
+        assert self.task is not None
+        done, _ = await asyncio.wait([self.task], timeout=seconds)
+        if not done:
+            for task in asyncio.all_tasks():
+                task.print_stack()
+        assert done, f"{self.session} has not ended within {seconds:g} s"
+        self.task.result()
+
+    async def finish(self, *, hurry: bool = False) -> None:
+        """Stop as SIGTERM does, twice with `hurry`."""
+        self.stop.set()
+        if hurry:
+            self.hurry.set()
+        await self.ended()
+
+    async def kill(self) -> None:
+        """Vanish as a killed process does: nothing is said to the server, the name's lock falls."""
+        self.life.session.close = _nothing  # type: ignore[method-assign]  # a dead process closes nothing
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.gather(self.task, return_exceptions=True)
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Release what this process holds."""
+        if self.task is not None and not self.task.done():
+            self.hurry.set()
+            self.stop.set()
+            await asyncio.wait([self.task], timeout=30)
+        await self.backend.aclose()
+        for held in self._work_dirs:
+            await held.aclose()
+        await self.queue.client.aclose()
+        self.name.release()
+
+
+async def _nothing() -> None:
+    return
+
+
+@dataclass
+class Stand:
+    """One queue for one test."""
+
+    queue: Queue
+    directory: Path
+    damage: str = ""
+    _watchers: list[Watcher] = field(default_factory=list)
+
+    @classmethod
+    async def over(cls, url: str, prefix: str, directory: Path) -> Stand:
+        """A stand over a server."""
+        queue = Queue.over(connect(url), url, prefix)
+        await queue.refresh_streams()
+        return cls(queue, directory)
+
+    def damaged(self, why: str) -> None:
+        """Say that this test breaks the queue by hand, so that it need not be sound at the end."""
+        self.damage = why
+
+    def settings(self, *, url: str | None = None, state: str = "state", **more: str) -> Settings:
+        """Settings of a watcher of this queue; `url` of a proxy, `state` for a host of its own."""
+        home = self.directory / state
+        home.mkdir(exist_ok=True)
+        given = {"REDIS_URL": url or self.queue.url, "JOBS_PREFIX": self.queue.keys.prefix, **TIMES, **more}
+        given.setdefault("WATCHER_OUTPUT_ROOT", str(self.directory / "output"))
+        return settings_in(home, **given)
+
+    def watcher(
+        self,
+        name: str = "w",
+        *,
+        execution: Execute | None = None,
+        clock: Clock | None = None,
+        url: str | None = None,
+        state: str = "state",
+        **more: str,
+    ) -> Watcher:
+        """A watcher, not started."""
+        made = Watcher(self.settings(url=url, state=state, **more), name, execution=execution, clock=clock)
+        self._watchers.append(made)
+        return made
+
+    async def submit(self, *rows: dict[str, Any], backlog: str = "default") -> list[str]:
+        """Submit jobs; the codes."""
+        catalogue = wiring.catalogue(self.settings())
+        jobs = [submission_of(normalize_job_spec(row, catalogue=catalogue), catalogue, backlog=backlog) for row in rows]
+        return [reply.code for reply in await producing.submit(self.queue, jobs)]
+
+    async def debug(self, *request_ids: str, backlog: str = "default", **more: Any) -> None:
+        """Submit jobs that end at once."""
+        rows = [{"request_id": each, "task": "debug", "payload": {}, **more} for each in request_ids]
+        assert set(await self.submit(*rows, backlog=backlog)) == {"queued"}
+
+    async def sleep(self, request_id: str, seconds: float = 60.0, **more: Any) -> None:
+        """Submit a job that waits."""
+        row = {"request_id": request_id, "task": "sleep", "payload": {"seconds": seconds}, **more}
+        assert await self.submit(row) == ["queued"]
+
+    async def cancel(self, request_id: str) -> str:
+        """Cancel the generation that is there now."""
+        row = await self.row(request_id)
+        wish = Cancellation(
+            request_id, row.generation if row else "1", json.dumps({"request_id": request_id})[1:].encode()
+        )
+        return (await producing.cancel(self.queue, [wish]))[0]
+
+    async def row(self, request_id: str) -> Row | None:
+        """A job's row of the index."""
+        raw = await self.queue.client.hget(self.queue.keys.of("index"), request_id)
+        return parse_row(text(raw)) if raw else None
+
+    async def record(self, request_id: str) -> dict[str, Any] | None:
+        """A job's terminal record, None while there is none."""
+        for name in ("result", "failed"):
+            raw = await self.queue.client.hget(self.queue.keys.of(name), request_id)
+            if raw:
+                found: dict[str, Any] = json.loads(raw)
+                return found
+        return None
+
+    async def ended(self, *request_ids: str, seconds: float = 15.0) -> list[dict[str, Any]]:
+        """Wait until every job has its record."""
+
+        async def all_there() -> list[dict[str, Any]]:
+            found = [await self.record(each) for each in request_ids]
+            return [record for record in found if record] if all(found) else []
+
+        return await wait_until(all_there, seconds, what=f"records of {request_ids}")
+
+    async def leased(self, *request_ids: str, seconds: float = 15.0) -> None:
+        """Wait until every job is leased."""
+
+        async def all_leased() -> bool:
+            rows = [await self.row(each) for each in request_ids]
+            return all(row is not None and row.state == "L" for row in rows)
+
+        await wait_until(all_leased, seconds, what=f"leases of {request_ids}")
+
+    async def member(self, session: str) -> bool:
+        """Whether a session stands."""
+        return await self.queue.client.zscore(self.queue.keys.of("sessions"), session) is not None
+
+    async def evict(self, session: str) -> None:
+        """End a session by hand, as a reap would."""
+        await self.queue.client.zrem(self.queue.keys.of("sessions"), session)
+
+    async def told(self, kind: str) -> list[str]:
+        """Every request_id that `events` named under one type."""
+        page: Any = await self.queue.client.xrange(self.queue.keys.of("events"))
+        return [each for _, fields in page if fields[b"type"] == kind.encode() for each in json.loads(fields[b"ids"])]
+
+    async def length(self, stream: str) -> int:
+        """Entries of an intake or a lane."""
+        return int(await self.queue.client.xlen(self.queue.keys.stream(stream)))
+
+    async def outbox(self) -> int:
+        """Entries still to be published."""
+        return int(await self.queue.client.xlen(self.queue.keys.of("outbox")))
+
+    async def calls(self, *commands: str) -> int:
+        """How often the server has run commands; all of them, scripts' own included, when none is named."""
+        stats: dict[str, Any] = await self.queue.client.info("commandstats")
+        counted = {name.removeprefix("cmdstat_"): int(stat["calls"]) for name, stat in stats.items()}
+        return sum(counted.get(name, 0) for name in commands) if commands else sum(counted.values())
+
+    async def check(self) -> Truth:
+        """Everything that must be true of a sound queue."""
+        truth = await read_truth(self.queue)
+        assert contradictions(truth) == []
+        assert imbalance(truth) == 0, f"promise 8: {truth}"
+        return truth
+
+    async def aclose(self) -> None:
+        """Stop every watcher, look whether the queue is sound, remove it."""
+        for each in self._watchers:
+            await each.aclose()
+        try:
+            truth = await self.check() if not self.damage else await read_truth(self.queue)
+            if truth.keys:
+                await self.queue.client.unlink(*truth.keys)
+        finally:
+            await self.queue.client.aclose()
