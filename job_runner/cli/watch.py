@@ -9,7 +9,7 @@ import typer
 from job_runner.cli.options import NoColor, Quiet, RedisUrl
 from job_runner.cli.output import Output
 from job_runner.cli.running import settings_of
-from job_runner.service.watching import BLOCK_SECONDS, Snapshot, snapshots
+from job_runner.service.watching import BLOCK_MS, Snapshot, snapshots
 from lib.redisqueue.reader import Event
 from lib.settings import Settings
 from lib.wiring import open_blocking, opened_queue
@@ -28,7 +28,7 @@ On a terminal it shows bars for the running jobs; into a file or pipe it writes 
 it, and nothing else.
 """
 
-UntilEmpty = Annotated[bool, typer.Option("--until-empty", help="End when nothing waits and nothing runs.")]
+UntilEmpty = Annotated[bool, typer.Option("--until-empty", help="End when nothing waits or runs and all is published.")]
 
 _EVENT_IDS_MAX = 5
 _STATES = ("queued", "leased", "delayed", "done", "failed", "cancelled")
@@ -48,7 +48,7 @@ def watch(
 
 
 async def _follow(settings: Settings, output: Output, *, until_empty: bool) -> None:
-    blocking = open_blocking(settings, block_seconds=BLOCK_SECONDS)
+    blocking = open_blocking(settings, block_seconds=BLOCK_MS / 1000)
     try:
         async with opened_queue(settings) as queue:
             with ExitStack() as stack:

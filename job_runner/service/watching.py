@@ -6,7 +6,7 @@ is a short rest, so that a thousand jobs a second do not become a thousand overv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from lib.clock import SystemClock
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lib.redisqueue.queue import Queue
     from lib.settings import Settings
 
-BLOCK_SECONDS: Final = 2.0
+BLOCK_MS: Final = 2000
 """How long nothing may happen before the figures are read again all the same: rate and ETA change by themselves."""
 
 REST_SECONDS: Final = 0.1
@@ -33,18 +33,20 @@ RETRY_SECONDS: Final = 1.0
 class Snapshot:
     """The queue at one moment: the document of `status`, progress by id, and what happened since the last one.
 
-    `trouble` is set, and the rest is as it was, while the server does not answer.
+    `position` is the newest event that it knows. `trouble` is set, and the rest is as it was, while the server does
+    not answer.
     """
 
     document: dict[str, Any]
     progress: dict[str, dict[str, Any]]
     events: tuple[reader.Event, ...] = ()
+    position: str = "0-0"
     trouble: str = ""
 
     @property
     def empty(self) -> bool:
-        """Whether nothing waits and nothing runs."""
-        return int(self.document["totals"]["outstanding"]) == 0
+        """Whether nothing waits, nothing runs and nothing is still to be published."""
+        return self.document["totals"]["outstanding"] + self.document["outbox"]["publish"] == 0
 
 
 async def snapshots(
@@ -58,22 +60,23 @@ async def snapshots(
     """
     clock = clock or SystemClock()
     position = await reader.newest_event(queue)
-    last = await _taken(queue, settings, ())
+    last = await _taken(queue, settings, [], position)
     yield last
     while True:
         try:
-            events = await reader.wait_for_events(queue, blocking, position, block_ms=int(BLOCK_SECONDS * 1000))
-            position = events[-1].entry if events else position
-            last = await _taken(queue, settings, tuple(events))
+            # After trouble the figures are old whether or not anything happens now.
+            events = [] if last.trouble else await reader.wait_for_events(queue, blocking, last.position, BLOCK_MS)
+            last = await _taken(queue, settings, events, last.position)
         except UnreachableError as exc:
-            last = Snapshot(last.document, last.progress, trouble=exc.message)
-            yield last
-            await clock.sleep(RETRY_SECONDS)
-            continue
+            last = replace(last, events=(), trouble=exc.message)
         yield last
-        await clock.sleep(REST_SECONDS)
+        await clock.sleep(RETRY_SECONDS if last.trouble else REST_SECONDS)
 
 
-async def _taken(queue: Queue, settings: Settings, events: tuple[reader.Event, ...]) -> Snapshot:
+async def _taken(queue: Queue, settings: Settings, events: list[reader.Event], position: str) -> Snapshot:
     document = await overview(queue, lease_idle_ms=settings.watcher_lease_idle_ms)
-    return Snapshot(document, await reader.progress(queue), events)
+    progress = await reader.progress(queue)
+    # What happened meanwhile may be in the figures already, and who stops at an empty queue must still hear of it.
+    position = events[-1].entry if events else position
+    events = events + await reader.events_after(queue, position)
+    return Snapshot(document, progress, tuple(events), events[-1].entry if events else position)

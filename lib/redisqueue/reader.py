@@ -226,11 +226,21 @@ async def newest_event(queue: Queue) -> str:
     return as_text(newest[0][0]) if newest else "0-0"
 
 
-async def wait_for_events(queue: Queue, blocking: Client, after: str, *, block_ms: int) -> list[Event]:
+async def wait_for_events(queue: Queue, blocking: Client, after: str, block_ms: int) -> list[Event]:
     """Block until something happened after the event `after`, at most `block_ms`."""
-    key = queue.keys.of("events")
     async with edge(queue.url):
-        reply: Any = await blocking.xread({key: after}, count=PAGE, block=block_ms)
+        reply: Any = await blocking.xread({queue.keys.of("events"): after}, count=PAGE, block=block_ms)
+    return _events(reply)
+
+
+async def events_after(queue: Queue, after: str) -> list[Event]:
+    """What has happened after the event `after`, without waiting; a page at most."""
+    async with edge(queue.url):
+        reply: Any = await queue.client.xread({queue.keys.of("events"): after}, count=PAGE)
+    return _events(reply)
+
+
+def _events(reply: Any) -> list[Event]:
     pairs = reply.items() if isinstance(reply, dict) else (reply or ())
     return [_event(entry) for _, found in pairs for entry in _entries(found)]
 

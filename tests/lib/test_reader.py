@@ -197,12 +197,12 @@ async def test_events_as_they_come(watcher: HandWatcher, url: str) -> None:
     blocking = connect(url, block_seconds=5)
     after = await reader.newest_event(watcher.queue)
     assert after == "0-0"
-    waiting = asyncio.create_task(reader.wait_for_events(watcher.queue, blocking, after, block_ms=5000))
+    waiting = asyncio.create_task(reader.wait_for_events(watcher.queue, blocking, after, 5000))
     await _submit(watcher.queue, "a", "b")
     (event,) = await waiting
     assert (event.kind, event.request_ids) == ("queued", ("a", "b"))
     assert await reader.newest_event(watcher.queue) == event.entry
-    assert await reader.wait_for_events(watcher.queue, blocking, event.entry, block_ms=1) == []
+    assert await reader.wait_for_events(watcher.queue, blocking, event.entry, 1) == []
     await blocking.aclose()
 
 

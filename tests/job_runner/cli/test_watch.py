@@ -94,6 +94,7 @@ def _document() -> dict[str, object]:
     lane = {"backend": "metal", "capability": "speech", "running": 1, "waiting": 1, "length": 2}
     return {
         "totals": totals,
+        "outbox": {"publish": 0},
         "lanes": {"lane:metal:speech": lane},
         "rate": {"jobs_per_min": 30.0},
         "eta_sec": 6,

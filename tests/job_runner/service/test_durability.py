@@ -32,7 +32,8 @@ def _settings(url: str, prefix: str, durability: str) -> Settings:
 @pytest.fixture(params=[ValkeyServer, Redis7Server])
 def master(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RealServer]:
     """A server that a test may give replicas."""
-    with request.param(tmp_path / "master") as server:
+    # By default a master waits five seconds for further replicas before it sends the first one its data.
+    with request.param(tmp_path / "master", options=("--repl-diskless-sync-delay", "0")) as server:
         yield server
 
 
