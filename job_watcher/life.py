@@ -51,6 +51,9 @@ FINISH_SECONDS: Final = 30.0
 STEP_SECONDS: Final = 10.0
 """How long one step of stopping may take when the server is away: what it could not say, a sweep will find."""
 
+CANCEL_AGAIN_SECONDS: Final = 0.5
+"""How long a cancelled duty may clean up before it is cancelled once more."""
+
 
 @dataclass(slots=True)
 class Equipment:
@@ -241,8 +244,16 @@ class Life:
 
 
 async def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
+    """Cancel, again and again, until all have ended.
+
+    redis-py sends by `asyncio.wait_for`, which in Python 3.11 swallows a cancel that comes just when the sending is
+    done: a watcher that woke up with its session lost cancelled once and then waited for ever.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
     await asyncio.gather(*tasks, return_exceptions=True)
 
 

@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from redis.exceptions import RedisError
+
 from lib.jobqueue import BUILT_IN, normalize_job_spec
 from lib.redisqueue import producing, sessions
 from lib.redisqueue.submissions import submission_of
@@ -208,6 +210,17 @@ class Yard:
     async def time_ms(self) -> int:
         """The server's clock."""
         return await sessions.server_time_ms(self.queue)
+
+    async def answers(self) -> None:
+        """Wait until the server answers this test again, over a new connection where the old one broke."""
+
+        async def pong() -> bool:
+            try:
+                return bool(await self.queue.client.ping())
+            except RedisError:
+                return False
+
+        await wait_until(pong, 30, what="the server")
 
     async def pass_a_life(self) -> None:
         """Let more time go by than a session lives without renewal; the outage itself is what is tested."""

@@ -1,0 +1,108 @@
+"""The server goes away for longer than a session lives and comes back: nobody alive is robbed, the dead are found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.chaos.yard import RECOVERY_SECONDS
+from tests.support.proxy import FaultProxy
+from tests.support.wait import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from tests.chaos.yard import Yard
+
+pytestmark = pytest.mark.chaos
+
+
+@pytest.fixture
+async def proxy(yard: Yard) -> AsyncIterator[FaultProxy]:
+    """A proxy before the yard's server; watchers that go through it can be cut off."""
+    async with FaultProxy(yard.server.port) as running:
+        yield running
+
+
+async def _killed(yard: Yard, _proxy: FaultProxy) -> None:
+    # What appendfsync everysec has not written yet would be lost in a kill of the machine, not of the process.
+    yard.server.kill()
+    await yard.pass_a_life()
+    yard.server.start()
+
+
+async def _paused(yard: Yard, _proxy: FaultProxy) -> None:
+    yard.server.pause()
+    await yard.pass_a_life()
+    yard.server.resume()
+
+
+async def _cut_off(yard: Yard, proxy: FaultProxy) -> None:
+    proxy.blackhole()
+    await yard.pass_a_life()
+    proxy.restore()
+
+
+async def _refused(yard: Yard, proxy: FaultProxy) -> None:
+    await proxy.refuse()
+    await yard.pass_a_life()
+    await proxy.listen()
+
+
+@pytest.mark.parametrize("outage", [_killed, _paused, _cut_off, _refused])
+async def test_an_outage_longer_than_a_life_robs_nobody(
+    yard: Yard, proxy: FaultProxy, outage: Callable[[Yard, FaultProxy], Awaitable[None]]
+) -> None:
+    """Faults row 9: no mass reclaim on return, nothing lost, nothing run twice; who died meanwhile is reaped."""
+    ids = [f"job-{i}" for i in range(4)]
+    living = [await yard.started(name, url=proxy.url, host=name) for name in ("one", "two")]
+    await yard.submit(*(yard.gated(each, gate="end") for each in ids))
+    for each in ids:
+        await yard.runs_reach(each, 1)
+    dying = await yard.started("dying", url=proxy.url, host="three")
+    await yard.submit(yard.gated("orphan", gate="end"), *(yard.gated(f"waiting-{i}", gate="end") for i in range(5)))
+    await yard.runs_reach("orphan", 1)
+    before = {each.name: await yard.session(each.name) for each in living}
+    dead = await yard.session("dying")
+    dying.kill()
+    await outage(yard, proxy)
+    await yard.answers()
+    await yard.reaped(dead)
+    assert set(before.values()) <= await yard.members()
+    for each in ids:
+        row = await yard.leased(each)
+        assert row.session in before.values()
+    yard.open_gate("end")
+    await yard.all_done(*ids, "orphan", *(f"waiting-{i}" for i in range(5)), deadline_seconds=RECOVERY_SECONDS + 10)
+    assert {each.name: await yard.session(each.name) for each in living} == before
+    assert [yard.runs(each) for each in ids] == [1, 1, 1, 1]
+    assert yard.runs("orphan") == 2
+    assert len(await yard.history("done")) == 10
+
+
+async def test_a_watcher_waits_for_a_server_that_is_not_there_yet(yard: Yard) -> None:
+    """Started before its server, it says so once and begins when the server is there."""
+    await yard.submit(yard.gated("job"))
+    yard.server.stop()
+    watcher = yard.watcher("early")
+    watcher.start()
+    await wait_until(lambda: "waiting for it" in watcher.log, 30)
+    yard.server.start()
+    await yard.answers()
+    await yard.all_done("job")
+    assert watcher.log.count("waiting for it") == 1
+
+
+async def test_a_server_that_flaps_neither_loses_nor_doubles(yard: Yard) -> None:
+    """Killed and started again and again while jobs run: all done, each once where its watcher lived."""
+    ids = [f"job-{i:02}" for i in range(30)]
+    await yard.started("one", slots=3)
+    await yard.submit(*({**yard.gated(each), "priority": "normal"} for each in ids))
+    for round_ in range(3):
+        wanted = 5 * (round_ + 1)
+        await wait_until(lambda wanted=wanted: sum(map(yard.runs, ids)) >= wanted, 60)  # type: ignore[misc]  # bound early
+        yard.server.restart()
+    await yard.answers()
+    await yard.all_done(*ids)
+    assert {each: yard.runs(each) for each in ids} == dict.fromkeys(ids, 1)
