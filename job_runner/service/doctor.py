@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lib.redisqueue.queue import Queue
     from lib.settings import Settings
 
-State = Literal["ok", "note", "wrong"]
+State = Literal["ok", "note", "mended", "wrong"]
 
 LEAST_REDIS: Final = (7, 0)
 LEAST_VALKEY: Final = (7, 2)
@@ -54,6 +54,10 @@ class Diagnosis:
     def sound(self) -> bool:
         """Whether nothing is wrong."""
         return all(check.state != "wrong" for check in self.checks)
+
+    def reached_redis(self) -> bool:
+        """Whether the server answered."""
+        return any(check.name == "version" for check in self.checks)
 
     def document(self) -> dict[str, Any]:
         """The JSON of `doctor`."""

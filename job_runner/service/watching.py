@@ -46,7 +46,7 @@ class Snapshot:
     @property
     def empty(self) -> bool:
         """Whether nothing waits, nothing runs and nothing is still to be published."""
-        return self.document["totals"]["outstanding"] + self.document["outbox"]["publish"] == 0
+        return int(self.document["totals"]["outstanding"]) + int(self.document["outbox"]["publish"]) == 0
 
 
 async def snapshots(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.hand import HandWatcher
 from tests.support.servers import RealServer, ValkeyServer
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ def test_all_is_well(runner: JobRunner, tmp_path: Path) -> None:
         ["ok", "engine"],
         ["ok", "voices"],
     ]
-    assert lines[3] == "ok     eviction     noeviction"
-    assert lines[7] == f"ok     state        {tmp_path}/state (not there yet; it can be made)"
-    assert lines[11] == "ok     voices       newsroom"
+    assert lines[3] == "ok      eviction     noeviction"
+    assert lines[7] == f"ok      state        {tmp_path}/state (not there yet; it can be made)"
+    assert lines[11] == "ok      voices       newsroom"
 
 
 def test_waiting_jobs_without_a_watcher_are_a_note(runner: JobRunner, three: str) -> None:
@@ -60,9 +61,9 @@ def test_redis_down(runner: JobRunner) -> None:
     """The machine is checked all the same."""
     shown = runner("doctor", "--redis-url", "redis://:secret@127.0.0.1:1/0")
     assert shown.code == 1
-    assert shown.out.startswith("wrong  redis        Redis at redis://:***@127.0.0.1:1/0 does not answer")
+    assert shown.out.startswith("wrong   redis        Redis at redis://:***@127.0.0.1:1/0 does not answer")
     assert "mend: start one with `job-runner server start`, or set REDIS_URL" in shown.out
-    assert "ok     engine" in shown.out
+    assert "ok      engine" in shown.out
     assert "secret" not in shown.out
 
 
@@ -78,8 +79,9 @@ def test_a_server_that_loses_jobs(runner: JobRunner, careless: RealServer) -> No
     """No persistence and an eviction policy are each a finding with its mend."""
     shown = runner("doctor", "--redis-url", careless.url)
     assert shown.code == 1
-    assert "wrong  persistence  no append-only file: a restart loses the queue; mend: set `appendonly yes` there\n" in (
-        shown.out
+    assert (
+        "wrong   persistence  no append-only file: a restart loses the queue; mend: set `appendonly yes` there\n"
+        in (shown.out)
     )
     assert "mend: set `maxmemory-policy noeviction` there\n" in shown.out
 
@@ -103,7 +105,7 @@ def test_a_state_directory_that_cannot_be_written(runner: JobRunner, monkeypatch
     monkeypatch.setenv("JOBS_STATE_DIR", "/proc/1/nowhere")
     shown = runner("doctor")
     assert shown.code == 1
-    assert "wrong  state        /proc/1/nowhere: " in shown.out
+    assert "wrong   state        /proc/1/nowhere: " in shown.out
     assert "mend: make it writable, or set JOBS_STATE_DIR\n" in shown.out
 
 
@@ -112,4 +114,67 @@ def test_a_task_module_that_is_missing(runner: JobRunner, monkeypatch: pytest.Mo
     monkeypatch.setenv("JOBS_TASK_MODULES", "no_such_module")
     shown = runner("doctor")
     assert shown.code == 1
-    assert "wrong  tasks        JOBS_TASK_MODULES: no_such_module cannot be imported" in shown.out
+    assert "wrong   tasks        JOBS_TASK_MODULES: no_such_module cannot be imported" in shown.out
+
+
+def test_fsck_of_a_sound_queue(runner: JobRunner, three: str) -> None:
+    """The sum in one line, nothing else to say."""
+    runner("enqueue", three)
+    shown = runner("doctor", "--fsck")
+    assert shown.code == 0, shown.out
+    assert shown.out.endswith("ok      sum          accepted 3 = intake 3\n")
+
+
+def test_fsck_finds_and_repair_mends(runner: JobRunner, three: str) -> None:
+    """A payload that somebody trimmed is named with its mend; --repair ends that job and harms no other."""
+    runner("enqueue", three)
+
+    async def trim(watcher: HandWatcher) -> None:
+        key = watcher.queue.keys.stream("stream:normal:any")
+        await watcher.queue.client.xtrim(key, maxlen=0, approximate=False)
+
+    runner.by_hand(trim)
+    found = runner("doctor", "--fsck")
+    assert found.code == 1
+    (line,) = [line for line in found.out.splitlines() if line.startswith("wrong")][:1]
+    assert line.startswith("wrong   payload_lost  nap: ")
+    assert line.endswith("; mend: run `job-runner doctor --fsck --repair`")
+
+    refused = runner("doctor", "--repair")
+    assert refused.code == 2
+    assert "there is no terminal to ask on" in refused.err
+
+    mended = runner("doctor", "--repair", "--yes", "--json")
+    assert mended.code == 0, mended.out
+    document = mended.document
+    assert document["census"]["balance"] == 0
+    assert [(each["kind"], each["subject"], each["repaired"]) for each in document["findings"]] == [
+        ("payload_lost", "nap", True)
+    ]
+    assert runner("result", "nap", "--json").document["record"]["error_type"] == "payload_lost"
+    assert runner("result", "story:one", "--json").document["status"] == "queued"
+    assert runner("doctor", "--fsck").code == 0
+
+
+def test_an_imbalance_is_mended_by_no_program(runner: JobRunner, three: str) -> None:
+    """A removed record is found by the sum alone, and what to do is said."""
+    runner("enqueue", three)
+    runner.by_hand(HandWatcher.all_done)
+
+    async def forget(watcher: HandWatcher) -> None:
+        await watcher.queue.client.hdel(watcher.queue.keys.of("result"), "nap")
+
+    runner.by_hand(forget)
+    shown = runner("doctor", "--repair", "--yes")
+    assert shown.code == 1
+    assert "note    sum          accepted 3 = done 2\n" in shown.out
+    (line,) = [line for line in shown.out.splitlines() if line.startswith("wrong")]
+    assert line.startswith("wrong   imbalance")
+    assert "`job-runner report` says which jobs are missing" in line
+
+
+def test_fsck_without_redis(runner: JobRunner) -> None:
+    """The checks say what is wrong; there is nothing to walk through."""
+    shown = runner("doctor", "--fsck", "--redis-url", "redis://127.0.0.1:1/0")
+    assert shown.code == 1
+    assert "sum" not in shown.out
