@@ -13,7 +13,7 @@ TEST_WORKERS ?= 2
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
-PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
+PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet --quiet install --constraint constraints.txt
 RUNNER = ./run job-runner
 
 .PHONY: help setup demo test check lint types imports format lock clean \
@@ -65,7 +65,7 @@ demo: .venv/core ## from nothing to finished speech: jobs.example.yaml through a
 	step $(RUNNER) enqueue $(FILE); \
 	step ./run job-watcher --drain; \
 	step $(RUNNER) report $(FILE); \
-	printf '\n%s\n' "Next: edit a text in $(FILE) and run 'make demo' again, or type" \
+	echo; printf '%s\n' "Next: edit a text in $(FILE) and run 'make demo' again, or type" \
 		"  ./run job-runner status" \
 		"  ./run job-runner enqueue $(FILE) --replace   (make finished jobs again with new content)" \
 		"  ./run job-runner --help" \
