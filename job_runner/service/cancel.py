@@ -111,6 +111,6 @@ def _wish(looked: reader.Looked, clock: Clock) -> Cancellation:
             pass  # kept as bytes in the record
     stage: Literal["execute", "route"] = "execute" if looked.row and looked.row.state == "leased" else "route"
     failure = Failure("permanent", stage, "cancelled by request", clock.now())
-    tail = failed_tail(job, failure, request_id=looked.request_id, status="cancelled")
+    tail = failed_tail(job, failure, request_id=looked.request_id)
     assert looked.row is not None  # noqa: S101 - the caller picked the active ones
     return Cancellation(looked.request_id, looked.row.generation, tail, ttl_ms)

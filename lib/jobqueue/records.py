@@ -1,7 +1,7 @@
 """The terminal record of a job: what is kept when it is over.
 
-The queue's scripts write the head of a record (schema version, generation, fence, attempt, identity, history) because
-only they know it, and put behind it a *tail* that is built here: the inside of a JSON object from the first
+The queue's scripts write the head of a record (schema version, generation, fence, attempt, identity, history, status)
+because only they know it, and put behind it a *tail* that is built here: the inside of a JSON object from the first
 field to the closing brace. So no script ever decodes a user's JSON. Pure; called by the watcher before it ends
 a job and by whoever reads a record.
 """
@@ -102,7 +102,6 @@ def done_tail(
     record: dict[str, Any] = {
         "request_id": spec.request_id,
         "content_hash": spec.content_hash,
-        "status": "done",
         "task": spec.task,
         "backend": run.backend,
         "run_id": run.run_id,
@@ -134,9 +133,8 @@ def failed_tail(
     failure: Failure,
     *,
     request_id: str | None = None,
-    status: Literal["failed", "cancelled"] = "failed",
 ) -> bytes:
-    """The tail of a failed or cancelled record.
+    """The tail of a failed or cancelled record; which of the two it is stands in the head.
 
     `job` is the job, or the bytes that could not be read as one (kept as base64 under `job_bytes`), or None
     when they are lost; in the last two cases `request_id` names the record.
@@ -152,7 +150,6 @@ def failed_tail(
         raise ValueError("a record needs a job or a request_id")
     record: dict[str, Any] = {
         "request_id": name,
-        "status": status,
         "error_type": failure.error_type,
         "stage": failure.stage,
         "error": _shortened(failure.error),
