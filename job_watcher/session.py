@@ -95,6 +95,7 @@ class Session:
             life_ms=int(self.times.life * 1000),
             heartbeat=self._heartbeat(),
             held=self._in_hand.leases(),
+            draining=not self.offer.slots,
         )
         if not renewed.alive:
             raise SessionLostError(f"session {self.id} was ended while this watcher was away")

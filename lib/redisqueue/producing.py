@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lib.errors import QueueError, RefusedError
+from lib.failpoints import reach
 from lib.jobqueue.protocol import CancelCode, Cancellation, Submission, SubmitMode, SubmitReply
 from lib.redisqueue.connection import Client, as_text, connect, edge
 from lib.redisqueue.queue import Queue, batches
@@ -40,6 +41,7 @@ async def submit(
     replies: list[SubmitReply] = []
     for batch in batches(jobs, [len(job.job) for job in jobs]):
         queue.know_intakes(job.intake for job in batch)
+        reach("submit.before")
         answers = await queue.scripts.call(
             "submit",
             intakes=queue.intakes,
@@ -47,6 +49,7 @@ async def submit(
             on=on,
             mode=mode,
         )
+        reach("submit.after")
         replies += [
             SubmitReply(job.request_id, as_text(code), as_text(entry), int(attempt))  # type: ignore[arg-type]  # the codes of submit.lua are SubmitCode
             for job, (code, entry, attempt) in zip(batch, answers, strict=True)

@@ -66,15 +66,23 @@ async def _create_group(queue: Queue, lane: str) -> None:
 
 
 async def renew(
-    queue: Queue, session: str, *, name: str, life_ms: int, heartbeat: bytes, held: Iterable[Lease]
+    queue: Queue,
+    session: str,
+    *,
+    name: str,
+    life_ms: int,
+    heartbeat: bytes,
+    held: Iterable[Lease],
+    draining: bool = False,
 ) -> Renewed:
-    """Renew a session and learn which fences in hand no longer stand."""
+    """Renew a session and learn which fences in hand no longer stand; a kill while `draining` counts no death."""
     reply = await queue.scripts.call(
         "renew",
         rows=[(lease.request_id, lease.fence) for lease in held],
         session=session,
         name=name,
         life_ms=life_ms,
+        draining=int(draining),
         heartbeat=heartbeat,
     )
     return Renewed(alive=reply[0] == 1, lost=tuple(as_text(fence) for fence in reply[1:]))

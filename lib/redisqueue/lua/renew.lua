@@ -1,7 +1,9 @@
 #!lua flags=allow-oom
 --- Renews a session, even past its expiry as long as it is still a member, and checks the fences in hand.
+-- `draining` = 1: the watcher was told to stop. It is written into the rows of what still runs, so that a kill in the
+-- middle of a drain, as a container's stop does, counts no death.
 -- KEYS: index sessions heartbeat
--- ARGV: session name life_ms heartbeat
+-- ARGV: session name life_ms draining heartbeat
 -- EACH: request_id fence
 -- REPLY: 1 or 0 (the session is gone), then the fences that no longer stand
 -- INCLUDE: base rows
@@ -17,6 +19,9 @@ for i = 1, ROWS do
   local row = read_row(held.request_id)
   if not row or row.state ~= 'L' or row.session ~= session or row.fence ~= held.fence then
     reply[#reply + 1] = held.fence
+  elseif draining == '1' and row.reason ~= DRAIN then
+    row.reason = DRAIN
+    write_row(held.request_id, row)
   end
 end
 return reply

@@ -38,7 +38,7 @@ local function start(lane, entry, fields)
       redis.call('XCLAIM', STREAM[lane], 'watchers', row.session, 0, entry, 'JUSTID')
       return { 'foreign', lane, entry }
     end
-    row.deaths = row.deaths + 1
+    count_death(row)
     put_back(fields.id, row, fields)
     return { 'stale', lane, entry }
   end
@@ -51,7 +51,7 @@ local function start(lane, entry, fields)
     end
   end
   if code == 'started' then
-    row.state, row.session, row.fence = 'L', session, digits(take_fences(1))
+    row.state, row.session, row.fence, row.reason = 'L', session, digits(take_fences(1)), ''
     write_row(fields.id, row)
     started[#started + 1] = fields.id
   end

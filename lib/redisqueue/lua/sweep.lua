@@ -57,7 +57,7 @@ local function settle(lane, entry)
     if is_live(row.session) then
       return #redis.call('XCLAIM', STREAM[lane], 'watchers', row.session, 0, entry, 'JUSTID') > 0
     end
-    row.deaths = row.deaths + 1
+    count_death(row)
     if row.deaths >= tonumber(deaths_max) then
       poison[#poison + 1] = { fields.id, row.generation, lane, entry, row.deaths, fields.job }
       return false

@@ -4,7 +4,7 @@
 
 local function put_back(request_id, row, fields)
   local lane, entry = row.stream, row.entry
-  row.session, row.fence = '', ''
+  row.session, row.fence, row.reason = '', '', ''
   row.stream = fields.home or 'stream'
   if STREAM[row.stream] then
     row.state = 'Q'

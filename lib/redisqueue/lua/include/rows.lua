@@ -21,6 +21,9 @@ local function read_row(request_id)
   }
 end
 
+-- The reason of a leased row whose watcher was told to stop: its death counts nothing.
+local DRAIN = 'drain'
+
 local function some(number)
   return number > 0 and digits(number) or ''
 end
@@ -34,6 +37,13 @@ end
 
 local function write_row(request_id, row)
   redis.call('HSET', K.index, request_id, row_text(row))
+end
+
+-- The session of a leased row is gone: its body was running, unless that was a drain this counts.
+local function count_death(row)
+  if row.reason ~= DRAIN then
+    row.deaths = row.deaths + 1
+  end
 end
 
 local function is_at(row, stream, entry, generation)
