@@ -25,6 +25,9 @@ def main(argv: list[str]) -> int:
     child = subprocess.Popen(  # noqa: S603  our own module, arguments of our own
         arguments.command(CHILD_MODULE), pass_fds=(arguments.wire, arguments.lifeline), stdin=subprocess.DEVNULL
     )
+    # A stop of the whole group is answered by the child; the minder stays to see it out, so that no zombie is left
+    # to a process that may be slow to collect it.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
     lifeline.arm(arguments.lifeline)
     os.close(arguments.wire)
     code = child.wait()

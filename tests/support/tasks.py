@@ -110,6 +110,13 @@ async def _hang(payload: Payload, _context: TaskContext) -> TaskResult:
     return TaskResult()
 
 
+async def _hang_stubbornly(_payload: Payload, context: TaskContext) -> TaskResult:
+    """Hang, and do not listen to SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    await context.progress(0.0)
+    return await _hang(Payload(), context)
+
+
 async def _hang_inline(payload: Payload, _context: TaskContext) -> TaskResult:
     await asyncio.sleep(payload.seconds or 3600)
     return TaskResult()
@@ -220,6 +227,7 @@ TASKS: tuple[Task, ...] = (
     Misbehaving("spin", _spin),
     Misbehaving("hang", _hang),
     Misbehaving("hold_lock", _hold_lock),
+    Misbehaving("hang_stubbornly", _hang_stubbornly),
     Misbehaving("hang_inline", _hang_inline, "inline"),
     Misbehaving("hang_with_family", _hang_with_family),
     Misbehaving("allocate", _allocate),

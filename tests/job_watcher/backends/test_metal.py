@@ -210,11 +210,25 @@ async def test_a_cancel_ends_the_body_and_its_family(metal: Metal, tmp_path: Pat
     await wait_until(lambda: not alive(grandchild), what="the grandchild is gone")
 
 
+@pytest.mark.parametrize("deaths", [0, 2])
+async def test_a_body_that_ignores_sigterm_is_ended_too(metal: Metal, tmp_path: Path, deaths: int) -> None:
+    """The grace is a courtesy, not a condition."""
+    log, reports = tmp_path / "runs", list[dict[str, Any]]()
+    job = asyncio.create_task(
+        run(metal, spec("hang_stubbornly", payload={"run_log": str(log)}), tmp_path / "w", reports, deaths=deaths)
+    )
+    await wait_until(lambda: reports, what="the body ignores SIGTERM")
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+    assert not alive(int(log.read_text()))
+
+
 async def test_a_cancel_while_the_child_starts_leaves_nothing(metal: Metal, tmp_path: Path) -> None:
     """Cancelled at any moment of the start, no process and no descriptor is left."""
     await look(metal, tmp_path)
     before = open_descriptors()
-    for turns in range(1, 12):
+    for turns in (0, 1, 5, 20, 100, 500, 2000):
         job = asyncio.create_task(run(metal, spec("look_around"), tmp_path, deaths=2))
         for _ in range(turns):
             await asyncio.sleep(0)
