@@ -95,6 +95,16 @@ async def test_a_session_ages_only_while_the_server_is_seen(stage: Stage, gap: i
     assert await stage.place("a") == f"L {METAL}"
 
 
+async def test_a_session_that_renewed_after_the_clock_stepped_back_is_not_set_back_again(stage: Stage) -> None:
+    """Its end is already in the new time: moved once more it would be reaped alive."""
+    await age_sweep(stage, -3_600_000)
+    session = await stage.open()
+    await stage.lease(session, "a")
+    swept = await stage.sweep(force=False)
+    assert (swept.ran, swept.ended) == (True, ())
+    assert await stage.place("a") == f"L {METAL}"
+
+
 async def test_a_gap_never_gives_more_than_one_life(stage: Stage) -> None:
     """Beyond TIME + L no session is lifted, so a flapping server does not spare the dead for ever."""
     session = await stage.open()

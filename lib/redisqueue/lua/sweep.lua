@@ -25,8 +25,11 @@ if resume == '0' then
   if gap > 2 * interval or gap < 0 then
     local members = redis.call('ZRANGE', K.sessions, 0, -1, 'WITHSCORES')
     for i = 1, #members, 2 do
-      local expiry = math.min(tonumber(members[i + 1]) + gap, now + life)
-      redis.call('ZADD', K.sessions, 'XX', digits(expiry), members[i])
+      local expiry = tonumber(members[i + 1])
+      -- After a step back, an end within one life was written since then, in the new time.
+      if gap > 0 or expiry > now + life then
+        redis.call('ZADD', K.sessions, 'XX', digits(math.min(expiry + gap, now + life)), members[i])
+      end
     end
   end
 end

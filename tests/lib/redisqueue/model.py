@@ -132,7 +132,9 @@ class Model:
     def stands(self, session: str, request_id: str, fence: str) -> bool:
         """Whether a lease is still one."""
         job = self.jobs.get(request_id)
-        return session in self.alive and job is not None and (job.state, job.session, job.fence) == ("L", session, fence)
+        return (
+            session in self.alive and job is not None and (job.state, job.session, job.fence) == ("L", session, fence)
+        )
 
     def commit(self, session: str, request_id: str, fence: str, status: str) -> str:
         """End a leased job; its code."""
