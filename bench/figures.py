@@ -150,7 +150,8 @@ async def throughput(count: int) -> None:
             if way == "from filled lanes":
                 await fill_lane(queue, count)
             seconds = await drained(queue, url, state)
-            record = bytes(next(iter(client.hscan("pab:jobs:result", count=1)[1].values())))  # type: ignore[index]  # synchronous client
+            scanned: Any = client.hscan("pab:jobs:result", count=1)
+            record: bytes = next(iter(scanned[1].values()))
             raw = await asyncio.to_thread(raw_drain, url, record)
             print(
                 f"drain    ours {count / seconds:9,.0f}/s   raw {count / raw:9,.0f}/s   ratio {raw / seconds:.2f}"

@@ -18,7 +18,7 @@ from lib.errors import InvalidInputError, PermanentError
 from lib.jobqueue.spec import JobSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
 ErrorType = Literal["permanent", "transient_exhausted", "poison", "timeout", "payload_lost"]
@@ -93,8 +93,9 @@ def done_tail(
     outputs: Sequence[StoredOutputLike] = (),
     result: Mapping[str, Any] | None = None,
     cost: Mapping[str, Any] | None = None,
+    published: Callable[[str], str] | None = None,
 ) -> bytes:
-    """The tail of a done record.
+    """The tail of a done record; `published` says where the output of a name can be opened once it is published.
 
     Raises:
         PermanentError: `result` or `cost` is not JSON; the task that gave it will give it again.
@@ -113,7 +114,7 @@ def done_tail(
     if spec.output_name is not None:
         record["output_name"] = spec.output_name
     if outputs:
-        record["outputs"] = _outputs_object(outputs)
+        record["outputs"] = _outputs_object(outputs, published)
     if result is not None:
         record["result"] = dict(result)
     if cost is not None:
@@ -208,12 +209,14 @@ def recorded_outputs(record: Mapping[str, Any]) -> tuple[RecordedOutput, ...]:
         ) from exc
 
 
-def _outputs_object(outputs: Sequence[StoredOutputLike]) -> dict[str, Any]:
+def _outputs_object(outputs: Sequence[StoredOutputLike], published: Callable[[str], str] | None) -> dict[str, Any]:
     """`{best?, takes, meta?, files?}`: the first of kind meta is `meta`, further ones are `files`."""
     named: dict[str, Any] = {"takes": []}
     for output in outputs:
         entry = asdict(RecordedOutput(output.name, output.kind, output.uri, output.bytes, output.sha256))
         del entry["kind"]
+        if published is not None:
+            entry["published"] = published(output.name)
         if output.kind == "take":
             named["takes"].append(entry)
         elif output.kind not in named:

@@ -175,3 +175,11 @@ def test_a_record_that_somebody_else_wrote_is_refused(raw: bytes) -> None:
     """With words, not with a decoder's traceback."""
     with pytest.raises(InvalidInputError, match="a record is not"):
         parse_record(raw)
+
+
+def test_a_record_says_where_its_outputs_can_be_opened() -> None:
+    """A person opens the published name; the stored one is what the record vouches for."""
+    record = whole(done_tail(SPEC, RUN, outputs=OUTPUTS, published=lambda name: f"file:///out/a/b/{name}"))
+    assert record["outputs"]["best"]["published"] == "file:///out/a/b/best.wav"
+    assert record["outputs"]["takes"][1]["published"] == "file:///out/a/b/take_02.wav"
+    assert recorded_outputs(record)[0].uri == "file:///s/best.wav"
