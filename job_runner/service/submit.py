@@ -12,6 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from job_runner.service.durability import WAIT_MS, agreed_durability
+from lib.errors import ServerFullError
 from lib.redisqueue import producing
 from lib.redisqueue.keys import DEFAULT_BACKLOG
 from lib.redisqueue.submissions import submission_of
@@ -115,11 +116,15 @@ async def send(
     queue: Queue, submissions: list[Submission], durability: Durability, *, mode: SubmitMode
 ) -> tuple[list[SubmitReply], int | None]:
     """Submit at the agreed durability; also how many replicas were reached, None unless asked for."""
-    if durability.level != "replicated":
-        return await producing.submit(queue, submissions, mode=mode), None
-    return await producing.submit_replicated(
-        queue, submissions, mode=mode, replicas=durability.replicas, timeout_ms=WAIT_MS
-    )
+    try:
+        if durability.level != "replicated":
+            return await producing.submit(queue, submissions, mode=mode), None
+        return await producing.submit_replicated(
+            queue, submissions, mode=mode, replicas=durability.replicas, timeout_ms=WAIT_MS
+        )
+    except ServerFullError as exc:
+        mend = "let watchers work some off, or raise maxmemory; then run it again"
+        raise ServerFullError(exc.message, hint=mend) from exc
 
 
 def _row(index: int, spec: JobSpec, reply: SubmitReply) -> EnqueuedRow:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -13,11 +13,15 @@ from job_runner.service.watching import Snapshot, snapshots
 from lib.jobqueue.protocol import Progress
 from lib.redisqueue import leasing
 from lib.redisqueue.connection import connect
+from lib.redisqueue.overview import overview
 from lib.settings import Settings
 from tests.job_runner.conftest import PROGRAM
 from tests.support.hand import hand_watcher
 
 if TYPE_CHECKING:
+    import pytest
+
+    from lib.redisqueue.queue import Queue
     from tests.job_runner.conftest import JobRunner
     from tests.support.servers import RealServer
 
@@ -69,6 +73,31 @@ async def _next_with(following: object, kind: str) -> Snapshot:
             assert isinstance(snapshot, Snapshot)
             return snapshot
     raise AssertionError("it ended")
+
+
+async def test_an_empty_queue_has_told_of_its_last_end(
+    valkey_url: str, prefix: str, runner: JobRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever stops at the first empty snapshot has heard of every job, however the reads fall."""
+    jobs = runner.file("- {request_id: a, task: debug}\n")
+    await asyncio.to_thread(runner, "enqueue", jobs)
+    blocking = connect(valkey_url, block_seconds=2)
+    async with hand_watcher(valkey_url, prefix) as watcher:
+        following = snapshots(watcher.queue, blocking, _settings(valkey_url, prefix))
+        await anext(following)
+        await watcher.move_all()
+
+        async def late_overview(queue: Queue, *, lease_idle_ms: int) -> dict[str, Any]:
+            # The job ends between the event that woke the reader and the figures.
+            await watcher.all_done()
+            return await overview(queue, lease_idle_ms=lease_idle_ms)
+
+        monkeypatch.setattr("job_runner.service.watching.overview", late_overview)
+        snapshot = await anext(following)
+        assert snapshot.empty
+        assert ("done", ("a",)) in [(event.kind, event.request_ids) for event in snapshot.events]
+        await following.aclose()  # type: ignore[attr-defined]  # it is an async generator
+    await blocking.aclose()
 
 
 async def test_it_goes_on_after_an_outage(own_valkey: RealServer, prefix: str) -> None:

@@ -1,0 +1,67 @@
+"""Estimates and sums of a plan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from job_runner.service.planning import JOB_SECONDS, estimate_seconds, plan, source_of
+from lib.jobqueue import JobSpec, normalize_job_spec
+from lib.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SETTINGS = Settings.load({"HOME": "/tmp"})  # noqa: S108 - nothing is written
+
+
+def _spoken(text: str, **fields: object) -> JobSpec:
+    return normalize_job_spec({"request_id": "a", "voice": "newsroom", "text": text, **fields})
+
+
+def test_sources() -> None:
+    """Voice, speaker, or the task."""
+    assert source_of(_spoken("Hi")) == "voice:newsroom"
+    assert source_of(normalize_job_spec({"request_id": "a", "speaker": "Ryan", "text": "Hi"})) == "speaker:Ryan"
+    assert source_of(normalize_job_spec({"request_id": "a", "task": "debug"})) == "debug"
+
+
+def test_estimates_grow_with_the_work() -> None:
+    """A sleep takes as long as it sleeps; speech grows with its text and its takes."""
+    assert estimate_seconds(normalize_job_spec({"request_id": "a", "task": "debug"})) == JOB_SECONDS
+    sleep = normalize_job_spec({"request_id": "a", "task": "sleep", "payload": {"seconds": 90}})
+    assert estimate_seconds(sleep) == 90 + JOB_SECONDS
+    one, three = _spoken("x" * 1000), _spoken("x" * 1000, variants=3)
+    assert JOB_SECONDS < estimate_seconds(one) < estimate_seconds(three)
+
+
+@given(st.lists(st.sampled_from(["voice: newsroom", "speaker: Ryan", "speaker: Serena"]), max_size=20))
+def test_the_groups_add_up_to_the_total(tmp_path_factory: object, sources: list[str]) -> None:
+    """No job is counted twice or left out."""
+    path: Path = tmp_path_factory.mktemp("plan") / "jobs.yaml"  # type: ignore[attr-defined]  # pytest's factory
+    path.write_text("".join(f"- {{request_id: r{i}, {each}, text: Hi}}\n" for i, each in enumerate(sources)))
+    made = plan([path], SETTINGS)
+    assert made.totals["jobs"] == len(sources)
+    groups = made.by_source
+    assert list(groups) == sorted(groups)
+    for name in ("jobs", "characters"):
+        assert sum(group[name] for group in groups.values()) == made.totals[name]
+
+
+def test_warnings_are_counted_not_repeated(tmp_path: Path) -> None:
+    """A default that an engine ignores is one line, however many jobs inherit it."""
+    path = tmp_path / "jobs.yaml"
+    rows = "".join(f"  - {{request_id: r{i}, voice: newsroom, text: Hi}}\n" for i in range(50))
+    path.write_text("defaults: {profile: stable}\njobs:\n" + rows)
+    assert plan([path], SETTINGS).warnings == {"hibari ignores profile": 50}
+
+
+def test_a_language_that_the_engine_lacks(tmp_path: Path) -> None:
+    """Said at the job: it would fail here."""
+    path = tmp_path / "jobs.yaml"
+    path.write_text("- {request_id: a, voice: newsroom, text: Bonjour, language: French}\n")
+    (job,) = plan([path], SETTINGS).jobs
+    assert job.failing.startswith("would fail here: ")
+    assert "French" in job.failing
