@@ -51,6 +51,7 @@ class Reclaimer:
         for lane in swept.mended_lanes:
             logger.info("lane {}: its group is there, from the first entry on", lane)
         if swept.ended:
+            reach("sweep.found")
             logger.warning("sessions ended: {}", ", ".join(swept.ended))
             self.sessions_ended.set()
         if swept.put_back:
