@@ -5,7 +5,7 @@ from typing import Any
 import typer
 
 from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl
-from job_runner.cli.output import Output, clean
+from job_runner.cli.output import Output
 from job_runner.cli.running import settings_of, with_queue
 from job_runner.cli.tables import Table, counted, seconds_text
 
@@ -41,6 +41,7 @@ def lines(document: dict[str, Any], output: Output) -> list[str]:
     """The status as people read it."""
     totals, stream = document["totals"], document["stream"]
     active = ", ".join(f"{state} {totals[state]}" for state in ("queued", "leased", "delayed"))
+    eta = f", ETA {seconds_text(document['eta_sec'])}" if totals["outstanding"] else ""
     shown = [
         output.paint("bold", "Jobs"),
         f"  outstanding  {totals['outstanding']}  ({active})",
@@ -48,7 +49,7 @@ def lines(document: dict[str, Any], output: Output) -> list[str]:
         f"  accepted     {totals['submitted']} since the counter began",
         f"  oldest       {seconds_text(stream['oldest_age_sec'])}",
         f"  stale        {stream['stale_pel']}",
-        f"  rate         {document['rate']['jobs_per_min']:g} jobs/min, ETA {seconds_text(document['eta_sec'])}",
+        f"  rate         {document['rate']['jobs_per_min']:g} jobs/min{eta}",
         f"  spent today  ${document['spend']['today_usd']:.2f}",
         "",
     ]
@@ -77,17 +78,19 @@ def _watchers(document: dict[str, Any], output: Output) -> list[str]:
     leader = (document["lock"]["owner"] or "").partition(":")[0]
     if not document["watchers"]:
         return ["No watcher has been seen."]
-    table = Table(("WATCHER", "STATE", "ROLE", "LAST SEEN"), ("left",) * 4)
+    table = Table(("WATCHER", "STATE", "ROLE", "BUSY", "LAST SEEN"), ("left", "left", "left", "right", "left"))
     for watcher in document["watchers"]:
+        state, style = ("alive", "done") if watcher["alive"] else ("gone", "failed")
         role = "leader" if watcher["name"] == leader else "-"
-        running = watcher.get("running")
-        details = [f"running: {', '.join(clean(str(each)) for each in running)}"] if isinstance(running, list) else []
-        state = "alive" if watcher["alive"] else "gone"
-        style = "done" if watcher["alive"] else "failed"
-        table.row(
-            watcher["name"], state, role, watcher["last_seen"] or "-", details=details if running else (), style=style
-        )
+        table.row(watcher["name"], state, role, _busy(watcher), watcher["last_seen"] or "-", style=style)
     return table.lines(output.width, output.paint)
+
+
+def _busy(watcher: dict[str, Any]) -> str:
+    """`running/slots` as the watcher last told them; `-` for one that tells neither."""
+    running, slots = watcher.get("running"), watcher.get("slots")
+    total = sum(slots.values()) if isinstance(slots, dict) else slots
+    return f"{running}/{total}" if isinstance(running, int) and isinstance(total, int) else "-"
 
 
 def _next_steps(document: dict[str, Any]) -> list[str]:

@@ -39,7 +39,7 @@ class HandWatcher:
 
     async def open(self, *, life_ms: int = LIFE_MS) -> None:
         """Register, and make the lanes."""
-        beat = b'"capabilities":["speech","any"],"slots":1,"running":[],"version":"0"}'
+        beat = b'"capabilities":["speech","any"],"slots":{"metal":1},"running":1,"version":"0"}'
         await sessions.open_session(
             self.queue, self.session, name=self.name, previous="", life_ms=life_ms, heartbeat=beat
         )

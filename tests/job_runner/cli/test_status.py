@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -117,9 +118,9 @@ def test_a_watcher_at_work(runner: JobRunner, three: str) -> None:
     assert {name: watcher[name] for name in ("name", "alive", "slots", "capabilities", "running")} == {
         "name": "hand",
         "alive": True,
-        "slots": 1,
+        "slots": {"metal": 1},
         "capabilities": ["speech", "any"],
-        "running": [],
+        "running": 1,
     }
     done = after["totals"]["done"]
     assert after["rate"] == {"jobs_per_min": float(done)}
@@ -128,6 +129,25 @@ def test_a_watcher_at_work(runner: JobRunner, three: str) -> None:
 
 async def _status(watcher: HandWatcher) -> dict[str, Any]:
     return await overview(watcher.queue, lease_idle_ms=180_000)
+
+
+def test_the_table_with_a_watcher(runner: JobRunner, three: str) -> None:
+    """Lanes, who leads and how busy each is."""
+    runner("enqueue", three)
+
+    async def look(watcher: HandWatcher) -> str:
+        await watcher.lease(1)
+        return (await asyncio.to_thread(runner, "status")).settled
+
+    shown = runner.by_hand(look)
+    assert shown.partition("LANE")[2] == (
+        "          WAITING  RUNNING\n"
+        "metal any           0        1\n"
+        "metal speech        1        1\n"
+        "\n"
+        "WATCHER  STATE  ROLE    BUSY  LAST SEEN\n"
+        "hand     alive  leader   1/1  <time>\n"
+    )
 
 
 def test_a_strangers_pending_entry_is_stale_after_a_while(runner: JobRunner, three: str) -> None:
