@@ -41,7 +41,10 @@ async def open_session(queue: Queue, session: str, *, name: str, previous: str, 
 async def ensure_lanes(queue: Queue, lanes: Sequence[str]) -> None:
     """Make the lanes and their groups, from the first entry on, so that nothing that waits is passed over."""
     async with edge(queue.url):
-        await queue.client.sadd(queue.keys.of("lanes"), *lanes)
+        known = {as_text(name) for name in await queue.client.smembers(queue.keys.of("lanes"))}
+        # A full server refuses SADD, and a watcher must be able to start there: only it can drain what fills it.
+        if set(lanes) - known:
+            await queue.client.sadd(queue.keys.of("lanes"), *lanes)
     queue.lanes = tuple(sorted({*queue.lanes, *lanes}))
     for lane in lanes:
         await _ensure_group(queue, lane)

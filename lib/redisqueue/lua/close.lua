@@ -3,7 +3,7 @@
 -- KEYS: sessions heartbeat lock wake
 -- ARGV: session name
 -- REPLY: 1 when the session was a member
--- INCLUDE: base streams
+-- INCLUDE: streams
 local was = redis.call('ZREM', K.sessions, session)
 if redis.call('HGET', K.lock, 'session') == session then
   redis.call('DEL', K.lock)

@@ -2,7 +2,7 @@
 --- Opens a watcher's session, and ends the one that the same watcher left behind.
 -- A name that is alive in another session is refused: the reply names that session. Its own session, opened by a call
 -- whose reply was lost, is none other.
--- KEYS: sessions heartbeat lock wake
+-- KEYS: sessions heartbeat wake
 -- ARGV: session name previous life_ms heartbeat
 -- REPLY: 'opened', or 'taken' and the session that has the name
 -- INCLUDE: base streams
