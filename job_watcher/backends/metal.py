@@ -121,13 +121,10 @@ class Metal:
 
 
 async def _run_inline(task: Task, job: JobSpec, context: AttemptContext) -> TaskResult:
-    deadline = asyncio.timeout(job.timeout_seconds)
     try:
-        async with deadline:
+        async with asyncio.timeout(job.timeout_seconds):
             return await _guarded(task, job, context)
-    except TimeoutError:
-        if not deadline.expired():
-            raise
+    except TimeoutError:  # never the body's own, which `_guarded` has made a TemporaryError
         raise TaskTimeoutError(
             f"the attempt was stopped at its deadline of {job.timeout_seconds:g} s",
             hint="give the job more timeout_seconds, or less to do",

@@ -117,13 +117,10 @@ class ChildProcess:
         """
         self._serial += 1
         self._output.begin(attempt.job.request_id)
-        deadline = asyncio.timeout(attempt.job.timeout_seconds)
         try:
-            async with deadline:
+            async with asyncio.timeout(attempt.job.timeout_seconds):
                 return await self._converse(attempt)
         except TimeoutError:
-            if not deadline.expired():
-                raise
             await self.kill()
             raise TaskTimeoutError(
                 f"the attempt was stopped at its deadline of {attempt.job.timeout_seconds:g} s",
@@ -191,12 +188,11 @@ class ChildProcess:
             return
         self._closed = True
         self._signal(signal.SIGTERM)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GRACE_SECONDS):
-                while self._group_lives():  # noqa: ASYNC110  nothing tells when a whole process group has ended
-                    await asyncio.sleep(_POLL_SECONDS)
+        await self._group_ended()
         self._signal(signal.SIGKILL)
         await self._process.wait()
+        # Behind a minder the body is no child of this process, so nothing else says that it is gone.
+        await self._group_ended()
         self._watching.cancel()
         await asyncio.gather(self._watching, return_exceptions=True)
         self._output.drain()
@@ -206,8 +202,12 @@ class ChildProcess:
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
 
-    def _group_lives(self) -> bool:
-        return self._signal(0)
+    async def _group_ended(self) -> None:
+        """Wait until no process of the group is left, at most GRACE_SECONDS."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE_SECONDS):
+                while self._signal(0):  # noqa: ASYNC110  nothing tells when a whole process group has ended
+                    await asyncio.sleep(_POLL_SECONDS)
 
     def _signal(self, number: int) -> bool:
         """Signal every process of the group; whether there was one."""
