@@ -143,7 +143,7 @@ def test_the_table_with_a_watcher(runner: JobRunner, three: str) -> None:
     assert shown.partition("LANE")[2] == (
         "          WAITING  RUNNING\n"
         "metal any           0        1\n"
-        "metal speech        1        1\n"
+        "metal speech        2        0\n"
         "\n"
         "WATCHER  STATE  ROLE    BUSY  LAST SEEN\n"
         "hand     alive  leader   1/1  <time>\n"
