@@ -8,6 +8,7 @@ the caller knows why it cancelled. The lanes are its only callers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
@@ -114,12 +115,14 @@ class Execution:
             stored = await self.store.put(job_dir, result.outputs) if result.outputs else []
         except OSError as exc:
             raise TemporaryError(f"storing the outputs: {exc}", hint="check the disk; the job is tried again") from exc
+        name = job.output_name
+        published = None if name is None else partial(self.store.published_uri, name)
         run = Run(self.backend.name, self.run_id, course.started_at, self.clock.now())
         return Ending(
             request_id=lease.request_id,
             fence=lease.fence,
             status="done",
-            tail=done_tail(job, run, outputs=stored, result=result.result),
+            tail=done_tail(job, run, outputs=stored, result=result.result, published=published),
             ttl_ms=_ttl_ms(job),
             publish=bool(stored) and job.output_name is not None,
         )

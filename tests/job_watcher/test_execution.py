@@ -110,6 +110,8 @@ async def test_outputs_are_stored_with_size_and_digest(place: Place, task: str) 
         "take_01.wav": "take",
         "takes.meta.json": "meta",
     }
+    best = record_of(outcome)["outputs"]["best"]
+    assert best["published"] == (place.output / "topic/beat/best.wav").as_uri()
     for output in outputs:
         stored = Path(unquote(urlsplit(output.uri).path))
         assert f"{id_hash('job-1')}/1000-1001" in str(stored)
