@@ -99,7 +99,7 @@ def _active(found: Found) -> list[tuple[str, str]]:
 def _outputs(record: dict[str, Any]) -> list[tuple[str, str]]:
     outputs = record.get("outputs") or {}
     named = [("best", outputs.get("best")), *(("take", take) for take in outputs.get("takes") or ())]
-    return [(kind, entry["uri"].removeprefix("file://")) for kind, entry in named if entry]
+    return [(kind, outcomes.path_of(entry["uri"])) for kind, entry in named if entry]
 
 
 def _next_steps(found: Found) -> list[str]:

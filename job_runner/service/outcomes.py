@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import unquote, urlsplit
 
 from lib.redisqueue import reader
 
@@ -122,4 +123,9 @@ def published_path(root: Path, record: Mapping[str, Any], speech: Speech) -> str
         path = root / output_name / speech.name
         if path.is_file():
             return str(path)
-    return speech.uri.removeprefix("file://")
+    return path_of(speech.uri)
+
+
+def path_of(uri: str) -> str:
+    """The path of a file URI; any other URI as it is."""
+    return unquote(urlsplit(uri).path) if uri.startswith("file://") else uri
