@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from lib.jobqueue.protocol import Lease
+
+CANCEL_AGAIN_SECONDS: Final = 1.0
+"""How long a cancelled body may clean up before it is cancelled once more."""
 
 
 @dataclass(slots=True)
@@ -82,10 +85,12 @@ class InHand:
         """Cancel every running body and wait until all are cleaned up; the leases that were running."""
         running = [held for held in self._held.values() if held.running]
         bodies = [held.body for held in running if held.body is not None]
-        for body in bodies:
-            body.cancel()
-        if bodies:
-            await asyncio.gather(*bodies, return_exceptions=True)
+        # Again and again: `asyncio.wait_for` of Python 3.11 in a body may swallow a cancellation.
+        while pending := [body for body in bodies if not body.done()]:
+            for body in pending:
+                body.cancel()
+            await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
+        await asyncio.gather(*bodies, return_exceptions=True)
         return [held.lease for held in running]
 
     async def wait_idle(self) -> None:

@@ -89,6 +89,23 @@ async def test_stop_all_returns_when_every_body_has_cleaned_up() -> None:
     await asyncio.wait([last.body])
 
 
+async def test_a_body_that_misses_a_cancellation_is_cancelled_again() -> None:
+    """`asyncio.wait_for` of Python 3.11 may swallow one; a stop that waits for ever would be the result."""
+    in_hand, seen = InHand(), list[int]()
+
+    async def body() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            seen.append(1)
+        await asyncio.Event().wait()
+
+    in_hand.add(lease("1")).body = asyncio.create_task(body())
+    await asyncio.sleep(0)
+    await asyncio.wait_for(in_hand.stop_all(), 20)
+    assert seen == [1]
+
+
 async def test_wait_idle_ends_with_the_last_body() -> None:
     """Not with the first, and at once when nothing runs."""
     in_hand = InHand()

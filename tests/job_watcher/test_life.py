@@ -136,7 +136,7 @@ async def test_a_watcher_killed_between_its_name_file_and_its_session_can_start_
     await first.kill()
     half = stand.watcher("desk", WATCHER_SESSION_TTL="600")
     remembered: list[str] = []
-    half.name.remember = remembered.append  # type: ignore[method-assign]  # dies before its file is written
+    half.name.remember = remembered.append  # type: ignore[method-assign,assignment]  # dies before its file is written
     await half.life.open()
     assert remembered == [half.session]
     # The file is written before the server knows the session: there is no moment with only the server's half.

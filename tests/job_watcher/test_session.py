@@ -31,19 +31,24 @@ def session_of(queue: Queue, clock: HandClock, in_hand: InHand | None = None, ru
     return Session(queue, "desk", run, SessionTimes(LIFE, 3.0, MARGIN), offer, in_hand or InHand(), clock)
 
 
+def is_fresh(session: Session) -> bool:
+    """Asked anew each time, which a type checker does not believe of a property."""
+    return session.fresh
+
+
 async def test_fresh_until_a_margin_before_the_end_of_the_session(stand: Stand) -> None:
     """Promise 5: at L minus the margin it starts nothing more."""
     clock = HandClock()
     session = session_of(stand.queue, clock)
-    assert not session.fresh, "never opened"
+    assert not is_fresh(session), "never opened"
     await session.open("")
-    assert session.fresh
+    assert is_fresh(session)
     await clock.move(LIFE - MARGIN - 0.001)
-    assert session.fresh
+    assert is_fresh(session)
     await clock.move(0.001)
-    assert not session.fresh
+    assert not is_fresh(session)
     await session.renew()
-    assert session.fresh
+    assert is_fresh(session)
 
 
 async def test_fresh_counts_from_before_the_renewal_was_sent(stand: Stand, valkey: RealServer) -> None:
@@ -59,7 +64,7 @@ async def test_fresh_counts_from_before_the_renewal_was_sent(stand: Stand, valke
         await clock.move(LIFE - MARGIN)
         trap.release()
         await renewal
-        assert not session.fresh, "counted from the reply"
+        assert not is_fresh(session), "counted from the reply"
         await queue.client.aclose()
 
 
@@ -69,9 +74,9 @@ async def test_a_machine_that_slept_knows_it(stand: Stand) -> None:
     session = session_of(stand.queue, clock)
     await session.open("")
     await clock.move(8 * 3600)
-    assert not session.fresh
+    assert not is_fresh(session)
     await session.renew()
-    assert session.fresh
+    assert is_fresh(session)
 
 
 async def test_a_failed_renewal_renews_nothing(stand: Stand, valkey: RealServer) -> None:
@@ -85,10 +90,10 @@ async def test_a_failed_renewal_renews_nothing(stand: Stand, valkey: RealServer)
         await clock.move(LIFE - MARGIN)
         with pytest.raises(UnreachableError):
             await session.renew()
-        assert not session.fresh
+        assert not is_fresh(session)
         await proxy.listen()
         await session.renew()
-        assert session.fresh
+        assert is_fresh(session)
         await queue.client.aclose()
 
 

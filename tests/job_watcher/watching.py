@@ -54,6 +54,7 @@ class HandClock:
 
     def __init__(self) -> None:
         self.at = 1000.0
+        self.sleepers = 0
         self._moved = asyncio.Condition()
 
     def now(self) -> datetime:
@@ -67,8 +68,10 @@ class HandClock:
     async def sleep(self, seconds: float) -> None:
         """Until the hand has passed."""
         until = self.at + seconds
+        self.sleepers += 1
         async with self._moved:
             await self._moved.wait_for(lambda: self.at >= until)
+        self.sleepers -= 1
 
     async def move(self, seconds: float) -> None:
         """Turn the hand on."""
@@ -190,8 +193,12 @@ class Watcher:
     async def start(self, mode: Mode = "forever") -> Watcher:
         """Open the session and let all duties go on."""
         await self.life.open()
-        self.task = asyncio.create_task(self.life.run(mode, self.stop, self.hurry))
+        self.run(mode)
         return self
+
+    def run(self, mode: Mode = "forever") -> None:
+        """Let all duties of the opened session go on."""
+        self.task = asyncio.create_task(self.life.run(mode, self.stop, self.hurry))
 
     async def ended(self, seconds: float = 15.0) -> None:
         """Wait until this life has ended by itself; raises what it raised."""
@@ -307,6 +314,15 @@ class Stand:
         raw = await self.queue.client.hget(self.queue.keys.of("index"), request_id)
         return parse_row(text(raw)) if raw else None
 
+    async def suspect(self, *request_ids: str) -> None:
+        """Let waiting jobs have been running at two deaths of their watcher."""
+        index = self.queue.keys.of("index")
+        for each in request_ids:
+            raw = await self.queue.client.hget(index, each)
+            assert raw is not None
+            state, generation, attempt, _, *rest = text(raw).split("|")
+            await self.queue.client.hset(index, each, "|".join([state, generation, attempt, "2", *rest]))
+
     async def record(self, request_id: str) -> dict[str, Any] | None:
         """A job's terminal record, None while there is none."""
         for name in ("result", "failed"):
@@ -338,6 +354,11 @@ class Stand:
         """Whether a session stands."""
         return await self.queue.client.zscore(self.queue.keys.of("sessions"), session) is not None
 
+    async def member_named(self, name: str) -> bool:
+        """Whether a watcher of this name stands."""
+        members = await self.queue.client.zrange(self.queue.keys.of("sessions"), 0, -1)
+        return any(text(member).startswith(f"{name}:") for member in members)
+
     async def evict(self, session: str) -> None:
         """End a session by hand, as a reap would."""
         await self.queue.client.zrem(self.queue.keys.of("sessions"), session)
@@ -354,6 +375,15 @@ class Stand:
     async def outbox(self) -> int:
         """Entries still to be published."""
         return int(await self.queue.client.xlen(self.queue.keys.of("outbox")))
+
+    async def outbox_empty(self) -> bool:
+        """Whether nothing is left to be published."""
+        return await self.outbox() == 0
+
+    async def all_calls(self) -> dict[str, int]:
+        """How often the server has run each command, those inside scripts included."""
+        stats: dict[str, Any] = await self.queue.client.info("commandstats")
+        return {name.removeprefix("cmdstat_"): int(stat["calls"]) for name, stat in stats.items()}
 
     async def calls(self, *commands: str) -> int:
         """How often the server has run commands; all of them, scripts' own included, when none is named."""

@@ -20,9 +20,7 @@ def watcher(name: str, slots: int, *capabilities: str, backend: str = "metal") -
     return LiveWatcher(name, f"{name}:1", frozenset(capabilities), {backend: slots}, 0)
 
 
-def intake(
-    backlog: str = "default", priority: str = "normal", capability: str = "any", pin: str = ""
-) -> IntakeClass:
+def intake(backlog: str = "default", priority: str = "normal", capability: str = "any", pin: str = "") -> IntakeClass:
     """An intake of a class."""
     return IntakeClass(f"{backlog}:{priority}:{capability}:{pin}", priority, capability, pin)
 
@@ -41,7 +39,8 @@ def view(
 ) -> View:
     """What the conductor sees; all three metal lanes are there unless `held` says which."""
     lanes = held if held is not None else {lane(each): 0 for each in CAPABILITIES}
-    survey = Survey({each.name: count for each, count in waiting.items()}, {k.name: v for k, v in lanes.items()}, None, "")
+    counted = {each.name: count for each, count in waiting.items()}
+    survey = Survey(counted, {each.name: count for each, count in lanes.items()}, None, "")
     return View(survey, tuple(waiting), tuple(lanes), watchers, Limits(factor), served or {})
 
 
@@ -146,7 +145,8 @@ def test_a_lower_priority_gets_a_place_only_when_no_higher_one_could_use_it(seen
         for other in seen.intakes:
             behind = RANK[other.priority] < RANK[by_name[order.intake].priority]
             rest = seen.survey.waiting[other.name] - ordered.get(other.name, 0)
-            if behind and rest > 0 and other.capability == by_name[order.intake].capability and other.pin in {"", "metal"}:
+            rival = other.capability == by_name[order.intake].capability and other.pin in {"", "metal"}
+            if behind and rest > 0 and rival:
                 raise AssertionError(f"{order.intake} was served before {other.name}")
 
 
@@ -180,7 +180,7 @@ def test_no_backlog_starves_among_equals(backlogs: int, slots: int, data: st.Dat
         waiting = {each: (100 if each == patient else data.draw(st.integers(0, 3))) for each in names}
         held = {lane(): 2 * slots - 1}
         orders = decide(view(waiting, watcher("w", slots, "any"), held=held, served=served))
-        served |= {"normal": order.intake for order in orders}
+        served["normal"] = orders[-1].intake
         assert sum(order.count for order in orders) == 1
         passed_over = 0 if orders[-1].intake == patient.name else passed_over + 1
         assert passed_over < backlogs
