@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from lib.jobqueue import BUILT_IN, normalize_job_spec
 from lib.redisqueue import producing, sessions
 from lib.redisqueue.connection import connect
+from lib.redisqueue.fsck import fsck
 from lib.redisqueue.queue import Queue
 from lib.redisqueue.submissions import submission_of
 from tests.conformance import truth
@@ -63,7 +64,8 @@ class Figures:
     waits: list[float] = field(default_factory=list)
     missing: int = 0
     contradictions: list[str] = field(default_factory=list)
-    imbalance: int = 0
+    findings: list[str] = field(default_factory=list)
+    """What `doctor --fsck` would say."""
 
     @property
     def worst_wait(self) -> float:
@@ -83,7 +85,7 @@ class Figures:
             f"  held by the dead: {len(self.waits)} jobs, back in intake after {middle:.2f} s (median), "
             f"{self.worst_wait:.2f} s (worst); L + S = {LIFE_SECONDS + SWEEP_SECONDS:g} s\n"
             f"  errors {self.errors}, ids without a record or with two {self.missing}, contradictions "
-            f"{self.contradictions}, imbalance {self.imbalance}"
+            f"{self.contradictions}, fsck {self.findings or 'clean'}"
         )
 
 
@@ -213,7 +215,7 @@ async def _take_stock(queue: Queue, figures: Figures, ids: Sequence[str]) -> Non
     await queue.refresh_streams()
     found = await truth.read_truth(queue)
     figures.contradictions = truth.contradictions(found)
-    figures.imbalance = truth.imbalance(found)
+    figures.findings = [f"{each.kind} {each.subject}: {each.detail}" for each in await fsck(queue, repair=False)]
     for request_id, raw in found.all_records.items():
         record = json.loads(raw)
         figures.statuses[record["status"]] += 1

@@ -57,6 +57,9 @@ _PASSING: Final = (
     "BUSY",
 )
 
+_DEMOTED: Final = "instance state changed"
+"""What a blocked read is told when its server becomes a replica; UNBLOCKED alone also means that a key is gone."""
+
 
 def connect(url: str, *, block_seconds: float | None = None) -> Client:
     """A client for commands, or, with `block_seconds`, one for reads that block that long."""
@@ -94,7 +97,7 @@ def translate(error: redis_errors.RedisError | OSError | TimeoutError, url: str)
     code = text.partition(" ")[0]
     if code in _OURS:
         return _OURS[code](text.partition(" ")[2] or text)
-    passing = code in _PASSING or isinstance(
+    passing = code in _PASSING or _DEMOTED in text or isinstance(
         error, redis_errors.ConnectionError | redis_errors.TimeoutError | redis_errors.ReadOnlyError | OSError
     )
     if passing or isinstance(error, TimeoutError):

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
+from lib.errors import UnreachableError
 from lib.jobqueue import BUILT_IN, normalize_job_spec
 from lib.redisqueue import producing, sessions
+from lib.redisqueue.connection import connect
+from lib.redisqueue.fsck import fsck
+from lib.redisqueue.queue import Queue
 from lib.redisqueue.submissions import submission_of
 from tests.chaos.tasks import TASKS as GATED
 from tests.conformance import truth
@@ -23,9 +28,9 @@ from tests.support.wait import wait_until
 from tests.support.watchers import LIFE_SECONDS, START_DEADLINE_SECONDS, SWEEP_SECONDS, WatcherProcess
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from lib.redisqueue.queue import Queue
     from tests.support.servers import RealServer
 
 CATALOGUE = BUILT_IN.with_kinds(*(task.kind for task in (*GATED, *MISBEHAVING)))
@@ -113,6 +118,17 @@ class Yard:
         """Queue jobs; the codes."""
         jobs = [submission_of(normalize_job_spec(row, catalogue=CATALOGUE), CATALOGUE) for row in rows]
         return [reply.code for reply in await producing.submit(self.queue, jobs)]
+
+    async def submitted(self, *rows: dict[str, Any]) -> None:
+        """Queue jobs, again and again until the server takes them."""
+
+        async def taken() -> bool:
+            try:
+                return bool(await self.submit(*rows))
+            except UnreachableError:
+                return False
+
+        await wait_until(taken, 60, what="a server that takes jobs")
 
     def gated(self, request_id: str, *, gate: str = "", child: bool = False, **more: Any) -> dict[str, Any]:
         """A job that waits for the gate of this name, its runs counted."""
@@ -241,3 +257,19 @@ class Yard:
         assert truth.contradictions(seen) == []
         assert truth.imbalance(seen) == 0, f"accepted and not accounted for: {truth.imbalance(seen)}"
         assert truth.unknown_keys(self.queue, seen) == set()
+        assert await fsck(self.queue, repair=False) == []
+
+    @asynccontextmanager
+    async def moved_to(self, server: RealServer) -> AsyncIterator[Yard]:
+        """The same place with another server, for as long as that one runs."""
+        client = connect(server.url)
+        queue = Queue.over(client, server.url, self.prefix)
+        await queue.refresh_streams()
+        there = Yard(server, queue, self.home, self.watchers)
+        try:
+            yield there
+            there.end_watchers()
+            await there.check()
+        finally:
+            there.end_watchers()
+            await client.aclose()
