@@ -96,6 +96,19 @@ async def test_a_zombies_commit_is_refused_in_every_state(stage: Stage) -> None:
     assert (await stage.record("a"))["fence"] == int(fresh.fence)
 
 
+async def test_an_ended_session_ends_nothing_before_its_jobs_are_taken_back(stage: Stage) -> None:
+    """Promise 4: its row still names it, and that is not enough: the session is no member any more."""
+    first = await stage.open()
+    (lease,) = await stage.lease(first, "a")
+    await stage.open(previous=first)
+    assert (await stage.active("a")).session == first
+    assert await stage.finish(first, ending(lease)) == ["refused"]
+    assert not await again(stage, first, lease)
+    assert await leasing.hand_back(stage.queue, first, [lease]) == [False]
+    await leasing.report_progress(stage.queue, first, [Progress("a", lease.fence, b"{}")])
+    assert (await stage.check()).progress == {}
+
+
 async def test_a_batch_ends_each_job_by_itself(stage: Stage) -> None:
     """One refused row leaves the others to end."""
     session = await stage.open()
