@@ -63,11 +63,9 @@ class Daemon:
         store = wiring.artifacts(self._settings)
         clock = SystemClock()
         work_dirs: list[WorkDirs] = []
-        sweeps: list[asyncio.Task[None]] = []
 
         def execution(session: str, run_id: str) -> Execution:
             work_dirs.append(WorkDirs(self._settings.watcher_work_dir, session))
-            sweeps.append(asyncio.create_task(self._sweep(work_dirs[-1])))
             policy = RetryPolicy(self._settings.watcher_max_crashes)
             return Execution(
                 backend=backend, store=store, work_dirs=work_dirs[-1], policy=policy, clock=clock, run_id=run_id
@@ -92,22 +90,11 @@ class Daemon:
                 await self._live(equipment, name)
         finally:
             await backend.aclose()
-            await asyncio.gather(*sweeps)
             for held in work_dirs:
                 await held.aclose()
             await queue.client.aclose()
             name.release()
         return self.tally
-
-    async def _sweep(self, work_dirs: WorkDirs) -> None:
-        """Remove what killed watchers of this machine left in the work directory; it may take long."""
-        try:
-            removed = await work_dirs.sweep()
-        except OSError as exc:
-            logger.warning("cannot look for work directories that were left behind: {}", exc)
-            return
-        if removed:
-            logger.info("{} work directories of watchers that are gone were removed", removed)
 
     async def _live(self, equipment: Equipment, name: WatcherName) -> None:
         """One life after another, as long as only the session was lost."""

@@ -70,7 +70,7 @@ class Bars:
         if lease.request_id not in self._running:
             name = lease.request_id
             shown = name if len(name) <= NAME_WIDTH else f"…{name[1 - NAME_WIDTH :]}"
-            self._running[lease.request_id] = self._progress.add_task(shown, total=100)
+            self._running[lease.request_id] = self._progress.add_task(_plain(shown), total=100)
         self._progress.update(self._running[lease.request_id], completed=float(report.get("percent", 0)))
 
     def ended(self, ending: Ending) -> None:
@@ -79,16 +79,23 @@ class Bars:
         if self._all is not None:
             self._progress.advance(self._all)
         if ending.status != "done":
-            self._progress.console.print(f"[red]{ending.status}[/] {ending.request_id}", highlight=False)
+            self._progress.console.print(f"[red]{ending.status}[/] {_plain(ending.request_id)}", highlight=False)
 
     def delayed(self, retry: Retry) -> None:
         """Its bar goes until it is tried again."""
         self._drop(retry.lease.request_id)
         self._progress.console.print(
-            f"[yellow]again in {retry.delay_ms / 1000:.0f} s[/] {retry.lease.request_id}", highlight=False
+            f"[yellow]again in {retry.delay_ms / 1000:.0f} s[/] {_plain(retry.lease.request_id)}", highlight=False
         )
 
     def _drop(self, request_id: str) -> None:
         bar = self._running.pop(request_id, None)
         if bar is not None:
             self._progress.remove_task(bar)
+
+
+def _plain(name: str) -> str:
+    """A name of a person's choice, whose brackets are no markup."""
+    from rich.markup import escape  # noqa: PLC0415 - only a display that is shown needs rich
+
+    return escape(name)

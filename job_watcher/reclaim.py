@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from lib.errors import InvalidInputError
 from lib.failpoints import reach
+from lib.jobqueue import JobSpec
 from lib.jobqueue.protocol import LostEntry, PoisonFound, Verdict
 from lib.jobqueue.records import Failure, failed_tail
 from lib.redisqueue import upkeep
@@ -79,7 +81,7 @@ class Reclaimer:
                     job.generation,
                     job.lane,
                     job.entry,
-                    failed_tail(job.job, failure, request_id=job.request_id),
+                    failed_tail(_readable(job.job), failure, request_id=job.request_id),
                 )
             )
         await upkeep.condemn(self.queue, verdicts)
@@ -98,6 +100,14 @@ class Reclaimer:
             verdicts.append(lost_verdict(request_id, row.generation, lost.lane, lost.entry, self.clock))
         if verdicts:
             await upkeep.condemn(self.queue, verdicts)
+
+
+def _readable(job: bytes) -> JobSpec | bytes:
+    """The job as its record should show it, so that it can be retried; its bytes when they are none."""
+    try:
+        return JobSpec.from_json(job)
+    except InvalidInputError:
+        return job
 
 
 def lost_verdict(request_id: str, generation: str, stream: str, entry: str, clock: Clock) -> Verdict:

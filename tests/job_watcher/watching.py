@@ -314,14 +314,14 @@ class Stand:
         raw = await self.queue.client.hget(self.queue.keys.of("index"), request_id)
         return parse_row(text(raw)) if raw else None
 
-    async def suspect(self, *request_ids: str) -> None:
-        """Let waiting jobs have been running at two deaths of their watcher."""
+    async def suspect(self, *request_ids: str, deaths: int = 2) -> None:
+        """Let active jobs have been running at so many deaths of their watcher."""
         index = self.queue.keys.of("index")
         for each in request_ids:
             raw = await self.queue.client.hget(index, each)
             assert raw is not None
             state, generation, attempt, _, *rest = text(raw).split("|")
-            await self.queue.client.hset(index, each, "|".join([state, generation, attempt, "2", *rest]))
+            await self.queue.client.hset(index, each, "|".join([state, generation, attempt, str(deaths), *rest]))
 
     async def record(self, request_id: str) -> dict[str, Any] | None:
         """A job's terminal record, None while there is none."""
