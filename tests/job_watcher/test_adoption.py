@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 async def by_hand(stand: Stand, fields: dict[Any, Any]) -> str:
     """XADD to the inlet; the entry's id."""
-    entry: bytes = await stand.queue.client.xadd(stand.queue.keys.stream("stream"), fields)
-    return entry.decode()
+    entry = await stand.add(stand.queue.keys.stream("stream"), fields)
+    return entry
 
 
 def raw(request_id: str, **more: Any) -> dict[str, str]:
@@ -33,7 +33,7 @@ async def test_a_valid_entry_runs_like_any_other(stand: Stand) -> None:
 
 async def test_what_cannot_be_read_is_kept_as_failed_and_its_neighbours_run(stand: Stand) -> None:
     """Row 18: junk, bad UTF-8, no field, no id, an unknown task and 600 KB between two good ones."""
-    bad = [
+    bad: list[dict[Any, Any]] = [
         {"job": "{not json"},
         {"job": b"\xff\xfe\x00"},
         {"something": "else"},

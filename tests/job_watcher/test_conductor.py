@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.job_watcher.watching import Gate
 from tests.support.wait import wait_until
@@ -12,7 +12,11 @@ from tests.support.wait import wait_until
 if TYPE_CHECKING:
     from tests.job_watcher.watching import Stand, Watcher
 
-SLOW = {"WATCHER_SESSION_TTL": "3600", "WATCHER_POLL_INTERVAL": "600", "WATCHER_SESSION_RENEW_EVERY": "300"}
+SLOW: dict[str, Any] = {
+    "WATCHER_SESSION_TTL": "3600",
+    "WATCHER_POLL_INTERVAL": "600",
+    "WATCHER_SESSION_RENEW_EVERY": "300",
+}
 """S of ten minutes: what happens sooner was not found by an interval."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.job_watcher.watching import Gate
 from tests.support.wait import wait_until
@@ -10,7 +10,11 @@ from tests.support.wait import wait_until
 if TYPE_CHECKING:
     from tests.job_watcher.watching import Stand
 
-SLOW = {"WATCHER_SESSION_TTL": "3600", "WATCHER_POLL_INTERVAL": "600", "WATCHER_SESSION_RENEW_EVERY": "300"}
+SLOW: dict[str, Any] = {
+    "WATCHER_SESSION_TTL": "3600",
+    "WATCHER_POLL_INTERVAL": "600",
+    "WATCHER_SESSION_RENEW_EVERY": "300",
+}
 
 
 async def test_a_cancelled_body_is_stopped_at_once(stand: Stand) -> None:
@@ -37,8 +41,8 @@ async def test_a_word_for_another_stops_nobody(stand: Stand) -> None:
     control = stand.queue.keys.of("control")
     await stand.queue.client.xadd(control, {"type": "cancel", "id": "a", "fence": "1"})
     await stand.queue.client.xadd(control, {"type": "dance", "id": "a", "fence": gate.begun[0].fence})
-    last: bytes = await stand.queue.client.xadd(control, {"odd": "entry"})
-    await wait_until(lambda: watcher.life.control.after == last.decode())
+    last = await stand.add(control, {"odd": "entry"})
+    await wait_until(lambda: watcher.life.control.after == last)
     assert gate.stopped == []
     gate.open.set()
     assert (await stand.ended("a"))[0]["status"] == "done"
@@ -47,8 +51,8 @@ async def test_a_word_for_another_stops_nobody(stand: Stand) -> None:
 async def test_an_old_word_does_not_reach_a_new_life(stand: Stand) -> None:
     """It listens from its own beginning on: a fence never repeats, and nothing is read twice."""
     control = stand.queue.keys.of("control")
-    old: bytes = await stand.queue.client.xadd(control, {"type": "cancel", "id": "a", "fence": "1"})
+    old = await stand.add(control, {"type": "cancel", "id": "a", "fence": "1"})
     watcher = await stand.watcher().start()
-    await wait_until(lambda: watcher.life.control.after == old.decode())
+    await wait_until(lambda: watcher.life.control.after == old)
     await stand.debug("a")
     await stand.ended("a")

@@ -101,11 +101,9 @@ async def test_what_cannot_be_published_here_does_not_keep_it_for_ever(stand: St
     """It was tried and said; another host may have the files."""
     watcher = stand.watcher()
     await watcher.life.open()
-    entry: bytes = await stand.queue.client.xadd(
-        stand.queue.keys.of("outbox"), {"id": "a", "fence": "1", "session": "gone:1"}
-    )
+    entry = await stand.add(stand.queue.keys.of("outbox"), {"id": "a", "fence": "1", "session": "gone:1"})
     life = watcher.life
-    life.publisher._stuck.add(entry.decode())
+    life.publisher._stuck.add(entry)
     assert await Drain(watcher.queue, "drain", life.in_hand, life.publisher, HandClock())._finished()
     await stand.queue.client.delete(stand.queue.keys.of("outbox"))
 

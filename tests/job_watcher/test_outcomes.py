@@ -87,7 +87,7 @@ async def test_an_ending_that_is_refused_is_dropped(stand: Stand) -> None:
     watcher.life.outcomes.listeners.append(told)
     await stand.debug("a")
     await wait_until(lambda: gate.running)
-    watcher.life.in_hand.stop = lambda _fence: None  # type: ignore[method-assign]  # no word reaches the body in time
+    watcher.life.in_hand.stop = lambda _fence: None  # type: ignore[method-assign,assignment]  # no word reaches the body in time
     assert await stand.cancel("a") == "cancelled"
     gate.open.set()
     await wait_until(lambda: not watcher.life.in_hand.leases())

@@ -84,7 +84,7 @@ async def test_a_record_that_changed_meanwhile_is_published_from_the_newer(stand
             await copy(output_name, stored)
             copies.append(target(stand, "a").read_text())
             if len(copies) == 1:
-                raw = await stand.queue.client.hget(stand.queue.keys.of("result"), "a")
+                raw: Any = await stand.queue.client.hget(stand.queue.keys.of("result"), "a")
                 assert raw is not None
                 newer = raw.replace(entry.fence.encode(), str(int(entry.fence) + 1).encode(), 1)
                 await stand.queue.client.hset(stand.queue.keys.of("result"), "a", newer)
@@ -162,14 +162,14 @@ async def test_publishing_again_changes_nothing(stand: Stand) -> None:
 async def test_own_entries_are_published_without_waiting_for_an_interval(stand: Stand) -> None:
     """S of an hour: the published name is there as soon as the commit is."""
     gate = Gate(real=True)
-    times = {"WATCHER_SESSION_TTL": "3600", "WATCHER_POLL_INTERVAL": "600"}
+    times: dict[str, Any] = {"WATCHER_SESSION_TTL": "3600", "WATCHER_POLL_INTERVAL": "600"}
     await stand.watcher(execution=gate, **times).start()
     gate.open.set()
     await stand.submit(
         {"request_id": "a", "output_name": "a", "task": "write_output_inline", "payload": {"files": {"best.wav": "x"}}}
     )
     await wait_until(target(stand, "a").exists)
-    await wait_until(lambda: stand.outbox_empty())
+    await wait_until(stand.outbox_empty)
 
 
 async def test_more_entries_than_one_page_are_all_seen(stand: Stand) -> None:

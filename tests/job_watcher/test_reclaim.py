@@ -84,11 +84,11 @@ async def test_a_pending_entry_of_nobody_is_dropped(stand: Stand) -> None:
     watcher = stand.watcher()
     await watcher.life.open()
     key = stand.queue.keys.stream(ANY)
-    entry: bytes = await stand.queue.client.xadd(key, {"odd": "entry"})
+    entry = await stand.add(key, {"odd": "entry"})
     await stand.queue.client.xreadgroup("watchers", watcher.session, {key: ">"}, count=1)
     await stand.queue.client.xdel(key, entry)
     sweeper = reclaimer(stand)
-    sweeper.note_lost([LostEntry(ANY, entry.decode())])
+    sweeper.note_lost([LostEntry(ANY, entry)])
     await sweeper.sweep(force=True)
     assert await stand.queue.client.xpending_range(key, "watchers", min="-", max="+", count=10) == []
 

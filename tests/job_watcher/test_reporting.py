@@ -40,7 +40,7 @@ async def test_the_newest_report_of_each_job_is_sent_in_one_call(stand: Stand) -
     )
     once = asyncio.create_task(reports.run_once())
     events = stand.queue.keys.of("events")
-    before: bytes = (await stand.queue.client.xrevrange(events, count=1))[0][0]
+    newest: Any = await stand.queue.client.xrevrange(events, count=1)
     for percent in range(50):
         for lease in gate.begun:
             reports.tell(lease, {"percent": percent})
@@ -48,7 +48,7 @@ async def test_the_newest_report_of_each_job_is_sent_in_one_call(stand: Stand) -
     await clock.move(GATHER_SECONDS)
     await once
     assert [(await progress(stand, each))["percent"] for each in "ab"] == [49, 49]
-    page: Any = await stand.queue.client.xrange(events, min=b"(" + before)
+    page: Any = await stand.queue.client.xrange(events, min=b"(" + newest[0][0])
     ours = [fields for _, fields in page if sorted(json.loads(fields[b"ids"])) == ["a", "b"]]
     assert len(ours) == 1
     assert len(heard) == 100, "who listens in this process hears every one"

@@ -368,6 +368,11 @@ class Stand:
         page: Any = await self.queue.client.xrange(self.queue.keys.of("events"))
         return [each for _, fields in page if fields[b"type"] == kind.encode() for each in json.loads(fields[b"ids"])]
 
+    async def add(self, key: str, fields: dict[Any, Any]) -> str:
+        """XADD to a full key; the entry's id."""
+        entry: Any = await self.queue.client.xadd(key, fields)
+        return text(entry)
+
     async def length(self, stream: str) -> int:
         """Entries of an intake or a lane."""
         return int(await self.queue.client.xlen(self.queue.keys.stream(stream)))
