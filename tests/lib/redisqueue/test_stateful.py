@@ -16,7 +16,7 @@ from lib.redisqueue.queue import Queue
 from tests.lib.redisqueue.machine import QueueMachine
 
 QUICK = settings(
-    max_examples=40,
+    max_examples=60,
     stateful_step_count=40,
     derandomize=True,
     deadline=None,
@@ -26,6 +26,7 @@ LONG = settings(QUICK, max_examples=150, stateful_step_count=80, derandomize=os.
 """On a laptop each run walks new ways; in CI the same ones, so that a red run can be repeated."""
 
 
+@pytest.mark.timeout(400)
 def test_any_order_of_events_on_fakeredis() -> None:
     """Promises 2, 3, 4, 7 and 8 after every step."""
 
