@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
 async def by_hand(stand: Stand, fields: dict[Any, Any]) -> str:
     """XADD to the inlet; the entry's id."""
-    entry = await stand.add(stand.queue.keys.stream("stream"), fields)
-    return entry
+    return await stand.add(stand.queue.keys.stream("stream"), fields)
 
 
 def raw(request_id: str, **more: Any) -> dict[str, str]:

@@ -79,7 +79,8 @@ async def test_a_lost_start_reply_starts_the_job_again_under_a_new_fence(stand: 
     gate = Gate()
     gate.open.set()
     async with FaultProxy(valkey.port) as proxy:
-        watcher = await stand.watcher(execution=gate, url=proxy.url).start()
+        slow: dict[str, Any] = {"WATCHER_SESSION_TTL": "3600", "WATCHER_POLL_INTERVAL": "600"}
+        watcher = await stand.watcher(execution=gate, url=proxy.url, **slow).start()
         await stand.debug("before")
         await stand.ended("before")
         trap = proxy.trap_reply(b"lane:metal:any\r\n", then="reset")
@@ -265,6 +266,7 @@ async def test_what_is_answered_during_the_comparison_is_not_taken_for_missing(
 
     monkeypatch.setattr(LaneReader, "_start", counted)
     monkeypatch.setattr(leasing, "pending_entries", late)
+    before = watcher.life.lane._compared_at
     await stand.ended("a")
-    await wait_until(lambda: not watcher.life.lane._doubt)
+    await wait_until(lambda: watcher.life.lane._compared_at > before, what="the comparison has ended")
     assert asked == []

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lib.errors import NameTakenError, SessionLostError
+from lib.stores.artifacts import LocalArtifacts
 from tests.job_watcher.watching import ANY, Gate
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lib.stores.artifacts import StoredOutput
     from tests.job_watcher.watching import Stand
 
 
@@ -209,7 +214,7 @@ async def test_a_stopping_leader_goes_on_leading_while_it_finishes(stand: Stand)
     await leader.ended()
 
 
-async def test_stopping_publishes_what_the_last_commit_left(stand: Stand) -> None:
+async def test_stopping_publishes_what_the_last_commit_left(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     """The outputs of a job that ends during the stop have their published name when the watcher is gone."""
     gate = Gate(real=True)
     watcher = await stand.watcher(execution=gate).start()
@@ -217,6 +222,15 @@ async def test_stopping_publishes_what_the_last_commit_left(stand: Stand) -> Non
     assert await stand.submit({**job, "payload": {"files": {"best.wav": "x"}}}) == ["queued"]
     await wait_until(lambda: gate.running)
     await wait_until(watcher.life.publisher.idle.is_set)
+    publish = LocalArtifacts.publish
+
+    async def when_the_commit_is_long_over(store: LocalArtifacts, name: str, stored: Sequence[StoredOutput]) -> None:
+        await wait_until(watcher.life.outcomes.idle.is_set)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        await publish(store, name, stored)
+
+    monkeypatch.setattr(LocalArtifacts, "publish", when_the_commit_is_long_over)
     watcher.stop.set()
     await wait_until(lambda: watcher.life.session.offer.slots == {})
     gate.open.set()
