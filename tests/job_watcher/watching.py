@@ -356,7 +356,7 @@ class Stand:
 
     async def member_named(self, name: str) -> bool:
         """Whether a watcher of this name stands."""
-        members = await self.queue.client.zrange(self.queue.keys.of("sessions"), 0, -1)
+        members: Any = await self.queue.client.zrange(self.queue.keys.of("sessions"), 0, -1)
         return any(text(member).startswith(f"{name}:") for member in members)
 
     async def evict(self, session: str) -> None:
