@@ -1,7 +1,8 @@
 """Makes published names equal the current records: what this watcher committed, and what dead ones left to do.
 
 Copy first, then one step removes the outbox entry only if the record's fence is still the one that was copied;
-otherwise it is done again from the newer record. Repeating is harmless, so any watcher may take it over.
+otherwise it is done again from the newer record. Repeating is harmless, so any watcher may take it over. Two jobs may
+have one output name: the store is told in which order they were committed and keeps the later one.
 """
 
 from __future__ import annotations
@@ -113,14 +114,13 @@ class Publisher:
     async def _copy(self, entry: OutboxEntry, record: dict[str, Any]) -> bool:
         log = logger.bind(request_id=entry.request_id)
         try:
-            if "fence" not in record:
-                raise InvalidInputError("the record was changed by hand", hint="run the job again with --replace")
+            order = _order(record)
             stored = [
                 StoredOutput(output.name, output.kind, output.uri, output.bytes, output.sha256)
                 for output in recorded_outputs(record)
             ]
-            if stored and record.get("output_name"):
-                await self.store.publish(str(record["output_name"]), stored)
+            name = record.get("output_name")
+            newest = not stored or not name or await self.store.publish(str(name), stored, order=order)
         except JobRunnerError as exc:
             # The entry stays in the outbox: this host may lack the files, or the disk is full.
             if entry.entry not in self._stuck:
@@ -128,5 +128,16 @@ class Publisher:
             self._stuck.add(entry.entry)
             return False
         self._stuck.discard(entry.entry)
-        log.debug("published as {}", record.get("output_name"))
+        if newest:
+            log.debug("published as {}", name)
+        else:
+            log.debug("not published as {}: what stands there was committed later", name)
         return True
+
+
+def _order(record: dict[str, Any]) -> tuple[int, ...]:
+    """Where in the order of commits a record stands: the id of its entry in the history."""
+    milliseconds, _, number = str(record.get("history", "")).partition("-")
+    if "fence" not in record or not (milliseconds.isdecimal() and number.isdecimal()):
+        raise InvalidInputError("the record was changed by hand", hint="run the job again with --replace")
+    return int(milliseconds), int(number)

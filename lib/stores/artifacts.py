@@ -15,11 +15,15 @@ Publishing a generation that has fewer files: each published directory holds `.p
 digests of what was put there. Names that the new record lacks are removed if the bytes are still ours; a
 file that anybody else made or changed stays. The manifest is written before the files, as the union of
 old and new, and again after, so a crash in between leaves nothing that the next publish would overlook.
+
+Two jobs may have one output name, and a publisher may be late: it was stopped, or takes over from a dead one. So
+the manifest also keeps the order of the commit that it shows, and what was committed before that is left out.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from lib.stores.published import Order
     from lib.tasks.base import Output, OutputKind
 
 STORE_DIRECTORY = ".store"  # no output name has a part like it: lib.jobqueue.output_names refuses it
@@ -57,9 +62,10 @@ class ArtifactStore(Protocol):
         Repeatable: putting the same bytes again changes nothing. What is returned was read back and checked.
         """
 
-    async def publish(self, output_name: str, stored: Sequence[StoredOutput]) -> None:
+    async def publish(self, output_name: str, stored: Sequence[StoredOutput], *, order: Order = ()) -> bool:
         """Make the files under `output_name` equal to these; repeatable, by any process.
 
+        `order` rises with every commit. False, and nothing is changed, when what stands there was committed later.
         `TemporaryError` when another try, or a watcher elsewhere, may do it; `PermanentError` when none can.
         """
 
@@ -83,9 +89,9 @@ class LocalArtifacts:
         """Copy, fsync, read back, compare, rename, fsync the directory."""
         return await asyncio.to_thread(self._put, job_dir, tuple(outputs))
 
-    async def publish(self, output_name: str, stored: Sequence[StoredOutput]) -> None:
+    async def publish(self, output_name: str, stored: Sequence[StoredOutput], *, order: Order = ()) -> bool:
         """Hard-link, or copy where links are not possible, to a temporary name, then rename."""
-        await asyncio.to_thread(self._publish, output_name, tuple(stored))
+        return await asyncio.to_thread(self._publish, output_name, tuple(stored), order)
 
     def published_uri(self, output_name: str, name: str) -> str:
         """A file URI."""
@@ -106,7 +112,7 @@ class LocalArtifacts:
             directories.sync(place)
         return stored
 
-    def _publish(self, output_name: str, stored: tuple[StoredOutput, ...]) -> None:
+    def _publish(self, output_name: str, stored: tuple[StoredOutput, ...], order: Order) -> bool:
         parts = directories.plain_parts(output_name)
         with directories.disk_errors(f"publishing {output_name} under {self._root}"):
             sources = [(item, self._stored_parts(item)) for item in stored]
@@ -114,12 +120,29 @@ class LocalArtifacts:
                 directories.opened_below(self._root, parts, create=True) as place,
                 PublishedDirectory(place, output_name) as published,
             ):
-                published.announce({item.name: item.sha256 for item in stored})
+                if published.is_newer_than(order):
+                    return False
+                # Who lacks a file must not announce: what was committed before and is here would be left out.
+                for _, place_in_store in sources:
+                    self._check_is_here(place_in_store, output_name)
+                published.announce({item.name: item.sha256 for item in stored}, order)
                 for item, (*folders, name) in sources:
                     with directories.opened_below(self._root, folders, create=False) as folder:
                         digest = directories.Digest(item.bytes, item.sha256)
                         published.place_file(item.name, directories.Stored(folder, name, digest))
                 published.settle({item.name: item.sha256 for item in stored})
+        return True
+
+    def _check_is_here(self, parts: Sequence[str], output_name: str) -> None:
+        *folders, name = parts
+        try:
+            with directories.opened_below(self._root, folders, create=False) as folder:
+                os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError as exc:
+            raise TemporaryError(
+                f"{name} of {output_name} is not in the store of this machine",
+                hint="a watcher that shares the root of the one that made it can publish it",
+            ) from exc
 
     def _stored_parts(self, item: StoredOutput) -> tuple[str, ...]:
         """The place of a stored file below the root, from the URI in its record, which is not taken on trust."""

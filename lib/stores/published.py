@@ -2,7 +2,7 @@
 
 `lib.stores.artifacts` opens it and says what must be in it; the rules for files of an older generation stand in
 that module's docstring. A lock on the directory makes publishers take turns; where the file system has no
-such lock each file is still whole, because it appears by rename.
+such lock each file is still whole, because it appears by rename, but two that publish at the same moment may mix.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 MANIFEST = ".published.json"
 
+Order = tuple[int, ...]
+"""Where in the order of commits a generation stands; the empty one is before all others."""
+
 _LOCK_SECONDS = 5.0  # a publish takes milliseconds; who holds the lock for seconds is stuck
 _LOCK_POLL_SECONDS = 0.02
 _NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES})
@@ -37,10 +40,11 @@ class PublishedDirectory:
         self._folder = folder
         self._output_name = output_name
         self._before: dict[str, list[str]] = {}
+        self._order: Order = ()
 
     def __enter__(self) -> Self:
         self._lock()
-        self._before = self._read()
+        self._before, self._order = self._read()
         return self
 
     def __exit__(
@@ -49,12 +53,19 @@ class PublishedDirectory:
         with contextlib.suppress(OSError):
             fcntl.flock(self._folder, fcntl.LOCK_UN)
 
-    def announce(self, files: Mapping[str, str]) -> None:
-        """Write down, before any file appears, that these digests may stand here beside the earlier ones."""
+    def is_newer_than(self, order: Order) -> bool:
+        """Whether what was put here last was committed after `order`."""
+        return self._order > order
+
+    def announce(self, files: Mapping[str, str], order: Order) -> None:
+        """Write down, before any file appears, that these digests may stand here beside the earlier ones.
+
+        From here on nothing of a lower order is published, even if this process dies before its first file.
+        """
         union = {name: sorted({*self._before.get(name, ()), *extra}) for name, extra in self._merged(files)}
-        if union != self._before:
-            self._write(union)
-            self._before = union
+        if union != self._before or order != self._order:
+            self._write(union, order)
+            self._before, self._order = union, order
 
     def place_file(self, name: str, source: directories.Stored) -> None:
         """Make `name` hold exactly the stored bytes."""
@@ -82,7 +93,7 @@ class PublishedDirectory:
         directories.sync(self._folder)
         final = {name: [sha256] for name, sha256 in sorted(files.items())}
         if final != self._before:
-            self._write(final)
+            self._write(final, self._order)
 
     def _lock(self) -> None:
         """Take turns with other publishers, but never wait for one that was stopped with the lock in hand."""
@@ -143,28 +154,28 @@ class PublishedDirectory:
                 raise
             directories.copy_file(source, self._folder, temporary_name)
 
-    def _read(self) -> dict[str, list[str]]:
+    def _read(self) -> tuple[dict[str, list[str]], Order]:
         """The manifest; an unreadable one counts as none, so that nothing is removed on its word."""
         try:
             descriptor = os.open(MANIFEST, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._folder)
         except OSError:
-            return {}
+            return {}, ()
         with os.fdopen(descriptor, "rb") as opened:
             try:
                 document = json.loads(opened.read())
             except ValueError:
-                return {}
-        files = document.get("files") if isinstance(document, dict) else None
-        if not isinstance(files, dict):
-            return {}
-        return {
-            name: [digest for digest in digests if isinstance(digest, str)]
-            for name, digests in files.items()
-            if _is_ours(name) and isinstance(digests, list)
-        }
+                return {}, ()
+        if not isinstance(document, dict):
+            return {}, ()
+        return _files(document.get("files")), _order(document.get("order"))
 
-    def _write(self, files: Mapping[str, list[str]]) -> None:
-        document = {"schema_version": 1, "output_name": self._output_name, "files": dict(files)}
+    def _write(self, files: Mapping[str, list[str]], order: Order) -> None:
+        document = {
+            "schema_version": 1,
+            "output_name": self._output_name,
+            "order": list(order),
+            "files": dict(files),
+        }
         with directories.temporary(self._folder) as (target, temporary_name):
             target.write(json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n")
             target.flush()
@@ -182,3 +193,20 @@ class PublishedDirectory:
 
 def _is_ours(name: str) -> bool:
     return not name.startswith(".") and "/" not in name
+
+
+def _files(written: object) -> dict[str, list[str]]:
+    if not isinstance(written, dict):
+        return {}
+    return {
+        name: [digest for digest in digests if isinstance(digest, str)]
+        for name, digests in written.items()
+        if _is_ours(name) and isinstance(digests, list)
+    }
+
+
+def _order(written: object) -> Order:
+    """None is the lowest, so that a manifest that was changed by hand keeps nothing from being published."""
+    if not isinstance(written, list) or not all(type(part) is int for part in written):
+        return ()
+    return tuple(written)

@@ -80,20 +80,42 @@ async def test_a_record_that_changed_meanwhile_is_published_from_the_newer(stand
         def __getattr__(self, name: str) -> Any:
             return getattr(wiring.artifacts(other.settings), name)
 
-        async def publish(self, output_name: str, stored: Any) -> None:
-            await copy(output_name, stored)
+        async def publish(self, output_name: str, stored: Any, *, order: tuple[int, ...] = ()) -> bool:
+            assert await copy(output_name, stored, order=order)
             copies.append(target(stand, "a").read_text())
             if len(copies) == 1:
                 raw: Any = await stand.queue.client.hget(stand.queue.keys.of("result"), "a")
                 assert raw is not None
                 newer = raw.replace(entry.fence.encode(), str(int(entry.fence) + 1).encode(), 1)
                 await stand.queue.client.hset(stand.queue.keys.of("result"), "a", newer)
+            return True
 
     mine.store = Store()
     await mine._take_over()
     await mine.run_once()
     assert copies == ["old", "old"], "copied again from the record with the newer fence"
     assert await stand.outbox() == 0
+
+
+async def test_the_older_of_two_jobs_with_one_name_never_replaces_the_newer(stand: Stand) -> None:
+    """`a` is committed and its watcher dies; `b`, of the same output name, is committed and published; then `a`."""
+    dead = await committed(stand, "a", "old")
+    await stand.evict(dead.session)
+    live = stand.watcher("live", WATCHER_SESSION_TTL="3600", WATCHER_POLL_INTERVAL="600")
+    await live.life.open()
+    live.life.publisher._taken_over_at = live.clock.elapsed()  # leaves `a` for later
+    live.run()
+    job = {"request_id": "b", "output_name": "a", "task": "write_output_inline"}
+    await stand.submit({**job, "payload": {"files": {"best.wav": "new"}}})
+    await wait_until(target(stand, "a").exists)
+    await live.finish()
+    assert await stand.outbox() == 1
+    other = stand.watcher("other")
+    await other.life.open()
+    mine = publisher(other, HandClock())
+    await mine.run_once()
+    assert await stand.outbox() == 0, "it counts as done: what stands there is newer"
+    assert target(stand, "a").read_text() == "new"
 
 
 async def test_missing_files_leave_the_entry_and_are_said_once(stand: Stand) -> None:

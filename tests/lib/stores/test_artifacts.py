@@ -8,7 +8,8 @@ import hashlib
 import json
 import os
 import stat
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -126,6 +127,64 @@ async def test_a_new_generation_replaces_and_the_old_record_keeps_its_bytes(benc
     assert bench.published("t") == {"take_01.wav": b"new"}
     kept = [(bench.root / ".store/j/1" / item.name).read_bytes() for item in old]
     assert kept == [b"old", b"old two"]
+
+
+async def test_what_was_committed_earlier_never_replaces_what_was_committed_later(bench: Bench) -> None:
+    """A publisher that comes late succeeds and changes nothing; one of the same commit may repeat itself."""
+    first = await bench.put("j/1", take_01__wav=b"old", take_02__wav=b"old two")
+    second = await bench.put("j/2", take_01__wav=b"new")
+    assert await bench.store.publish("t", second, order=(9, 10))
+    before = {path.name: path.stat().st_mtime_ns for path in (bench.root / "t").iterdir()}
+    assert not await bench.store.publish("t", first, order=(9, 9)), "numbers are compared, not their digits"
+    assert not await bench.store.publish("t", first)
+    assert {path.name: path.stat().st_mtime_ns for path in (bench.root / "t").iterdir()} == before
+    (bench.root / "t/take_01.wav").unlink()
+    assert await bench.store.publish("t", second, order=(9, 10))
+    assert bench.published("t") == {"take_01.wav": b"new"}
+    assert await bench.store.publish("t", first, order=(10, 0))
+    assert bench.published("t") == {"take_01.wav": b"old", "take_02.wav": b"old two"}
+
+
+async def test_a_publisher_that_slept_wakes_too_late(bench: Bench) -> None:
+    """Paused in its thread with the first generation in hand until the second was published: the second stays."""
+    old = await bench.put("j/1", take_01__wav=b"old")
+    new = await bench.put("j/2", take_01__wav=b"new")
+    asleep, awake = threading.Event(), threading.Event()
+
+    class Sleeper(LocalArtifacts):
+        """Stopped just before it begins to publish, as by SIGSTOP."""
+
+        def _publish(self, *given: Any) -> bool:
+            asleep.set()
+            assert awake.wait(20)
+            return super()._publish(*given)
+
+    late = asyncio.create_task(Sleeper(bench.root).publish("t", old, order=(1, 0)))
+    assert await asyncio.to_thread(asleep.wait, 20)
+    assert await bench.store.publish("t", new, order=(2, 0))
+    awake.set()
+    assert not await late
+    assert bench.published("t") == {"take_01.wav": b"new"}
+
+
+async def test_who_lacks_the_files_of_the_newer_leaves_the_older_its_turn(bench: Bench) -> None:
+    """Not in this machine's store: nothing is announced, so what was committed before is still published."""
+    old = await bench.put("j/1", take_01__wav=b"old")
+    new = await bench.put("j/2", take_01__wav=b"new", take_02__wav=b"new two")
+    (bench.root / ".store/j/2/take_02.wav").unlink()
+    with pytest.raises(TemporaryError, match=r"take_02\.wav of t is not in the store"):
+        await bench.store.publish("t", new, order=(2, 0))
+    assert await bench.store.publish("t", old, order=(1, 0))
+    assert bench.published("t") == {"take_01.wav": b"old"}
+
+
+async def test_a_manifest_with_an_order_of_somebody_elses_making_stops_nothing(bench: Bench) -> None:
+    """Text, fractions or booleans for numbers: it counts as none."""
+    stored = await bench.put("j/1", take_01__wav=b"1")
+    (bench.root / "t").mkdir()
+    for odd in ("9-9", [9.5], [True, True], {"9": 9}, None, ["9"]):
+        (bench.root / "t" / MANIFEST).write_text(json.dumps({"files": {}, "order": odd}))
+        assert await bench.store.publish("t", stored, order=(1, 0))
 
 
 async def test_files_of_others_are_left_alone(bench: Bench) -> None:

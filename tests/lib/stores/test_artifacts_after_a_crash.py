@@ -31,14 +31,14 @@ from pathlib import Path
 from lib.stores.artifacts import LocalArtifacts
 from lib.tasks.base import Output
 
-async def main(base, generation, count):
+async def main(base, generation, count, order):
     store = LocalArtifacts(base / "out")
     outputs = [Output(f"take_0{n}.wav", base / f"work-{generation}-{n}", "take") for n in range(1, count + 1)]
     for output in outputs:
         output.path.write_bytes(generation.encode() * 300_000)
-    await store.publish("t/b", await store.put(f"j/{generation}", outputs))
+    await store.publish("t/b", await store.put(f"j/{generation}", outputs), order=order)
 
-asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
+asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), (ord(sys.argv[2]), 0)))
 """
 
 
@@ -79,6 +79,17 @@ def test_killed_before_it_settled_then_overtaken(tmp_path: Path) -> None:
     assert run(tmp_path, "b", 3, "publish.settle") == -signal.SIGKILL
     assert run(tmp_path, "c", 1) == 0
     assert published(tmp_path) == {"take_01.wav": b"c" * SIZE}
+
+
+@pytest.mark.parametrize("place", ["publish.rename", "publish.settle"])
+def test_once_announced_nothing_older_comes_in_between(place: str, tmp_path: Path) -> None:
+    """The newer one died half-way: an older one leaves its turn to whoever takes the newer one over."""
+    assert run(tmp_path, "b", 2, place) == -signal.SIGKILL
+    seen = published(tmp_path)
+    assert run(tmp_path, "a", 3) == 0
+    assert published(tmp_path) == seen
+    assert run(tmp_path, "b", 2) == 0
+    assert published(tmp_path) == {"take_01.wav": b"b" * SIZE, "take_02.wav": b"b" * SIZE}
 
 
 @pytest.fixture
