@@ -9,7 +9,8 @@ Whether the server lives is asked of a file lock, not of a pid: the server inher
 nothing, since another program may have got the number since. Files, all under the state directory:
 
     server.json           url, port, pid, started_at, dir, fsync: there while it runs, for clients
-    valkey/launch.json    port and fsync of the last launch, written before it
+    valkey/launch.json    port and fsync of the last launch, written before it; stays, so that clients know whose
+                          server they mean while it is stopped
     valkey/server.pid     written by the server itself
     valkey/life.lock      held by the server
     valkey/start.lock     held by whoever starts or stops it
@@ -31,7 +32,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 from lib.clock import iso
 from lib.errors import QueueError, RefusedError, UnreachableError
-from lib.settings import EMBEDDED_ADDRESS_FILE
+from lib.settings import EMBEDDED_ADDRESS_FILE, EMBEDDED_LAUNCH_FILE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -136,6 +137,24 @@ async def status(state_dir: Path) -> EmbeddedStatus:
     return EmbeddedStatus(server=launch.running_as(pid, files), answers=answers, log_file=files.log_file)
 
 
+def require_running(state_dir: Path) -> None:
+    """Raise UnreachableError unless the bundled server of `state_dir` lives; takes microseconds.
+
+    Its old port may be somebody else's by now, so a client that means this server asks before it connects.
+    """
+    if not _is_held(_Files(state_dir).life_lock):
+        raise UnreachableError(
+            f"the bundled server of {state_dir} is stopped",
+            hint="start it with `job-runner server start`, or set REDIS_URL to another server",
+        )
+
+
+def last_port(state_dir: Path) -> int | None:
+    """Where the server of `state_dir` was the last time it ran; None when it never did."""
+    launch = _read_launch(_Files(state_dir))
+    return None if launch is None else launch.port
+
+
 class _Files:
     """Where everything of one state directory lies."""
 
@@ -143,7 +162,7 @@ class _Files:
         state_dir = state_dir.absolute()
         self.home = state_dir / "valkey"
         self.address = state_dir / EMBEDDED_ADDRESS_FILE
-        self.launch = self.home / "launch.json"
+        self.launch = state_dir / EMBEDDED_LAUNCH_FILE
         self.pid_file = self.home / "server.pid"
         self.life_lock = self.home / "life.lock"
         self.start_lock = self.home / "start.lock"
@@ -159,9 +178,7 @@ class _Launch:
     started_at: str
 
     def running_as(self, pid: int, files: _Files) -> EmbeddedServer:
-        return EmbeddedServer(
-            url=f"redis://{HOST}:{self.port}/0", pid=pid, dir=str(files.home), **asdict(self)
-        )
+        return EmbeddedServer(url=f"redis://{HOST}:{self.port}/0", pid=pid, dir=str(files.home), **asdict(self))
 
 
 @contextlib.asynccontextmanager
@@ -314,9 +331,7 @@ def _ended(files: _Files, launch: _Launch) -> RefusedError | QueueError:
     lines = files.log_file.read_text(errors="replace").splitlines()[-4:] if files.log_file.exists() else []
     if any("in use" in line for line in lines):
         return RefusedError(f"port {launch.port} on {HOST} was taken by another program", hint="try again")
-    return QueueError(
-        f"the bundled server ended at once: {' / '.join(lines)}", hint=f"the whole log: {files.log_file}"
-    )
+    return QueueError(f"the bundled server ended at once: {' / '.join(lines)}", hint=f"the whole log: {files.log_file}")
 
 
 async def _set_fsync(files: _Files, server: EmbeddedServer, fsync: Fsync) -> EmbeddedServer:

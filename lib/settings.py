@@ -29,7 +29,8 @@ DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 """Where a server answers on most machines, and where `job-runner server start` puts the bundled one."""
 
 EMBEDDED_ADDRESS_FILE = "server.json"
-"""In the state directory; `lib.embedded` writes it when the bundled server runs."""
+EMBEDDED_LAUNCH_FILE = "valkey/launch.json"
+"""In the state directory: `lib.embedded` writes the one while the bundled server runs, the other for good."""
 
 _STATE_DIR = "$JOBS_STATE_DIR"
 """In a default: the value of that variable."""
@@ -129,7 +130,7 @@ class Settings:
         _redis_url,
         None,
         unit="URL",
-        why="Unset: the bundled server of this state directory when it was started, "
+        why="Unset: the bundled server of this state directory, once it was started, "
         f"else {DEFAULT_REDIS_URL}, where a Redis answers on most machines.",
         secret=True,  # it may carry a password
     )
@@ -346,14 +347,20 @@ def _place_redis_url(source: Mapping[str, str], flag: str | None) -> RedisUrlSou
 
 
 def _embedded_url(source: Mapping[str, str]) -> str | None:
-    """The bundled server's address, if it was started and not stopped; an unreadable file counts as none."""
+    """The bundled server's address, if one was ever started here; None when there is no readable word of it.
+
+    Also while it is stopped: the jobs are in there, and what else listens by now is somebody else's.
+    """
     state_dir = source.get("JOBS_STATE_DIR", "").strip() or _default_state_dir(source)
-    try:
-        file = Path(state_dir).expanduser() / EMBEDDED_ADDRESS_FILE
-        url = json.loads(file.read_bytes())["url"]
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError):
-        return None
-    return url if isinstance(url, str) else None
+    for name, field_name in ((EMBEDDED_ADDRESS_FILE, "url"), (EMBEDDED_LAUNCH_FILE, "port")):
+        try:
+            found = json.loads((Path(state_dir).expanduser() / name).read_bytes())[field_name]
+            url = found if field_name == "url" else f"redis://127.0.0.1:{int(found)}/0"
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError):
+            continue
+        if isinstance(url, str):
+            return url
+    return None
 
 
 def _default_state_dir(source: Mapping[str, str]) -> Path:

@@ -27,12 +27,16 @@ def open_queue(settings: Settings) -> Queue:
     """The queue of these settings; whoever opens it closes `queue.client` in the same event loop.
 
     Raises:
-        UnreachableError: the URL is none.
+        UnreachableError: the URL is none, or the bundled server that is meant is stopped.
 
     """
     from lib.redisqueue.connection import connect
     from lib.redisqueue.queue import Queue
 
+    if settings.redis_url_source == "embedded":
+        from lib import embedded
+
+        embedded.require_running(settings.jobs_state_dir)
     return Queue.over(connect(settings.redis_url), settings.redis_url, settings.jobs_prefix)
 
 

@@ -9,6 +9,7 @@ from job_runner.cli.output import Output
 from job_runner.cli.running import settings_of, with_queue
 from job_runner.cli.tables import Table, counted, summary_text
 from job_runner.service.jobfiles import jobs_of
+from job_runner.service.place import server_text
 from job_runner.service.submit import Enqueued
 from job_runner.service.submit import enqueue as submit_jobs
 from lib.redisqueue.keys import DEFAULT_BACKLOG, parse_backlog
@@ -54,6 +55,7 @@ def enqueue(
         output.document(done.document())
     else:
         _show(done, output)
+    output.say(f"server: {server_text(settings)}")
     if done.short_of_replicas:
         output.warn(
             f"accepted, but on {done.reached} of {done.durability.replicas} replicas; run it again to have it confirmed"

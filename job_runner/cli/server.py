@@ -22,13 +22,13 @@ Examples:
   job-runner server status --json
   job-runner server stop
 
-It listens on 127.0.0.1 only and keeps its data under JOBS_STATE_DIR. While it runs, every command finds it without
-REDIS_URL.
+It listens on 127.0.0.1 only and keeps its data under JOBS_STATE_DIR. Once it was started there, every command
+without REDIS_URL means this server; while it is stopped they say so.
 """
 
-Private = Annotated[bool, typer.Option("--private", help="On a free port instead of 6379.")]
+Private = Annotated[bool, typer.Option("--private", help="On a free port: not 6379 even at first.")]
 Port = Annotated[
-    int | None, typer.Option("--port", min=1, max=65535, help="On this port instead of 6379.", show_default=False)
+    int | None, typer.Option("--port", min=1, max=65535, help="On this port; else that of last time, at first 6379.")
 ]
 Fsync = Annotated[
     Literal["everysec", "always"] | None,
@@ -54,7 +54,7 @@ def start(
     """Start it, or say where it runs already."""
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
     settings = Settings.load()
-    wanted = port or (None if private else embedded.DEFAULT_PORT)
+    wanted = port or (None if private else embedded.last_port(settings.jobs_state_dir) or embedded.DEFAULT_PORT)
     started = asyncio.run(embedded.start(settings.jobs_state_dir, port=wanted, fsync=fsync))
     if json:
         output.document({"running": True, **asdict(started)})

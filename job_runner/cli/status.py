@@ -23,6 +23,7 @@ Examples:
 def status(*, redis_url: RedisUrl = None, json: Json = False, quiet: Quiet = False, no_color: NoColor = False) -> None:
     """Show what waits, what runs, who works and how long it will take."""
     # The models of jobs are not needed here, and importing them would take as long as everything else.
+    from job_runner.service.place import server_text  # noqa: PLC0415
     from lib.redisqueue.overview import overview  # noqa: PLC0415
 
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
@@ -31,6 +32,8 @@ def status(*, redis_url: RedisUrl = None, json: Json = False, quiet: Quiet = Fal
     if json:
         output.document(document)
         return
+    output.data(f"Server: {server_text(settings)}")
+    output.data()
     for line in lines(document, output):
         output.data(line)
     for step in _next_steps(document):

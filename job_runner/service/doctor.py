@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from job_runner.service.durability import agreed_durability
+from job_runner.service.place import server_text
 from lib.errors import JobRunnerError
-from lib.redisqueue.connection import edge, hide_password
+from lib.redisqueue.connection import edge
 from lib.redisqueue.overview import overview
 from lib.wiring import opened_queue, tasks
 
@@ -70,23 +71,21 @@ async def diagnose(settings: Settings) -> Diagnosis:
 
 
 async def _server(settings: Settings) -> list[Check]:
-    async with opened_queue(settings) as queue:
-        shown = hide_password(settings.redis_url)
-        try:
+    try:
+        async with opened_queue(settings) as queue:
             features = await queue.check_server()
             skew = await _skew_seconds(queue)
-        except JobRunnerError as exc:
-            return [Check("redis", "wrong", exc.message, exc.hint or "")]
-        reached = f"{features.software} {features.version} at {shown} (from {settings.redis_url_source})"
-        return [
-            Check("redis", "ok", reached),
-            _version(features),
-            _persistence(features),
-            _eviction(features),
-            _time(skew),
-            await _durability(queue, settings),
-            await _watchers(queue, settings),
-        ]
+            return [
+                Check("redis", "ok", f"{features.software} {features.version} at {server_text(settings)}"),
+                _version(features),
+                _persistence(features),
+                _eviction(features),
+                _time(skew),
+                await _durability(queue, settings),
+                await _watchers(queue, settings),
+            ]
+    except JobRunnerError as exc:
+        return [Check("redis", "wrong", exc.message, exc.hint or "")]
 
 
 async def _skew_seconds(queue: Queue) -> float:

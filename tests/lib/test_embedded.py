@@ -211,6 +211,21 @@ async def test_a_broken_append_only_file_is_said(tmp_path: Path) -> None:
     assert not (tmp_path / "server.json").exists()
 
 
+async def test_a_client_is_refused_while_the_server_is_stopped(tmp_path: Path) -> None:
+    """Stopped or killed: whoever answers on its port by now is not sent a client."""
+    assert embedded.last_port(tmp_path) is None
+    server = await embedded.start(tmp_path, port=None)
+    embedded.require_running(tmp_path)
+    await embedded.stop(tmp_path)
+    assert embedded.last_port(tmp_path) == server.port
+    with pytest.raises(UnreachableError, match=f"the bundled server of {tmp_path} is stopped") as stopped:
+        embedded.require_running(tmp_path)
+    assert "`job-runner server start`" in str(stopped.value.hint)
+    await kill(tmp_path, await embedded.start(tmp_path, port=None))
+    with pytest.raises(UnreachableError):
+        embedded.require_running(tmp_path)
+
+
 async def test_status_and_stop_of_nothing(tmp_path: Path) -> None:
     """Where no server ever ran, both say so and create nothing."""
     assert (await embedded.status(tmp_path)).server is None

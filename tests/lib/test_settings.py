@@ -166,6 +166,13 @@ class TestRedisUrl:
         settings = load(JOBS_STATE_DIR=str(tmp_path), REDIS_URL="rediss://far:6380/1")
         assert (settings.redis_url, settings.redis_url_source) == ("rediss://far:6380/1", "environment")
 
+    def test_a_stopped_bundled_server_is_still_the_one_that_is_meant(self, tmp_path: Path) -> None:
+        """Its jobs are in there; a Redis on the default port is somebody else's."""
+        (tmp_path / "valkey").mkdir()
+        (tmp_path / "valkey" / "launch.json").write_text(json.dumps({"port": 7778, "fsync": "everysec"}))
+        settings = load(JOBS_STATE_DIR=str(tmp_path))
+        assert (settings.redis_url, settings.redis_url_source) == ("redis://127.0.0.1:7778/0", "embedded")
+
     def test_bundled_server_is_found_by_its_file(self, tmp_path: Path) -> None:
         """Unset, with a started bundled server in the state directory: that one."""
         (tmp_path / "server.json").write_text(json.dumps({"url": "redis://127.0.0.1:7777/0"}))

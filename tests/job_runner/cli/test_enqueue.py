@@ -24,7 +24,10 @@ def test_prints_a_table_and_what_to_do_next(runner: JobRunner, three: str) -> No
         "\n"
         "3 jobs: 3 queued (durability: memory)\n"
     )
-    assert done.err == "next: run `job-watcher` to work on them, `job-runner watch` to follow\n"
+    assert done.err == (
+        f"server: {runner.url} (from REDIS_URL)\n"
+        "next: run `job-watcher` to work on them, `job-runner watch` to follow\n"
+    )
     assert done.code == 0
 
 

@@ -40,6 +40,28 @@ def test_start_use_stop(lonely: JobRunner) -> None:
     assert lonely("result", "a", "--json").document["status"] == "queued"
 
 
+def test_a_stopped_server_is_not_swapped_for_another(lonely: JobRunner) -> None:
+    """Exit code 3 and the way back, never a Redis of somebody else on the default port."""
+    jobs = lonely.file("- {request_id: a, task: debug}\n")
+    port = lonely("server", "start", "--private", "--json").document["port"]
+    shown = lonely("enqueue", jobs)
+    assert f"server: redis://127.0.0.1:{port}/0 (the bundled one)\n" in shown.err
+    assert lonely("status").out.startswith(f"Server: redis://127.0.0.1:{port}/0 (the bundled one)\n")
+    lonely("server", "stop")
+    for words in (("enqueue", jobs), ("status",), ("result", "a"), ("report", jobs), ("retry", "a"), ("watch",)):
+        refused = lonely(*words)
+        assert (refused.code, refused.out) == (3, ""), words
+        assert refused.err.startswith("error: the bundled server of ")
+        assert refused.err.endswith(
+            "hint: start it with `job-runner server start`, or set REDIS_URL to another server\n"
+        )
+    checks = lonely("doctor", "--json").document["checks"]
+    assert "is stopped" in checks[0]["found"]
+    back = lonely("server", "start", "--json").document
+    assert back["port"] == port
+    assert lonely("result", "a", "--json").document["status"] == "queued"
+
+
 def test_status(lonely: JobRunner) -> None:
     """Exit code 4 and a hint while none runs; address and answer while one does."""
     none = lonely("server", "status")

@@ -72,6 +72,8 @@ def test_the_table_with_jobs_waiting(runner: JobRunner, three: str) -> None:
     shown = runner("status")
     assert shown.code == 0
     assert re.sub(r"oldest       \S+ s", "oldest       <age>", shown.out) == (
+        f"Server: {runner.url} (from REDIS_URL)\n"
+        "\n"
         "Jobs\n"
         "  outstanding  3  (queued 3, leased 0, delayed 0)\n"
         "  finished     0 done, 0 failed, 0 cancelled\n"
