@@ -34,6 +34,8 @@ class GatePayload(BaseModel):
     """A file that gets one line a run: attempt and pid."""
     gate: str = ""
     """A file that must exist before the body ends; none: it ends at once."""
+    gate_a_run: bool = False
+    """Each run has a gate of its own: `<gate>-1`, `<gate>-2`."""
     spin: bool = False
     """Compute while waiting instead of sleeping."""
     output: str = ""
@@ -55,8 +57,9 @@ class Gated:
     async def run(self, job: JobSpec, context: TaskContext) -> TaskResult:
         """Note the run, wait, and write the output if there is one."""
         payload = GatePayload.model_validate(job.payload)
-        _note_run(Path(payload.run_log), context.attempt)
-        while payload.gate and not Path(payload.gate).exists():
+        run = _note_run(Path(payload.run_log), context.attempt)
+        gate = f"{payload.gate}-{run}" if payload.gate_a_run else payload.gate
+        while gate and not Path(gate).exists():
             if payload.spin:
                 _compute()
             else:
@@ -68,9 +71,11 @@ class Gated:
         return TaskResult({"attempt": context.attempt}, (Output("best.wav", place, "best"),))
 
 
-def _note_run(run_log: Path, attempt: int) -> None:
+def _note_run(run_log: Path, attempt: int) -> int:
+    """Note it; which run this is, from 1."""
     with run_log.open("a") as log:
         log.write(f"{attempt} {os.getpid()}\n")
+    return len(run_log.read_text().splitlines())
 
 
 def _compute() -> None:

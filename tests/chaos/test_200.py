@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.chaos
 
 PLANS = [
-    Plan(rename=False),
-    Plan(rename=True),
+    Plan(rename=False, slots=4),
+    Plan(rename=True, slots=3),
     # Twenty slots each and no more than five deaths, so that this stays short; the script does it in full.
     Plan(jobs=200, seconds=5, slots=20, kills=5, rename=True),
 ]

@@ -108,19 +108,25 @@ async def test_a_reply_held_until_the_session_is_gone_changes_nothing(yard: Yard
 
 
 async def test_a_commit_that_arrives_after_the_reap_is_refused(yard: Yard, proxy: FaultProxy) -> None:
-    """Faults row 19, the other order: the job is back in intake, so the late ending is nobody's."""
+    """Faults row 19, the other order: the job runs elsewhere by then, so the late ending is nobody's."""
     await yard.started("watcher", url=proxy.url, slots=1)
-    await yard.submit(yard.gated("job", gate="end", output_name="out/job", payload={"output": "sound"}))
+    payload = {"output": "sound", "gate_a_run": True}
+    await yard.submit(yard.gated("job", gate="end", output_name="out/job", payload=payload))
     await yard.runs_reach("job", 1)
     old = await yard.session("watcher")
     other = await yard.started("other", slots=1)
     proxy.blackhole()
-    yard.open_gate("end")
+    # The first run ends now, and its commit is on its way for as long as the cable is cut.
+    yard.open_gate("end-1")
     await yard.reaped(old)
-    record = await yard.record("job", RECOVERY_SECONDS)
+    await yard.runs_reach("job", 2, RECOVERY_SECONDS)
+    taken = await yard.leased("job")
     proxy.restore()
     assert await yard.opened(yard.watchers[0]) != old
-    assert await yard.record("job") == record
+    assert await yard.records() == {}
+    assert await yard.row("job") == taken
+    yard.open_gate("end-2")
+    assert str((await yard.record("job"))["fence"]) == taken.fence
     assert yard.runs("job") == 2
     assert await yard.history("done") == ["job"]
     await yard.published("out/job", "sound", by=other)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
+from lib.redisqueue import upkeep
 from tests.chaos.yard import RECOVERY_SECONDS
 from tests.support.proxy import FaultProxy
 from tests.support.wait import wait_until
+from tests.support.watchers import LIFE_SECONDS, SWEEP_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from tests.chaos.yard import Yard
 
@@ -25,34 +29,37 @@ async def proxy(yard: Yard) -> AsyncIterator[FaultProxy]:
         yield running
 
 
-async def _killed(yard: Yard, _proxy: FaultProxy) -> None:
-    # What appendfsync everysec has not written yet would be lost in a kill of the machine, not of the process.
+@asynccontextmanager
+async def _killed(yard: Yard, _proxy: FaultProxy) -> AsyncIterator[None]:
     yard.server.kill()
-    await yard.pass_a_life()
+    yield
     yard.server.start()
 
 
-async def _paused(yard: Yard, _proxy: FaultProxy) -> None:
+@asynccontextmanager
+async def _paused(yard: Yard, _proxy: FaultProxy) -> AsyncIterator[None]:
     yard.server.pause()
-    await yard.pass_a_life()
+    yield
     yard.server.resume()
 
 
-async def _cut_off(yard: Yard, proxy: FaultProxy) -> None:
+@asynccontextmanager
+async def _cut_off(_yard: Yard, proxy: FaultProxy) -> AsyncIterator[None]:
     proxy.blackhole()
-    await yard.pass_a_life()
+    yield
     proxy.restore()
 
 
-async def _refused(yard: Yard, proxy: FaultProxy) -> None:
+@asynccontextmanager
+async def _refused(_yard: Yard, proxy: FaultProxy) -> AsyncIterator[None]:
     await proxy.refuse()
-    await yard.pass_a_life()
+    yield
     await proxy.listen()
 
 
 @pytest.mark.parametrize("outage", [_killed, _paused, _cut_off, _refused])
 async def test_an_outage_longer_than_a_life_robs_nobody(
-    yard: Yard, proxy: FaultProxy, outage: Callable[[Yard, FaultProxy], Awaitable[None]]
+    yard: Yard, proxy: FaultProxy, outage: Callable[[Yard, FaultProxy], AbstractAsyncContextManager[None]]
 ) -> None:
     """Faults row 9: no mass reclaim on return, nothing lost, nothing run twice; who died meanwhile is reaped."""
     ids = [f"job-{i}" for i in range(4)]
@@ -66,8 +73,16 @@ async def test_an_outage_longer_than_a_life_robs_nobody(
     before = {each.name: await yard.session(each.name) for each in living}
     dead = await yard.session("dying")
     dying.kill()
-    await outage(yard, proxy)
+    async with outage(yard, proxy):
+        await yard.pass_a_life()
+        # The worst order: on return a sweep comes before anybody alive could renew.
+        for watcher in living:
+            watcher.pause()
     await yard.answers()
+    swept = await upkeep.sweep(yard.queue, interval_ms=int(SWEEP_SECONDS * 1000), life_ms=int(LIFE_SECONDS * 1000))
+    assert (swept.ran, swept.ended) == (True, ())
+    for watcher in living:
+        watcher.resume()
     await yard.reaped(dead)
     assert set(before.values()) <= await yard.members()
     for each in ids:

@@ -45,20 +45,22 @@ async def test_a_watcher_that_slept_past_its_life_discards_and_begins_anew(yard:
 async def test_a_paused_watcher_does_not_commit_what_it_had_finished(yard: Yard) -> None:
     """Faults row 4: woken before anybody else has ended the job, its ending is refused all the same."""
     sleeper = await yard.started("sleeper", slots=1)
-    await yard.submit(yard.gated("job", gate="end", payload={"output": "bytes"}, output_name="out/job"))
+    payload = {"output": "bytes", "gate_a_run": True}
+    await yard.submit(yard.gated("job", gate="end", payload=payload, output_name="out/job"))
     await yard.runs_reach("job", 1)
     old = await yard.session("sleeper")
     other = await yard.started("other", slots=1)
     sleeper.pause()
     await yard.runs_reach("job", 2, RECOVERY_SECONDS)
-    other.pause()
-    yard.open_gate("end")
+    taken = await yard.leased("job")
+    # The sleeper's body may end, the other one's not yet.
+    yard.open_gate("end-1")
     sleeper.resume()
-    # Only the sleeper is awake: it must neither record the job nor keep its old session.
     assert await yard.opened(sleeper) != old
-    other.resume()
+    assert await yard.records() == {}
+    yard.open_gate("end-2")
     record = await yard.record("job")
-    assert record["status"] == "done"
+    assert (record["status"], str(record["fence"])) == ("done", taken.fence)
     assert await yard.history("done") == ["job"]
     await yard.published("out/job", "bytes", by=other)
 
@@ -119,27 +121,33 @@ async def test_children_that_take_every_core_do_not_cost_the_session(yard: Yard)
 
 async def test_a_job_fed_to_a_stopped_reader_runs_elsewhere(yard: Yard) -> None:
     """Faults row 7b: the server still feeds a stopped client that waits; the next sweep takes that back."""
-    sleeper = await yard.started("sleeper", slots=1)
-    await yard.submit(yard.gated("warm"))
-    await yard.all_done("warm")
-    await wait_until(lambda: _blocked(yard), 20, what="a reader that waits")
-    old = await yard.session("sleeper")
-    # One slot, and that is taken: so the sleeper alone waits for entries.
     other = await yard.started("other", slots=1)
-    sleeper.pause()
     await yard.submit(yard.gated("occupies", gate="free"))
-    await yard.reaped(old)
-    await yard.runs_reach("occupies", 1, RECOVERY_SECONDS)
+    await yard.runs_reach("occupies", 1)
+    # The only free slot is the sleeper's, and its blocked read outlasts the time that a submit takes.
+    slow = {"WATCHER_POLL_INTERVAL": "2", "WATCHER_SESSION_TTL": "6"}
+    sleeper = await yard.started("sleeper", slots=1, **slow)
+    await wait_until(lambda: _fresh_read(yard), 30, what="a read that has just begun to wait")
+    sleeper.pause()
+    old = await yard.session("sleeper")
     await yard.submit(yard.gated("job"))
+    await wait_until(lambda: _pending_of(yard, old), 10, what="an entry fed to the stopped reader")
+    await yard.reaped(old)
     yard.open_gate("free")
     await yard.all_done("job", "occupies", deadline_seconds=RECOVERY_SECONDS)
     assert (yard.runs("job"), yard.runs("occupies")) == (1, 1)
     assert other.running
 
 
-async def _blocked(yard: Yard) -> bool:
+async def _fresh_read(yard: Yard) -> bool:
     clients = await yard.queue.client.client_list()
-    return any(client["cmd"] == "xreadgroup" and "b" in client["flags"] for client in clients)
+    return any(each["cmd"] == "xreadgroup" and "b" in each["flags"] and each["idle"] == "0" for each in clients)
+
+
+async def _pending_of(yard: Yard, session: str) -> bool:
+    lane = yard.queue.keys.stream("lane:metal:any")
+    page = await yard.queue.client.xpending_range(lane, "watchers", min="-", max="+", count=10)
+    return any(each["consumer"] == session.encode() for each in page)
 
 
 async def test_a_second_watcher_of_one_name_is_refused_and_told_where_the_first_is(yard: Yard) -> None:
