@@ -82,7 +82,7 @@ class InHand:
         return held
 
     async def stop_all(self) -> list[Lease]:
-        """Cancel every running body and wait until all are cleaned up; the leases that were running."""
+        """Cancel every running body and wait until all are cleaned up; the leases of those that got no outcome."""
         running = [held for held in self._held.values() if held.running]
         bodies = [held.body for held in running if held.body is not None]
         # Again and again: `asyncio.wait_for` of Python 3.11 in a body may swallow a cancellation.
@@ -91,7 +91,8 @@ class InHand:
                 body.cancel()
             await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
         await asyncio.gather(*bodies, return_exceptions=True)
-        return [held.lease for held in running]
+        # A body that ended all the same has its outcome under way: to hand it back would have it done again.
+        return [held.lease for held in running if held.body is None or held.body.cancelled()]
 
     async def wait_idle(self) -> None:
         """Wait until no body runs."""

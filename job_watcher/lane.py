@@ -16,7 +16,7 @@ from loguru import logger
 
 from lib.failpoints import reach
 from lib.jobqueue.protocol import Ending, LostEntry, Retry
-from lib.redisqueue import leasing
+from lib.redisqueue import leasing, sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -95,7 +95,7 @@ class LaneReader:
             if surplus:
                 await leasing.hand_back_entries(self.queue, self.session.id, surplus)
 
-    async def _start(self, entries: Sequence[Entry], read: int) -> Started:
+    async def _start(self, entries: Sequence[Entry], read: int, *, again: bool = False) -> Started:
         reach("start.before")
         started = await leasing.start(
             self.queue,
@@ -104,12 +104,14 @@ class LaneReader:
             entries=entries,
             read=read,
             suspects=0 if self.in_hand.suspects_running else 1,
+            again=again,
         )
         reach("start.after")
         return started
 
     async def _compare(self) -> None:
-        """Start what was delivered to this session and is not in hand."""
+        """Start what was delivered to this session and is not in hand; see to it that the lanes are still known."""
+        await sessions.ensure_lanes(self.queue, self.lanes)
         # What is answered while the server lists is not missing: in hand before the call or after it, it is known.
         known = self.in_hand.entries()
         delivered = await leasing.pending_entries(self.queue, self.session.id, self.lanes)
@@ -118,7 +120,7 @@ class LaneReader:
         free = self.slots - self.in_hand.running
         if missing and free > 0 and self.session.fresh:
             logger.debug("{} entries were delivered and never seen, starting them", len(missing))
-            self._take(await self._start(missing[:free], 0))
+            self._take(await self._start(missing[:free], 0, again=True))
         if missing[max(free, 0) :]:
             await leasing.hand_back_entries(self.queue, self.session.id, missing[max(free, 0) :])
         self._doubt = False

@@ -213,9 +213,11 @@ class Life:
         """
         await _cancel([tasks["lane"]])
         self.session.offer.slots = {}
+        if self.in_hand.leases():
+            # Also in a hurry: from here on a kill counts no death.
+            await self._step("saying that no slot is offered any more", self.session.renew())
         if self.in_hand.running and not hurry.is_set():
             logger.info("finishing {} running jobs; a second signal hands them back", self.in_hand.running)
-            await self._step("saying that no slot is offered any more", self.session.renew())
             self.conductor.roster_changed()
             await _first_of(self.in_hand.wait_idle(), hurry.wait(), timeout=FINISH_SECONDS)
         await _cancel([tasks["conductor"]])

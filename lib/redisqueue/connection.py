@@ -97,8 +97,12 @@ def translate(error: redis_errors.RedisError | OSError | TimeoutError, url: str)
     code = text.partition(" ")[0]
     if code in _OURS:
         return _OURS[code](text.partition(" ")[2] or text)
-    passing = code in _PASSING or _DEMOTED in text or isinstance(
-        error, redis_errors.ConnectionError | redis_errors.TimeoutError | redis_errors.ReadOnlyError | OSError
+    passing = (
+        code in _PASSING
+        or _DEMOTED in text
+        or isinstance(
+            error, redis_errors.ConnectionError | redis_errors.TimeoutError | redis_errors.ReadOnlyError | OSError
+        )
     )
     if passing or isinstance(error, TimeoutError):
         return UnreachableError(

@@ -56,6 +56,7 @@ async def start(
     entries: Sequence[Entry] = (),
     read: int = 0,
     suspects: int = 1,
+    again: bool = False,
 ) -> Started:
     """Take fences for the entries named and for up to `read` new ones; `suspects` is how many may be suspects.
 
@@ -64,12 +65,12 @@ async def start(
 
     """
     try:
-        reply = await _start(queue, session, lanes, entries, read, suspects)
+        reply = await _start(queue, session, lanes, entries, read, suspects, int(again))
     except QueueError as exc:
         if "NOGROUP" not in str(exc):
             raise
         await ensure_lanes(queue, lanes)
-        reply = await _start(queue, session, lanes, entries, read, suspects)
+        reply = await _start(queue, session, lanes, entries, read, suspects, int(again))
     leases: list[Lease] = []
     parked: list[Entry] = []
     lost: list[Entry] = []
@@ -89,7 +90,7 @@ async def start(
 
 
 async def _start(
-    queue: Queue, session: str, lanes: Sequence[str], entries: Sequence[Entry], read: int, suspects: int
+    queue: Queue, session: str, lanes: Sequence[str], entries: Sequence[Entry], read: int, suspects: int, again: int
 ) -> list[Any]:
     reply: list[Any] = await queue.scripts.call(
         "start",
@@ -99,6 +100,7 @@ async def _start(
         session=session,
         read=read,
         suspects=suspects,
+        again=again,
     )
     return reply
 

@@ -104,10 +104,13 @@ async def flush(queue: Queue, *, hard: bool, force: bool) -> Flushed:
         RefusedError: a watcher is alive and `force` is not set.
 
     """
-    await queue.refresh_streams()
-    reply = await queue.scripts.call(
-        "flush", intakes=queue.intakes, lanes=queue.lanes, hard=int(hard), force=int(force)
-    )
+    while True:
+        await queue.refresh_streams()
+        reply = await queue.scripts.call(
+            "flush", intakes=queue.intakes, lanes=queue.lanes, hard=int(hard), force=int(force)
+        )
+        if as_text(reply[0]) != "streams":
+            break
     match as_text(reply[0]):
         case "alive":
             names = ", ".join(sorted(as_text(session).partition(":")[0] for session in reply[1]))

@@ -65,8 +65,9 @@ class Queue:
         named = {"stream", *(as_text(name) for name in intakes)}
         # What comes back goes to the high intake of its class, so that one is known from the start.
         named |= {str(parse_intake(name).high()) for name in named}
-        self.intakes = tuple(sorted(named))
-        self.lanes = tuple(sorted(as_text(name) for name in lanes))
+        # A name once known is kept: losing the sets (DEL, eviction) must not make a live lane unknown.
+        self.intakes = tuple(sorted({*self.intakes, *named}))
+        self.lanes = tuple(sorted({*self.lanes, *(as_text(name) for name in lanes)}))
 
     def know_intakes(self, names: Iterable[str]) -> None:
         """Add intakes that this process is about to make."""

@@ -86,8 +86,8 @@ async def results(queue: Queue, request_ids: Sequence[str]) -> list[Found]:
 def _found(
     request_id: str, row: bytes | None, done: bytes | None, failed: bytes | None, progress: bytes | None
 ) -> Found:
-    if row is not None:
-        parsed = IndexRow.parse(row)
+    parsed = IndexRow.readable(row)
+    if parsed is not None:
         return Found(request_id, parsed.state, row=parsed, progress=read_json(progress) if progress else None)
     raw = done if done is not None else failed
     if raw is None:
@@ -114,7 +114,7 @@ async def look(queue: Queue, request_ids: Sequence[str]) -> list[Looked]:
     for page in _pages(request_ids):
         async with edge(queue.url):
             raw: Any = await queue.client.hmget(queue.keys.of("index"), list(page))
-            rows = [IndexRow.parse(row) if row else None for row in raw]
+            rows = [IndexRow.readable(row) for row in raw]
             jobs = await _payloads(queue, page, rows)
         looked += [Looked(*parts) for parts in zip(page, rows, jobs, strict=True)]
     return looked

@@ -50,6 +50,14 @@ class IndexRow:
         state, generation, attempts, deaths, crashes, *rest = parts
         return cls(_STATES[state], generation, int(attempts), int(deaths or 0), int(crashes or 0), *rest)
 
+    @classmethod
+    def readable(cls, raw: bytes | None) -> Self | None:
+        """The row, or None where there is none or a damaged one: that must not hide others, and fsck names it."""
+        try:
+            return cls.parse(raw) if raw is not None else None
+        except ValueError:
+            return None
+
     @property
     def accepted_ms(self) -> int:
         """Unix milliseconds at which this generation was accepted: generations are made from server TIME."""

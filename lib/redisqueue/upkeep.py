@@ -141,8 +141,8 @@ async def rows_at(queue: Queue, places: Collection[tuple[str, str]]) -> dict[tup
             reply: Any = await queue.client.hscan(queue.keys.of("index"), cursor, count=BATCH_MAX_JOBS)
         cursor, page = reply
         for request_id, raw in page.items():
-            row = IndexRow.parse(raw)
-            if (row.stream, row.entry) in places:
+            row = IndexRow.readable(raw)
+            if row is not None and (row.stream, row.entry) in places:
                 found[row.stream, row.entry] = (as_text(request_id), row)
         if cursor == 0:
             return found

@@ -208,7 +208,7 @@ async def test_an_old_fence_hands_nothing_back(stage: Stage) -> None:
     """Promise 4: started again by its own session, the first lease of the two has no say any more."""
     session = await stage.open()
     (old,) = await stage.lease(session, "a")
-    (fresh,) = (await leasing.start(stage.queue, session, [METAL], entries=[(METAL, old.entry)])).leases
+    (fresh,) = (await leasing.start(stage.queue, session, [METAL], entries=[(METAL, old.entry)], again=True)).leases
     assert await leasing.hand_back(stage.queue, session, [old]) == [False]
     assert (await stage.active("a")).fence == fresh.fence
     assert await leasing.hand_back(stage.queue, session, [fresh]) == [True]

@@ -124,7 +124,7 @@ async def full_house(stage: Stage) -> None:
 
 async def _again(stage: Stage, session: str) -> list[Lease]:
     pending = await leasing.pending_entries(stage.queue, session, [METAL])
-    return list((await leasing.start(stage.queue, session, [METAL], entries=pending)).leases)
+    return list((await leasing.start(stage.queue, session, [METAL], entries=pending, again=True)).leases)
 
 
 async def test_flush_is_refused_while_a_watcher_is_alive(stage: Stage) -> None:

@@ -18,8 +18,8 @@ for _, request_id in ipairs(ids) do
     redis.call('ZREM', K.due, request_id)
     redis.call('HDEL', K.delayed, request_id)
   elseif not job then
+    -- It stays due until the caller has ended it, so that no death in between strands it.
     lost[#lost + 1] = { request_id, row.generation, row.stream }
-    redis.call('ZREM', K.due, request_id)
   elseif not STREAM[row.stream] then
     unknown = 1
   elseif budget < 1 then

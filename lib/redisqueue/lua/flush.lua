@@ -3,15 +3,24 @@
 -- The counter of fences stays, so that a late worker of before is still refused. Refused while a watcher is alive,
 -- unless `force` = 1.
 -- KEYS: index result failed due delayed key key_wait history_done history_failed history_cancelled
--- KEYS: expiry progress events control wake outbox rejected sessions counters
+-- KEYS: expiry progress events control wake outbox rejected sessions counters intakes lanes
 -- STREAMS: intakes lanes
 -- ARGV: hard force
--- REPLY: 'flushed', jobs removed, records removed, names of the keys removed; or 'alive' and the live sessions
+-- REPLY: 'flushed', jobs removed, records removed, names of the keys removed; or 'alive' and the live sessions;
+-- REPLY: or 'streams' when there is an intake or lane that the caller did not name, so that none is left behind
 -- EVENTS: flushed
 -- INCLUDE: base streams
 local alive = redis.call('ZRANGEBYSCORE', K.sessions, '(' .. digits(now_ms()), '+inf')
 if force ~= '1' and #alive > 0 then
   return { 'alive', alive }
+end
+
+for _, set in ipairs({ K.intakes, K.lanes }) do
+  for _, name in ipairs(redis.call('SMEMBERS', set)) do
+    if not STREAM[name] then
+      return { 'streams' }
+    end
+  end
 end
 
 local removed = {}

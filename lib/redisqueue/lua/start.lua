@@ -2,10 +2,12 @@
 --- Takes the fences under which bodies run: for the entries named, or, with `read` > 0, for that many new entries
 -- of the lanes in turn. Each entry is answered in its own slot; a bad one never fails the others.
 -- started: leased now. parked: a suspect, kept pending until the one before it ended. foreign: another live
--- session's lease, claimed back to it. stale: not what the index says, removed. lost: pending without an entry.
+-- session's lease, claimed back to it, or this session's own, running already. stale: not what the index says, removed.
+-- lost: pending without an entry. `again` = 1: the entries named were delivered before and their answer was lost, so a
+-- lease of this session is started anew; otherwise a rewound group is delivering what still runs.
 -- KEYS: fence index due delayed sessions events progress rejected
 -- STREAMS: intakes lanes
--- ARGV: session read suspects
+-- ARGV: session read suspects again
 -- EACH: lane entry
 -- REPLY: per entry: code, lane, entry id, then for started and parked: request_id, generation, fence, attempts used,
 -- REPLY: watcher deaths, crashes, home, job
@@ -22,7 +24,9 @@ local replies, started = {}, {}
 
 local function start(lane, entry, fields)
   if not fields then
-    return { 'lost', lane, entry }
+    -- Not pending either: a cancel took it between its delivery and now.
+    local pending = redis.call('XPENDING', STREAM[lane], 'watchers', entry, entry, 1)
+    return { #pending > 0 and 'lost' or 'stale', lane, entry }
   end
   local row = fields.id and read_row(fields.id)
   if not row or not is_at(row, lane, entry, fields.gen) then
@@ -33,7 +37,7 @@ local function start(lane, entry, fields)
     drop_entry(lane, entry)
     return { 'stale', lane, entry }
   end
-  if row.state == 'L' and row.session ~= session then
+  if row.state == 'L' and (row.session ~= session or again == '0') then
     if is_live(row.session) then
       redis.call('XCLAIM', STREAM[lane], 'watchers', row.session, 0, entry, 'JUSTID')
       return { 'foreign', lane, entry }

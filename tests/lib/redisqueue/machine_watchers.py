@@ -122,7 +122,9 @@ class WatcherRules(Ground):
         by_place = {(lane, entry): fields["id"] for lane in LANES for entry, fields in truth.lanes[lane].items()}
         wanted = [place for place in pending if everything or by_place[place] not in self.in_hand[session]]
         expected = self.model.start(session, [by_place[place] for place in wanted], suspects)
-        started = self.run(leasing.start(self.stage.queue, session, LANES, entries=wanted, suspects=suspects))
+        started = self.run(
+            leasing.start(self.stage.queue, session, LANES, entries=wanted, suspects=suspects, again=True)
+        )
         self._check_start(session, expected, started.leases, len(started.parked), lost=False)
 
     def _check_start(
