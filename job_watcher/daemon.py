@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
@@ -66,7 +67,7 @@ class Daemon:
 
         def execution(session: str, run_id: str) -> Execution:
             work_dirs.append(WorkDirs(self._settings.watcher_work_dir, session))
-            policy = RetryPolicy(self._settings.watcher_max_crashes)
+            policy = RetryPolicy(self._settings.watcher_max_crashes, chance=random.random)
             return Execution(
                 backend=backend, store=store, work_dirs=work_dirs[-1], policy=policy, clock=clock, run_id=run_id
             )

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lib.failpoints import VARIABLE as FAILPOINT_VARIABLE
 from tests.support.wait import wait_until
@@ -161,8 +161,3 @@ async def run_program(
         raise
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
-
-
-def heartbeat_pid(heartbeat: Mapping[str, Any]) -> int:
-    """Which process wrote a heartbeat."""
-    return int(heartbeat.get("pid", 0))

@@ -56,7 +56,9 @@ local function look_at_lane(request_id, row, fields)
   end
   report('stranded', request_id, row, 'delivered once, pending for nobody', mending)
   if mending then
-    row.deaths = row.deaths + (row.state == 'L' and 1 or 0)
+    if row.state == 'L' then
+      count_death(row)
+    end
     put_back(request_id, row, fields)
     queued[#queued + 1] = request_id
   end
