@@ -1,9 +1,10 @@
 """`job-runner enqueue`: job files into the queue."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from job_runner.cli.advice import typed
 from job_runner.cli.options import JobFiles, Json, NoColor, Quiet, RedisUrl
 from job_runner.cli.output import Output
 from job_runner.cli.running import settings_of, with_queue
@@ -25,6 +26,8 @@ Examples:
 Running it again is safe: what is queued or done already says so. Exit code 1 when a job was refused (conflict,
 key_busy); the others are queued all the same. A file with mistakes queues nothing (exit code 2).
 """
+
+_IDS_MAX: Final = 5
 
 Target = Annotated[
     str | None, typer.Option("--target", metavar="backlog:NAME", help="A named backlog instead of the default one.")
@@ -60,7 +63,7 @@ def enqueue(
         output.warn(
             f"accepted, but on {done.reached} of {done.durability.replicas} replicas; run it again to have it confirmed"
         )
-    for line in _next_steps(done, " ".join(str(file) for file in files), replace=replace):
+    for line in _next_steps(done, typed(files)):
         output.say(line)
     if done.refused or done.short_of_replicas:
         raise typer.Exit(1)
@@ -79,18 +82,18 @@ def _show(done: Enqueued, output: Output) -> None:
     output.data(f"{counted(len(done.rows), 'job')}: {summary_text(done.summary)} (durability: {done.durability_text})")
 
 
-def _next_steps(done: Enqueued, files: str, *, replace: bool) -> list[str]:
+def _next_steps(done: Enqueued, files: str) -> list[str]:
     """What a person may want to do now, one line for each status that calls for something."""
     seen = done.summary
     steps: list[str] = []
     if "queued" in seen:
         steps.append("next: run `job-watcher` to work on them, `job-runner watch` to follow")
-    if "conflict" in seen and replace:
-        steps.append("conflict: still active under this request_id with other content; cancel it first, or wait")
-    elif "conflict" in seen:
+    elif seen.keys() and seen.keys() <= {"already_done"}:
+        steps.append(f"nothing to do: {_all_of(len(done.rows))} done already, with this content")
+    if "duplicate_request" in seen:
         steps.append(
-            "conflict: this request_id is known with other content; "
-            "run again with --replace to make it anew, or give the job another request_id"
+            "duplicate_request: in the queue already with the same content, so not queued twice; "
+            "`job-runner status` shows the queue"
         )
     if "key_busy" in seen:
         steps.append("key_busy: another job holds the conflict_key; run again later, or write `on_conflict: queue`")
@@ -100,4 +103,27 @@ def _next_steps(done: Enqueued, files: str, *, replace: bool) -> list[str]:
         steps.append("already_cancelled: `job-runner retry ID` queues it again")
     if "already_done" in seen:
         steps.append(f"already_done: `job-runner report {files}` shows where the results are")
+    return steps + _about_conflicts(done, files)
+
+
+def _about_conflicts(done: Enqueued, files: str) -> list[str]:
+    """A conflict's mend depends on how the other job of that name stands."""
+    active = [each for each, status in done.in_the_way.items() if status in {"queued", "leased", "delayed"}]
+    ended = len(done.in_the_way) - len(active)
+    steps: list[str] = []
+    if active:
+        shown = typed(active[:_IDS_MAX]) + (" …" if len(active) > _IDS_MAX else "")
+        steps.append(
+            f"conflict: still waiting or running with other content; `job-runner cancel {shown}`, then "
+            f"`job-runner enqueue {files} --replace`; or let it end first"
+        )
+    if ended:
+        steps.append(
+            f"conflict: ended before with other content; `job-runner enqueue {files} --replace` makes it anew, "
+            "or give the job another request_id"
+        )
     return steps
+
+
+def _all_of(number: int) -> str:
+    return "the one job is" if number == 1 else f"all {number} jobs are"

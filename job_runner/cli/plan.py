@@ -2,6 +2,7 @@
 
 import typer
 
+from job_runner.cli.advice import typed
 from job_runner.cli.options import JobFiles, Json, NoColor, Quiet
 from job_runner.cli.output import Output
 from job_runner.cli.tables import Table, counted, seconds_text
@@ -36,7 +37,7 @@ def plan(files: JobFiles, *, json: Json = False, quiet: Quiet = False, no_color:
     if made.problems:
         raise InvalidJobsError(made.problems)
     if made.jobs:
-        output.say(f"next: `job-runner enqueue {' '.join(map(str, files))}` queues them")
+        output.say(f"next: `job-runner enqueue {typed(files)}` queues them")
 
 
 def _show(made: Plan, output: Output) -> None:

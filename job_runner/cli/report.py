@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from job_runner.cli.advice import after_failure, typed
 from job_runner.cli.options import JobFiles, Json, NoColor, Quiet, RedisUrl
 from job_runner.cli.output import Output
 from job_runner.cli.running import settings_of, with_queue
@@ -18,7 +19,8 @@ Examples:
   job-runner report jobs.yaml
   job-runner report jobs.yaml --json | jq '.rows[] | select(.status == "failed")'
 
-Exit code 1 when a job has failed.
+`done (other content)` is a job that was made before the file was changed: `enqueue --replace` makes it anew.
+Exit code 1 when a job has failed, and only then: what is not yet done or was done with other content exits 0.
 """
 
 
@@ -40,7 +42,7 @@ def report(
         output.document(found.document())
     else:
         _show(found, settings.watcher_output_root, output)
-    for step in _next_steps(found.summary, " ".join(str(file) for file in files)):
+    for step in _next_steps(found, typed(files)):
         output.say(step)
     if found.failed:
         raise typer.Exit(1)
@@ -54,15 +56,16 @@ def _show(found: outcomes.Report, root: Path, output: Output) -> None:
         took = record.get("duration_sec")
         table.row(
             row.request_id,
-            row.found.status,
+            row.status_text,
             seconds_text(speech.seconds if speech else None),
             seconds_text(took),
             details=_details(row, root, speech),
+            style=row.found.status if row.current is not False else "conflict",
         )
     for line in table.lines(output.width, output.paint):
         output.data(line)
     output.data()
-    output.data(f"{counted(len(found.rows), 'job')}: {summary_text(found.summary)}")
+    output.data(f"{counted(len(found.rows), 'job')}: {summary_text(found.summary_text)}")
 
 
 def _details(row: outcomes.ReportRow, root: Path, speech: outcomes.Speech | None) -> list[str]:
@@ -76,12 +79,19 @@ def _details(row: outcomes.ReportRow, root: Path, speech: outcomes.Speech | None
     return [f"{progress['percent']:g} % {progress.get('message') or ''}".rstrip()] if "percent" in progress else []
 
 
-def _next_steps(summary: dict[str, int], files: str) -> list[str]:
+def _next_steps(found: outcomes.Report, files: str) -> list[str]:
     steps: list[str] = []
-    if "not_found" in summary:
+    if found.outdated:
+        steps.append(
+            f"{outcomes.OTHER_CONTENT}: {counted(found.outdated, 'job')} changed in the file since; "
+            f"`job-runner enqueue {files} --replace` makes what is finished anew"
+        )
+    if "not_found" in found.summary:
         steps.append(f"not_found: `job-runner enqueue {files}` puts them into the queue")
-    if "failed" in summary:
-        steps.append("failed: `job-runner result ID` says more, `job-runner retry ID` tries again")
-    if summary.keys() & {"queued", "delayed", "leased"}:
+    failed = [row for row in found.rows if row.found.status == "failed" and row.current is not False]
+    steps += after_failure(
+        ((row.request_id, str((row.found.record or {}).get("error_type", "unknown"))) for row in failed), files
+    )
+    if found.summary.keys() & {"queued", "delayed", "leased"}:
         steps.append("next: `job-runner watch` follows the rest; `job-watcher` works on it")
     return steps

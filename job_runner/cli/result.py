@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from job_runner.cli.advice import after_failure, typed
 from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl
 from job_runner.cli.output import Output, clean
 from job_runner.cli.running import settings_of, with_queue
@@ -103,8 +104,10 @@ def _outputs(record: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _next_steps(found: Found) -> list[str]:
-    if found.status in {"failed", "cancelled"}:
-        return [f"next: `job-runner retry {found.request_id}` queues it again"]
+    if found.status == "failed":
+        return after_failure([(found.request_id, str((found.record or {}).get("error_type", "unknown")))])
+    if found.status == "cancelled":
+        return [f"next: `job-runner retry {typed([found.request_id])}` queues it again"]
     if found.status in {"queued", "delayed", "leased"}:
         return ["next: `job-runner watch` follows it"]
     return []

@@ -108,6 +108,7 @@ def _next_steps(document: dict[str, Any]) -> list[str]:
         steps.append("stale: their watcher has gone; the next sweep takes them back")
     if document["totals"]["failed"]:
         steps.append(
-            "failed: `job-runner history --status failed` says why, `job-runner retry --all-failed` tries again"
+            "failed: `job-runner history --status failed` says why; permanent: mend the file, then "
+            "`job-runner enqueue FILE --replace`; any other: `job-runner retry ID`, or `--all-failed`"
         )
     return steps

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import unquote, urlsplit
 
+from lib.jobqueue import identity_of
 from lib.redisqueue import reader
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from lib.redisqueue.queue import Queue
 
 HistoryStatus = Literal["done", "failed", "cancelled", "all"]
+
+OTHER_CONTENT: Final = "other content"
+"""Behind a status in tables: what is known is of another text, voice or output_name than the file has now."""
 
 
 async def result(queue: Queue, request_id: str) -> reader.Found:
@@ -36,11 +40,20 @@ def result_document(found: reader.Found) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class ReportRow:
-    """One job of a file and what is known about it."""
+    """One job of a file and what is known about it.
+
+    `current` says whether what is known is of the content that the file has now; None when nothing tells.
+    """
 
     request_id: str
     output_name: str | None
     found: reader.Found
+    current: bool | None = None
+
+    @property
+    def status_text(self) -> str:
+        """The status as people read it: `done (other content)` when the file says something else by now."""
+        return f"{self.found.status} ({OTHER_CONTENT})" if self.current is False else self.found.status
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +68,16 @@ class Report:
         return dict(Counter(row.found.status for row in self.rows))
 
     @property
+    def summary_text(self) -> dict[str, int]:
+        """The same as people read it: what is of other content is counted apart."""
+        return dict(Counter(row.status_text for row in self.rows))
+
+    @property
+    def outdated(self) -> int:
+        """How many are known with other content than the file has now."""
+        return sum(row.current is False for row in self.rows)
+
+    @property
     def failed(self) -> bool:
         """Whether a job has failed."""
         return any(row.found.status == "failed" for row in self.rows)
@@ -66,11 +89,12 @@ class Report:
                 "request_id": row.request_id,
                 "output_name": row.output_name,
                 "status": row.found.status,
+                "current": row.current,
                 "record": row.found.record,
             }
             for row in self.rows
         ]
-        return {"job_count": len(rows), "summary": self.summary, "rows": rows}
+        return {"job_count": len(rows), "summary": self.summary, "outdated": self.outdated, "rows": rows}
 
 
 async def report(queue: Queue, jobs: Iterable[JobSpec]) -> Report:
@@ -78,10 +102,19 @@ async def report(queue: Queue, jobs: Iterable[JobSpec]) -> Report:
     rows: list[ReportRow] = []
     rest = iter(jobs)
     # Names only: a big file's texts need not be held while their records are.
-    while chunk := [(spec.request_id, spec.output_name) for spec in islice(rest, reader.PAGE)]:
-        found = await reader.results(queue, [request_id for request_id, _ in chunk])
-        rows += [ReportRow(*names, known) for names, known in zip(chunk, found, strict=True)]
+    while chunk := [(spec.request_id, spec.output_name, identity_of(spec)) for spec in islice(rest, reader.PAGE)]:
+        found = await reader.results(queue, [request_id for request_id, _, _ in chunk])
+        rows += [
+            ReportRow(request_id, output_name, known, _is_current(known, identity))
+            for (request_id, output_name, identity), known in zip(chunk, found, strict=True)
+        ]
     return Report(tuple(rows))
+
+
+def _is_current(found: reader.Found, identity: str) -> bool | None:
+    known = found.row.identity if found.row is not None else (found.record or {}).get("identity")
+    # A record of bytes that could not be read says `lost`.
+    return known == identity if known not in {None, "", "lost"} else None
 
 
 async def history(queue: Queue, *, status: HistoryStatus, limit: int) -> dict[str, Any]:

@@ -7,19 +7,19 @@ middle is completed by the next.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from job_runner.service.durability import WAIT_MS, agreed_durability
 from lib.errors import ServerFullError
-from lib.redisqueue import producing
+from lib.redisqueue import producing, reader
 from lib.redisqueue.keys import DEFAULT_BACKLOG
 from lib.redisqueue.submissions import submission_of
 from lib.wiring import catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from job_runner.service.durability import Durability
     from lib.jobqueue import JobSpec
@@ -48,11 +48,16 @@ class EnqueuedRow:
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """What became of all; `reached` is the least number of replicas that have them, None unless asked for."""
+    """What became of all.
+
+    `reached` is the least number of replicas that have them, None unless asked for. `in_the_way` says for each id
+    that was a conflict how its other job stands.
+    """
 
     rows: tuple[EnqueuedRow, ...]
     durability: Durability
     reached: int | None = None
+    in_the_way: Mapping[str, reader.FoundStatus] = field(default_factory=dict)
 
     @property
     def summary(self) -> dict[str, int]:
@@ -109,7 +114,9 @@ async def enqueue(
         rows += [_row(len(rows) + i, spec, reply) for i, (spec, reply) in enumerate(zip(chunk, replies, strict=True))]
         if got is not None:
             reached = got if reached is None else min(reached, got)
-    return Enqueued(tuple(rows), durability, reached)
+    conflicts = [row.request_id for row in rows if row.status == "conflict"]
+    found = await reader.results(queue, conflicts) if conflicts else []
+    return Enqueued(tuple(rows), durability, reached, {each.request_id: each.status for each in found})
 
 
 async def send(

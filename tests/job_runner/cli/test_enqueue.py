@@ -62,6 +62,7 @@ def test_twice_then_done_then_edited_then_replaced(runner: JobRunner, three: str
     assert after.code == 0
     assert after.out.endswith("3 jobs: 3 already_done (durability: memory)\n")
     assert "`job-runner report jobs.yaml`" in after.err
+    assert "nothing to do: all 3 jobs are done already, with this content\n" in after.err
     generations = {each: _generation(runner, each) for each in ("story:one", "story:two", "nap")}
 
     runner.file((runner.home / three).read_text().replace("Two.", "Two, changed."))
@@ -75,7 +76,11 @@ def test_twice_then_done_then_edited_then_replaced(runner: JobRunner, three: str
         "\n"
         "3 jobs: 2 already_done, 1 conflict (durability: memory)\n"
     )
-    assert "run again with --replace to make it anew, or give the job another request_id" in refused.err
+    assert refused.err.splitlines()[-1] == (
+        "conflict: ended before with other content; `job-runner enqueue jobs.yaml --replace` makes it anew, "
+        "or give the job another request_id"
+    )
+    assert "nothing to do" not in refused.err
 
     replaced = runner("enqueue", three, "--replace", "--json")
     assert replaced.code == 0
@@ -99,7 +104,22 @@ def test_replace_leaves_an_active_job_alone(runner: JobRunner, three: str) -> No
     refused = runner("enqueue", three, "--replace")
     assert refused.code == 1
     assert "story:two   conflict\n" in refused.out
-    assert "cancel it first, or wait" in refused.err
+    assert refused.err.splitlines()[-2:] == [
+        (
+            "duplicate_request: in the queue already with the same content, so not queued twice; "
+            "`job-runner status` shows the queue"
+        ),
+        (
+            "conflict: still waiting or running with other content; `job-runner cancel story:two`, then "
+            "`job-runner enqueue jobs.yaml --replace`; or let it end first"
+        ),
+    ]
+    # What the message says to type works as it stands.
+    assert runner("cancel", "story:two", "--yes").code == 0
+    refused = runner("enqueue", three)
+    assert refused.err.splitlines()[-1].startswith("conflict: ended before with other content; ")
+    assert runner("enqueue", three, "--replace").code == 0
+    assert runner("result", "story:two", "--json").document["status"] == "queued"
 
 
 def test_ten_mistakes_are_ten_lines_and_nothing_is_queued(runner: JobRunner) -> None:

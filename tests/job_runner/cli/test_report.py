@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lib.jobqueue.records import RecordedOutput
+from lib.jobqueue.records import ErrorType, RecordedOutput
 from tests.support.hand import HandWatcher
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def test_the_table_reads_well_at_80_columns(runner: JobRunner, tmp_path: Path) -
     table = [line for line in shown.out.splitlines() if not line.startswith("  ")]
     assert max(len(line) for line in table) <= 80
     assert "`job-runner enqueue jobs.yaml`" in shown.err
-    assert "`job-runner retry ID`" in shown.err
+    assert "mend it in jobs.yaml, then `job-runner enqueue jobs.yaml --replace`" in shown.err
 
 
 def test_json_is_the_contracts_document(runner: JobRunner, three: str) -> None:
@@ -83,12 +83,59 @@ def test_json_is_the_contracts_document(runner: JobRunner, three: str) -> None:
         "schema_version": 1,
         "job_count": 3,
         "summary": {"done": 3},
+        "outdated": 0,
         "rows": [
-            {"request_id": "story:one", "output_name": "story/one", "status": "done"},
-            {"request_id": "story:two", "output_name": "story/two", "status": "done"},
-            {"request_id": "nap", "output_name": None, "status": "done"},
+            {"request_id": "story:one", "output_name": "story/one", "status": "done", "current": True},
+            {"request_id": "story:two", "output_name": "story/two", "status": "done", "current": True},
+            {"request_id": "nap", "output_name": None, "status": "done", "current": True},
         ],
     }
+
+
+def test_a_changed_text_is_not_shown_as_done(runner: JobRunner, three: str) -> None:
+    """The record is of other content than the file has now: said in the row, the sum and the next step; exit 0."""
+    runner("enqueue", three)
+    runner.by_hand(HandWatcher.all_done)
+    text = (runner.home / three).read_text()
+    runner.file(text.replace("Two.", "Two, changed.") + "  - {request_id: new, task: debug}\n")
+    shown = runner("report", three)
+    assert shown.code == 0
+    assert "story:two   done (other content)" in shown.out
+    assert shown.out.endswith("4 jobs: 2 done, 1 done (other content), 1 not_found\n")
+    assert shown.err.splitlines()[0] == (
+        "other content: 1 job changed in the file since; "
+        "`job-runner enqueue jobs.yaml --replace` makes what is finished anew"
+    )
+    document = runner("report", three, "--json").document
+    assert [row["current"] for row in document["rows"]] == [True, False, True, None]
+    assert document["outdated"] == 1
+    runner("enqueue", three, "--replace")
+    assert [row["current"] for row in runner("report", three, "--json").document["rows"]] == [True] * 4
+
+
+def test_each_kind_of_failure_has_its_mend(runner: JobRunner) -> None:
+    """What fails for good is mended in the file; what may pass is tried again, by name when it is one."""
+    rows = "".join(f"- {{request_id: '{name}', task: debug}}\n" for name in ("a b", "slow", "gone"))
+    jobs = runner.file(rows)
+    runner("enqueue", jobs)
+
+    async def fail(watcher: HandWatcher) -> None:
+        kinds: dict[str, ErrorType] = {"a b": "permanent", "slow": "timeout", "gone": "transient_exhausted"}
+        for lease in await watcher.lease():
+            await watcher.failed(lease, kind=kinds[lease.request_id])
+
+    runner.by_hand(fail)
+    permanent, passing = runner("report", jobs).err.splitlines()
+    assert permanent == (
+        "failed for good: mend it in jobs.yaml, then `job-runner enqueue jobs.yaml --replace`; "
+        "if the cause was elsewhere and is mended: `job-runner retry 'a b'`"
+    )
+    assert passing == (
+        "failed (timeout, transient_exhausted): may go well the next time; `job-runner retry ID` tries again"
+    )
+    assert runner("result", "slow").err == (
+        "failed (timeout): may go well the next time; `job-runner retry slow` tries again\n"
+    )
 
 
 def test_the_best_take_is_the_one_to_listen_to(runner: JobRunner) -> None:

@@ -117,7 +117,10 @@ def test_failed_says_why_and_what_next(runner: JobRunner) -> None:
         "error:         no such voice: 'x'\\x1b[2J\n"
         "failed_at:     <time>\n"
     )
-    assert shown.err == "next: `job-runner retry a` queues it again\n"
+    assert shown.err == (
+        "failed for good: mend it in FILE, then `job-runner enqueue FILE --replace`; "
+        "if the cause was elsewhere and is mended: `job-runner retry a`\n"
+    )
 
 
 def test_a_record_that_somebody_damaged_is_shown(runner: JobRunner) -> None:

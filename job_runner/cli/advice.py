@@ -1,0 +1,45 @@
+"""What a person may do about a job that failed, by the kind of its failure: mend the file, or only try again."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_MEND_FIRST: Final = frozenset({"permanent", "payload_lost"})
+"""The same job would fail the same way; the others may go well the next time."""
+
+
+def after_failure(failed: Iterable[tuple[str, str]], files: str = "FILE") -> list[str]:
+    """One line for each kind of mend; `failed` are (request_id, error_type), `files` as a person typed them."""
+    mend: list[str] = []
+    again: list[str] = []
+    kinds: set[str] = set()
+    for request_id, error_type in failed:
+        if error_type in _MEND_FIRST:
+            mend.append(request_id)
+        else:
+            again.append(request_id)
+            kinds.add(error_type)
+    steps: list[str] = []
+    if mend:
+        it = "it" if len(mend) == 1 else "them"
+        steps.append(
+            f"failed for good: mend {it} in {files}, then `job-runner enqueue {files} --replace`; "
+            f"if the cause was elsewhere and is mended: `job-runner retry {_named(mend)}`"
+        )
+    if again:
+        said = ", ".join(sorted(kinds))
+        steps.append(f"failed ({said}): may go well the next time; `job-runner retry {_named(again)}` tries again")
+    return steps
+
+
+def _named(request_ids: list[str]) -> str:
+    return typed(request_ids) if len(request_ids) == 1 else "ID"
+
+
+def typed(words: Iterable[object]) -> str:
+    """Ids or files as one types them at a shell, blanks and quotes included."""
+    return " ".join(shlex.quote(str(word)) for word in words)
