@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lib.redisqueue import upkeep
+from job_watcher.draining import left_to_do
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -61,7 +61,7 @@ class Bars:
 
     async def begin(self, queue: Queue) -> None:
         """Count what is to be done."""
-        left = await upkeep.remaining(queue, soon_ms=0)
+        left = await left_to_do(queue, soon_ms=0)
         if self._all is None:
             self._all = self._progress.add_task("all jobs", total=left.active)
 

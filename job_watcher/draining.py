@@ -1,15 +1,22 @@
-"""Knows when a watcher that is to end by itself has nothing left to do."""
+"""Knows when a watcher that is to end by itself has nothing left to do, and which jobs nobody alive can do.
+
+Jobs that no live watcher offers a place for, such as those for a backend that is not there yet, keep no watcher
+from ending: it says how many it leaves. A watcher that goes on for ever says so when it first sees them.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from loguru import logger
 
 from lib.errors import JobRunnerError, UnreachableError
-from lib.redisqueue import upkeep
+from lib.redisqueue import sessions, upkeep
+from lib.redisqueue.keys import parse_intake, parse_lane
+from lib.routing.policy import IntakeClass, is_offered
 
 if TYPE_CHECKING:
     from job_watcher.in_hand import InHand
@@ -30,6 +37,51 @@ FAILED_LOOK_SECONDS: Final = 3.0
 """Between two looks of which the first met a damaged queue: it is said each time."""
 
 
+UNOFFERED_LOOK_SECONDS: Final = 60.0
+"""How often a watcher that never ends looks for jobs that nobody offers a place for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What the live watchers have still to do: `active` jobs and `outbox` entries.
+
+    `unoffered` counts the jobs that none of them can run, by what they wait for: a backend or a capability.
+    """
+
+    active: int
+    outbox: int
+    unoffered: dict[str, int]
+
+
+async def left_to_do(queue: Queue, *, soon_ms: int) -> Left:
+    """Look; jobs that are delayed by more than `soon_ms`, and those that wait behind them, do not count."""
+    remaining = await upkeep.remaining(queue, soon_ms=soon_ms)
+    watchers = await sessions.roster(queue)
+    unoffered: Counter[str] = Counter()
+    offered = 0
+    for name, count in remaining.waiting.items():
+        intake = parse_intake(name)
+        if is_offered(IntakeClass(name, intake.priority, intake.capability, intake.pin), watchers):
+            offered += count
+        elif count:
+            unoffered[intake.pin if intake.pin not in {"", "metal"} else intake.capability] += count
+    for name, count in remaining.held.items():
+        capability = parse_lane(name).capability
+        # One that is stopping offers no slot any more and still runs what it has.
+        if count and not any(capability in watcher.capabilities for watcher in watchers):
+            unoffered[capability] += count
+    # What was added by hand is in no row of the index yet, so the entries of the intakes may be more.
+    return Left(max(remaining.active - unoffered.total(), offered), remaining.outbox, dict(unoffered))
+
+
+def unoffered_text(unoffered: dict[str, int]) -> str:
+    """`3 jobs wait for cloud, which no watcher offers`, for each."""
+    return "; ".join(
+        f"{count} {'job waits' if count == 1 else 'jobs wait'} for {what}, which no watcher offers"
+        for what, count in sorted(unoffered.items())
+    )
+
+
 @dataclass(slots=True)
 class Drain:
     """The end of a watcher that was started with `--drain` or `--once`."""
@@ -39,9 +91,13 @@ class Drain:
     in_hand: InHand
     publisher: Publisher
     clock: Clock
+    _told: set[str] = field(default_factory=set)
 
     async def wait(self) -> None:
         """Return when there is nothing left; never in mode `forever`."""
+        while self.mode == "forever":
+            await self._tell_unoffered()
+            await self.clock.sleep(UNOFFERED_LOOK_SECONDS)
         while not await self._finished():
             try:
                 async with asyncio.timeout(LOOK_AGAIN_SECONDS):
@@ -53,13 +109,21 @@ class Drain:
         self.in_hand.changed.clear()
         await self.in_hand.changed.wait()
 
+    async def _tell_unoffered(self) -> None:
+        try:
+            left = await left_to_do(self.queue, soon_ms=0)
+        except JobRunnerError:
+            return  # the duties say what is wrong
+        news = {what: count for what, count in left.unoffered.items() if what not in self._told}
+        if news:
+            logger.warning("{}", unoffered_text(news))
+        self._told = set(left.unoffered)
+
     async def _finished(self) -> bool:
-        if self.mode == "forever":
-            await asyncio.Event().wait()
         if self.in_hand.leases():
             return False
         try:
-            left = await upkeep.remaining(self.queue, soon_ms=SOON_MS if self.mode == "drain" else 0)
+            left = await left_to_do(self.queue, soon_ms=SOON_MS if self.mode == "drain" else 0)
         except UnreachableError:
             return False
         except JobRunnerError as exc:
@@ -71,4 +135,6 @@ class Drain:
             return False
         if left.outbox:
             logger.warning("{} outputs could not be published from here", left.outbox)
+        if left.unoffered:
+            logger.warning("{}", unoffered_text(left.unoffered))
         return True

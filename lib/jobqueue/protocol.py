@@ -22,7 +22,6 @@ SubmitCode = Literal[
     "changed",
 ]
 EndStatus = Literal["done", "failed", "cancelled"]
-StartCode = Literal["started", "parked", "foreign", "stale", "lost"]
 CommitCode = Literal["ok", "already", "refused"]
 CancelCode = Literal["cancelled", "changed", "not_active"]
 PublishCode = Literal["ok", "changed", "gone"]
@@ -145,7 +144,11 @@ class Lease:
 
 
 SUSPECT_DEATHS = 2
-"""From this many deaths of its watcher on a job runs apart. One is bad luck; the same number stands in start.lua."""
+"""From this many deaths of its watcher on a job runs apart. One is bad luck."""
+
+SUSPECT_PAUSE_MS = 2_000
+"""How long a suspect is put off while another one runs on the watcher that met it: long beside a round of the queue,
+short beside a job, and meanwhile another watcher may have it."""
 
 POISON_SUSPECT_DEATHS = 10
 """Deaths of a watcher during runs of a suspect after which it is poison; see contracts, Retry."""
@@ -153,10 +156,9 @@ POISON_SUSPECT_DEATHS = 10
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The answer to a start, by what each entry turned out to be; `parked` are suspects to be started later."""
+    """The answer to a start, by what each entry turned out to be; `others` need nothing more."""
 
     leases: tuple[Lease, ...]
-    parked: tuple[tuple[str, str], ...]
     lost: tuple[tuple[str, str], ...]
     others: int
 
@@ -319,7 +321,12 @@ class ControlWord:
 
 @dataclass(frozen=True, slots=True)
 class Remaining:
-    """What is still to do: `active` jobs that are waiting, running or due soon, and `outbox` entries."""
+    """What is still to do: `active` jobs that are waiting, running or due soon, and `outbox` entries.
+
+    `waiting` are the entries of each intake, foreign ones too, `held` those of each lane, by relative name.
+    """
 
     active: int
+    waiting: dict[str, int]
+    held: dict[str, int]
     outbox: int

@@ -150,6 +150,8 @@ async def rows_at(queue: Queue, places: Collection[tuple[str, str]]) -> dict[tup
 
 async def remaining(queue: Queue, *, soon_ms: int) -> Remaining:
     """What a drain still waits for: all but jobs delayed by more than `soon_ms` and those that wait behind them."""
+    await queue.refresh_streams()
+    intakes, lanes = queue.intakes, queue.lanes
     async with edge(queue.url):
         seconds, micros = await queue.client.time()
         horizon = int(seconds) * 1000 + int(micros) // 1000 + soon_ms
@@ -158,7 +160,12 @@ async def remaining(queue: Queue, *, soon_ms: int) -> Remaining:
         pipe.zcount(queue.keys.of("due"), f"({horizon}", "+inf")
         pipe.zcard(queue.keys.of("key_wait"))
         pipe.xlen(queue.keys.of("outbox"))
-        pipe.xlen(queue.keys.stream("stream"))
-        active, later, waiting, outbox, inlet = await pipe.execute()
-    # Entries added by hand are in no row yet; the inlet's length counts them all the same.
-    return Remaining(active=max(int(active) - int(later) - int(waiting), int(inlet), 0), outbox=int(outbox))
+        for name in (*intakes, *lanes):
+            pipe.xlen(queue.keys.stream(name))
+        active, later, behind, outbox, *lengths = await pipe.execute()
+    return Remaining(
+        active=max(int(active) - int(later) - int(behind), 0),
+        waiting=dict(zip(intakes, lengths, strict=False)),
+        held=dict(zip(lanes, lengths[len(intakes) :], strict=True)),
+        outbox=int(outbox),
+    )

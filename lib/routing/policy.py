@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _RANK: Final = {"high": 0, "normal": 1, "low": 2}
+_METAL_PINS: Final = ("", "metal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,13 @@ def decide(view: View) -> list[Move]:
     return orders
 
 
+def is_offered(intake: IntakeClass, watchers: Iterable[LiveWatcher]) -> bool:
+    """Whether these watchers have any place for such jobs; else they wait, however empty the lanes are."""
+    return intake.pin in _METAL_PINS and any(
+        intake.capability in watcher.capabilities and watcher.slots.get("metal", 0) > 0 for watcher in watchers
+    )
+
+
 def _places(view: View) -> dict[str, _Place]:
     """The lanes that have room limits now: metal's, as wide as its live slots say."""
     pool = tuple(lane.name for lane in view.lanes if lane.backend == "metal")
@@ -110,7 +118,7 @@ def _places(view: View) -> dict[str, _Place]:
 
 
 def _lane_for(intake: IntakeClass, places: Mapping[str, _Place]) -> str:
-    if intake.pin not in ("", "metal") or intake.capability not in places:
+    if intake.pin not in _METAL_PINS or intake.capability not in places:
         return ""
     return intake.capability
 

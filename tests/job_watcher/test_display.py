@@ -30,7 +30,9 @@ def bars() -> tuple[Bars, Progress, io.StringIO]:
 
 async def test_one_bar_for_all_and_one_for_each_running_job(stand: Stand) -> None:
     """All jobs are counted at the beginning; a job's own bar goes when it has ended."""
+    await stand.watcher().life.open()
     await stand.debug("a", "b", "c")
+    await stand.debug("d", backend="cloud")  # nobody will run it
     shown, progress, out = bars()
     await shown.begin(stand.queue)
     (everything,) = progress.tasks

@@ -6,12 +6,18 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from job_watcher.draining import Drain
+import pytest
+from loguru import logger
+
+from job_watcher.draining import Drain, Left, left_to_do
 from lib.redisqueue.sessions import open_session
 from tests.job_watcher.watching import Gate, HandClock
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from job_watcher.draining import Mode
     from tests.job_watcher.watching import Stand
 
 
@@ -121,6 +127,88 @@ async def test_a_look_that_fails_is_no_end(stand: Stand) -> None:
     await stand.queue.client.delete(key)
     await clock.move(60)
     await asyncio.wait_for(waiting, 5)
+
+
+@pytest.fixture
+def warned() -> Iterator[list[str]]:
+    """Warnings as they are logged."""
+    said: list[str] = []
+    sink = logger.add(lambda message: said.append(message.record["message"]), level="WARNING")
+    yield said
+    logger.remove(sink)
+
+
+@pytest.mark.parametrize("mode", ["drain", "once"])
+async def test_jobs_that_nobody_can_run_are_left_and_told(stand: Stand, mode: Mode, warned: list[str]) -> None:
+    """Pinned to a backend that no watcher has: it does the rest, says once what it leaves, and ends."""
+    await stand.debug("a")
+    await stand.debug("x", "y", "z", backend="cloud")
+    await stand.debug("v", backend="vast", priority="low")
+    watcher = await stand.watcher().start(mode)
+    await watcher.ended()
+    assert await stand.record("a")
+    assert warned == ["3 jobs wait for cloud, which no watcher offers; 1 job waits for vast, which no watcher offers"]
+    row = await stand.row("x")
+    assert row is not None
+    assert row.state == "Q"
+
+
+async def test_what_another_watcher_offers_is_waited_for(stand: Stand) -> None:
+    """Judged by all live watchers, and by what they offer now; entries added by hand count with the rest."""
+    await open_session(
+        stand.queue, "s:1", name="s", previous="", life_ms=60_000, heartbeat=b'"session":"s:1","slots":{}}'
+    )
+    await stand.debug("a")
+    assert (await left_to_do(stand.queue, soon_ms=0)).unoffered == {"any": 1}
+    beat = b'"session":"s:2","capabilities":["any"],"slots":{"metal":1}}'
+    await open_session(stand.queue, "s:2", name="s", previous="s:1", life_ms=60_000, heartbeat=beat)
+    assert await left_to_do(stand.queue, soon_ms=0) == Left(active=1, outbox=0, unoffered={})
+    by_hand = stand.queue.keys.stream("stream:low:any")
+    await stand.queue.client.sadd(stand.queue.keys.of("intakes"), "stream:low:any")
+    entries = [await stand.add(by_hand, {"job": "1"}) for _ in range(3)]
+    assert (await left_to_do(stand.queue, soon_ms=0)).active == 4
+    await stand.queue.client.xdel(by_hand, *entries)
+
+
+async def test_a_stopping_watchers_jobs_are_waited_for(stand: Stand) -> None:
+    """It offers no slot any more, but what it runs will end; what a lane holds for nobody will not."""
+    gate = Gate()
+    watcher = await stand.watcher("other", execution=gate).start()
+    await stand.debug("a")
+    await wait_until(lambda: gate.running)
+    watcher.life.session.offer.slots = {}
+    await watcher.life.session.renew()
+    assert (await left_to_do(stand.queue, soon_ms=0)).active == 1
+    gate.open.set()
+    await stand.ended("a")
+    await stand.queue.client.sadd(stand.queue.keys.of("lanes"), "lane:metal:text_model")
+    entry = await stand.add(stand.queue.keys.stream("lane:metal:text_model"), {"job": "1"})
+    assert (await left_to_do(stand.queue, soon_ms=0)).unoffered == {"text_model": 1}
+    await stand.queue.client.xdel(stand.queue.keys.stream("lane:metal:text_model"), entry)
+
+
+async def test_forever_tells_once_of_jobs_that_nobody_can_run(stand: Stand, warned: list[str]) -> None:
+    """Once when they appear, and again only when they had gone meanwhile; a server that is away is no news."""
+    watcher = stand.watcher()
+    await watcher.life.open()
+    life, clock = watcher.life, HandClock()
+    drain = Drain(watcher.queue, "forever", life.in_hand, life.publisher, clock)
+    waiting = asyncio.create_task(drain.wait())
+    await wait_until(lambda: clock.sleepers)
+    assert warned == []
+    await stand.debug("x", backend="cloud")
+    for _ in range(2):
+        await drain._tell_unoffered()
+    assert warned == ["1 job waits for cloud, which no watcher offers"]
+    await stand.cancel("x")
+    await clock.move(60)
+    await wait_until(lambda: not drain._told)
+    await stand.debug("y", backend="cloud")
+    await wait_until(lambda: clock.sleepers)
+    await clock.move(60)
+    await wait_until(lambda: len(warned) == 2)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
 
 
 async def test_forever_never_ends_by_itself(stand: Stand) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.jobqueue.protocol import LiveWatcher, Move, Survey
-from lib.routing.policy import IntakeClass, LaneClass, Limits, View, decide
+from lib.routing.policy import IntakeClass, LaneClass, Limits, View, decide, is_offered
 
 RANK = {"high": 0, "normal": 1, "low": 2}
 CAPABILITIES = ("speech", "text_model", "any")
@@ -221,3 +221,10 @@ def test_a_full_lane_leaves_the_other_its_room() -> None:
     held = {lane("speech"): 2, lane(): 0}
     live = watcher("both", 1, "speech", "any"), watcher("light", 1, "any")
     assert counts(decide(view(waiting, *live, held=held))) == {intake().name: 2}
+
+
+@given(intakes, st.lists(watchers, max_size=4))
+def test_offered_is_what_an_empty_queue_would_move(each: IntakeClass, present: list[LiveWatcher]) -> None:
+    """The question of a drain and the decision of the conductor never differ."""
+    moved = decide(view({each: 1}, *present))
+    assert is_offered(each, present) == bool(moved)
