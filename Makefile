@@ -52,24 +52,38 @@ clean: ## stop the bundled server and delete .venv; jobs, outputs and data in .s
 
 # --- try it ----------------------------------------------------------------------------------------------------
 
-# REDIS_URL is set to nothing, so that the demo never writes to a Redis of yours. Exit 1 of a step means that
-# single jobs failed or were refused: the step has said which, the others go on, and the demo ends with 1.
+# REDIS_URL is set to nothing, so that the demo never writes to a Redis of yours; what it says to type does the same
+# where that matters. Exit 1 of a step means that single jobs failed or were refused: the step has said which, the
+# others go on, and the demo ends with 1.
 demo: .venv/core ## from nothing to finished speech: jobs.example.yaml through a real queue
-	@REDIS_URL=; export REDIS_URL; worst=0; \
+	@here=""; \
+	if [ -n "$$REDIS_URL" ] || grep -qs '^[[:space:]]*\(export[[:space:]]\{1,\}\)\{0,1\}REDIS_URL=.' .env; then here="REDIS_URL= "; fi; \
+	REDIS_URL=; export REDIS_URL; worst=0; \
 	step() { \
 		printf '\n$$ %s\n' "$$*"; "$$@"; code=$$?; \
 		case $$code in 0) ;; 1) worst=1 ;; *) exit $$code ;; esac; \
 	}; \
 	trap 'exit 130' INT; \
 	step $(RUNNER) server start --private; \
-	step $(RUNNER) enqueue $(FILE); \
+	step $(RUNNER) enqueue $(FILE); enqueued=$$code; \
 	step ./run job-watcher --drain; \
-	step $(RUNNER) report $(FILE); \
-	echo; printf '%s\n' "Next: edit a text in $(FILE) and run 'make demo' again, or type" \
-		"  ./run job-runner status" \
-		"  ./run job-runner enqueue $(FILE) --replace   (make finished jobs again with new content)" \
-		"  ./run job-runner --help" \
-		"  ./run job-runner server stop"; \
+	step $(RUNNER) report $(FILE); reported=$$code; \
+	echo; \
+	if [ $$enqueued -ne 0 ]; then \
+		printf '%s\n' "Not all of $(FILE) was queued: what differs from what was made before stays as it is (see above)." \
+			"Next: to make changed jobs anew, type" \
+			"  $$here./run job-runner enqueue $(FILE) --replace && make demo"; \
+	elif [ $$reported -ne 0 ]; then \
+		printf '%s\n' "A job of $(FILE) failed. Next: see why, and what to do about it, with" \
+			"  $$here./run job-runner report $(FILE)"; \
+	else \
+		printf '%s\n' "Next: edit a text in $(FILE), then type" \
+			"  $$here./run job-runner enqueue $(FILE) --replace && make demo" \
+			"or look around:" \
+			"  $$here./run job-runner status" \
+			"  $$here./run job-runner --help" \
+			"  $$here./run job-runner server stop"; \
+	fi; \
 	exit $$worst
 
 # --- tests -----------------------------------------------------------------------------------------------------

@@ -99,6 +99,28 @@ def test_a_refused_job_stops_nothing_and_is_not_hidden(checkout: Path) -> None:
     done = make(checkout, "demo")
     assert calls(checkout) == DEMO
     assert done.returncode == 2  # make's own code for a recipe that failed
+    assert (
+        done.stdout.splitlines()[-1] == "  REDIS_URL= ./run job-runner enqueue jobs.example.yaml --replace && make demo"
+    )
+
+
+def test_what_the_demo_says_to_type_reaches_its_own_server(checkout: Path) -> None:
+    """With a REDIS_URL in .env or the environment the commands leave it aside; without one they are plain."""
+    environment = bare_environment(checkout)
+    del environment["REDIS_URL"]
+    said = subprocess.run(["make", "demo"], check=True, capture_output=True, text=True, cwd=checkout, env=environment)
+    assert "\n  ./run job-runner status\n" in said.stdout
+    (checkout / ".env").write_text("REDIS_URL=redis://production:6379/0\n")
+    said = subprocess.run(["make", "demo"], check=True, capture_output=True, text=True, cwd=checkout, env=environment)
+    assert "\n  REDIS_URL= ./run job-runner status\n" in said.stdout
+
+
+def test_a_failed_job_is_the_last_word(checkout: Path) -> None:
+    """Where nothing was refused but a job failed, the demo ends with how to see why."""
+    (checkout / "exit-report").write_text("1")
+    done = make(checkout, "demo")
+    assert done.returncode == 2
+    assert done.stdout.splitlines()[-1] == "  REDIS_URL= ./run job-runner report jobs.example.yaml"
 
 
 @pytest.mark.parametrize("code", ["2", "3"])

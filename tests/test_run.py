@@ -70,6 +70,13 @@ def test_a_commented_line_of_dotenv_says_nothing(checkout: Path, tmp_path: Path)
     assert call(checkout / "run", "job-runner", cwd=tmp_path).stdout.startswith(f"{checkout}/.state|")
 
 
+def test_the_program_learns_how_it_was_called(checkout: Path, tmp_path: Path) -> None:
+    """What it says to type is then what this person can type: the script's name, as it was typed."""
+    (checkout / ".venv" / "bin" / "job-runner").write_text('#!/bin/sh\nprintf "%s" "$JOB_RUNNER_RUN"\n')
+    assert call(Path("a checkout/run"), "job-runner", cwd=tmp_path).stdout == "a checkout/run"
+    assert call(checkout / "run", "job-runner", cwd=tmp_path).stdout == f"{checkout}/run"
+
+
 def test_says_how_to_set_up(checkout: Path, tmp_path: Path) -> None:
     """Without an environment it names the command that makes one."""
     shutil.rmtree(checkout / ".venv")

@@ -16,6 +16,7 @@ import typer.core
 import typer.main
 
 from job_runner.cli.output import Output
+from lib.calling import examples_as_called, program_as_called
 from lib.errors import InvalidJobsError, JobRunnerError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ COMMANDS: Final[dict[str, str]] = {
 EXIT_ERROR: Final = 1
 EXIT_INTERRUPTED: Final = 130
 DEBUG_VARIABLE: Final = "JOB_RUNNER_DEBUG"
+_COMPLETE_VARIABLE: Final = "_JOB_RUNNER_COMPLETE"
 
 _EPILOG: Final = """\b
 Start here:
@@ -66,7 +68,7 @@ class LazyGroup(typer.core.TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"job_runner.cli.{cmd_name}")
-        return typer.main.get_command(module.app)
+        return _as_called(typer.main.get_command(module.app))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """As the parent does; it takes the near names of a mistyped one from the keys of `commands`."""
@@ -88,6 +90,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=_EPILOG,
 )
+
+
+def _as_called(command: Any) -> Any:
+    """The command with the examples of its help, and of those below it, as the reader can type them."""
+    command.epilog = examples_as_called(command.epilog or "")
+    for below in getattr(command, "commands", {}).values():
+        below.epilog = examples_as_called(below.epilog or "")
+    return command
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the library calls it so
@@ -119,7 +129,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # the standard streams are TextIOWrapper
     output = Output(no_color="--no-color" in (argv if argv is not None else sys.argv))
     try:
-        code = typer.main.get_command(app).main(args=argv, prog_name="job-runner", standalone_mode=False)
+        command = _as_called(typer.main.get_command(app))
+        code = command.main(
+            args=argv,
+            prog_name=program_as_called("job-runner"),
+            complete_var=_COMPLETE_VARIABLE,
+            standalone_mode=False,
+        )
     except typer.TyperException as exc:
         exc.show()  # type: ignore[attr-defined]  # every kind that parsing raises has it; the base lacks it in the stubs
         return exc.exit_code

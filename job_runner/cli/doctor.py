@@ -10,6 +10,7 @@ from job_runner.cli.output import Output, clean
 from job_runner.cli.running import settings_of
 from job_runner.service.consistency import look_through
 from job_runner.service.doctor import Check, Diagnosis, diagnose
+from lib.calling import as_called
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,5 +63,5 @@ def doctor(
 
 def _show(checks: "Iterable[Check]", output: Output) -> None:
     for check in checks:
-        mend = f"; mend: {check.mend}" if check.mend else ""
+        mend = f"; mend: {as_called(check.mend)}" if check.mend else ""
         output.data(f"{output.paint(check.state, f'{check.state:<6}')}  {check.name:<11}  {clean(check.found + mend)}")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import typer
 
+from lib.calling import as_called
 from lib.errors import InvalidInputError, RefusedError
 
 if TYPE_CHECKING:
@@ -82,11 +83,11 @@ class Output:
     def say(self, text: str) -> None:
         """A message to the person; silent with --quiet."""
         if not self.quiet:
-            _write(sys.stderr, text + "\n")
+            _write(sys.stderr, as_called(text) + "\n")
 
     def warn(self, text: str) -> None:
         """A message that matters; shown even with --quiet."""
-        _write(sys.stderr, f"{self.paint('warning', 'warning:', sys.stderr)} {clean(text)}\n")
+        _write(sys.stderr, f"{self.paint('warning', 'warning:', sys.stderr)} {as_called(clean(text))}\n")
 
     def line_of_error(self, text: str) -> None:
         """One of many errors, as it is: `FILE:LINE: place: message`."""
@@ -94,10 +95,10 @@ class Output:
 
     def fail(self, error: JobRunnerError) -> None:
         """An error and what to do about it."""
-        message = clean(error.message, keep="\n")
+        message = as_called(clean(error.message, keep="\n"))
         _write(sys.stderr, f"{self.paint('error', 'error:', sys.stderr)} {message}\n")
         if error.hint:
-            _write(sys.stderr, f"{self.paint('hint', 'hint:', sys.stderr)} {clean(error.hint)}\n")
+            _write(sys.stderr, f"{self.paint('hint', 'hint:', sys.stderr)} {as_called(clean(error.hint))}\n")
 
     def paint(self, style: str, text: str, stream: TextIO | None = None) -> str:
         """`text` in the colour of a status or style, if the stream takes colour."""

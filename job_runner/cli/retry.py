@@ -9,6 +9,7 @@ from job_runner.cli.output import Output
 from job_runner.cli.running import settings_of, with_queue
 from job_runner.cli.tables import Table, counted
 from job_runner.service import again
+from lib.calling import as_called
 from lib.errors import InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _show(retried: again.Retried, output: Output) -> None:
         return
     table = Table(("REQUEST ID", "STATUS"), ("left", "left"))
     for row in retried.rows:
-        table.row(row.request_id, row.status, details=[_WHY[row.status]] if row.status in _WHY else ())
+        table.row(row.request_id, row.status, details=[as_called(_WHY[row.status])] if row.status in _WHY else ())
     for line in table.lines(output.width, output.paint):
         output.data(line)
     if any(row.status == "queued" for row in retried.rows):

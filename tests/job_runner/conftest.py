@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 from job_runner.cli.app import DEBUG_VARIABLE, main
+from lib.calling import RUN_VARIABLE
 from tests.support.hand import HandWatcher, hand_watcher
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place = tmp_path / "home"
     place.mkdir()
     monkeypatch.chdir(place)
-    for name in ("NO_COLOR", "XDG_STATE_HOME", "COLUMNS", "JOBS_DURABILITY", "JOBS_TASK_MODULES"):
+    for name in ("NO_COLOR", "XDG_STATE_HOME", "COLUMNS", "JOBS_DURABILITY", "JOBS_TASK_MODULES", RUN_VARIABLE):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(place))
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))

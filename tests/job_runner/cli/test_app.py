@@ -15,6 +15,7 @@ import typer.main
 
 from job_runner.cli import app as app_module
 from job_runner.cli.app import COMMANDS, DEBUG_VARIABLE, main
+from lib.calling import RUN_VARIABLE
 from tests.job_runner.conftest import PROGRAM
 
 if TYPE_CHECKING:
@@ -107,6 +108,22 @@ def test_bad_usage(runner: JobRunner, words: tuple[str, ...], said: str) -> None
     shown = runner(*words)
     assert (shown.code, shown.out) == (2, "")
     assert said in shown.err
+
+
+def test_hints_can_be_typed_by_whoever_started_it_through_run(
+    runner: JobRunner, three: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Messages, errors, usage and examples name the script; data does not change."""
+    monkeypatch.setenv(RUN_VARIABLE, "./run")
+    queued = runner("enqueue", three)
+    assert "next: run `./run job-watcher` to work on them, `./run job-runner watch` to follow\n" in queued.err
+    refused = runner("status", "--redis-url", "redis://127.0.0.1:1/0")
+    assert "hint: start one with `./run job-runner server start`, or set REDIS_URL\n" in refused.err
+    for words in (("enqueue",), ("server",), ("server", "start")):
+        assert f"  ./run job-runner {words[0]}" in runner(*words, "--help").out.partition("Examples:")[2]
+    assert "\n    ./run job-watcher  " in runner("--help").out
+    assert "Usage: ./run job-runner enqueue" in runner("enqueue").err
+    assert "; mend: start one with `./run job-watcher`\n" in runner("doctor").out
 
 
 def test_the_version(runner: JobRunner) -> None:
