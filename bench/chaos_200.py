@@ -6,7 +6,8 @@ Three `job-watcher` processes drain `sleep` jobs; every two seconds one of them,
 In the first run it is started again under its name, in the second another under a new name takes its place. The
 waits are the server's own times: from right after the death to the event that says the job is back in intake. Jobs
 nearly as long as a watcher lives (`--seconds 5` without `--kills`) become suspects, which run one at a time; a few
-of them may meet the limit of deaths and end as poison, as the contract has it. All processes are real, on a bundled server of their own with AOF, on loopback.
+of them may meet the limit of deaths and end as poison, as the contract has it. All processes are real, on a bundled
+server of their own with AOF, on loopback.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import argparse
 import asyncio
 import json
 import random
+import signal
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -244,4 +247,6 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    # Ended from outside, it must not leave its watchers behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     asyncio.run(main())
