@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loguru import logger
@@ -58,7 +58,6 @@ class LaneReader:
     _more: bool = True
     _doubt: bool = False
     _compared_at: float = 0.0
-    parked: list[Entry] = field(default_factory=list)
 
     async def run_once(self) -> None:
         """Fill the free slots, or wait for a free slot or a new entry."""
@@ -76,13 +75,9 @@ class LaneReader:
         if free <= 0 or not self.session.fresh:
             await self._wait_for_change()
             return
-        if self.parked and not self.in_hand.suspects_running:
-            entry = self.parked.pop(0)
-            self._take(await self._start([entry], 0))
-            return
         if self._more:
             started = await self._start([], free)
-            self._more = len(started.leases) + len(started.parked) + started.others >= free
+            self._more = len(started.leases) + started.others >= free
             self._take(started)
             return
         entries = await leasing.wait_for_entries(
@@ -115,7 +110,7 @@ class LaneReader:
         # What is answered while the server lists is not missing: in hand before the call or after it, it is known.
         known = self.in_hand.entries()
         delivered = await leasing.pending_entries(self.queue, self.session.id, self.lanes)
-        known |= self.in_hand.entries() | set(self.parked)
+        known |= self.in_hand.entries()
         missing = [entry for entry in delivered if entry not in known]
         free = self.slots - self.in_hand.running
         if missing and free > 0 and self.session.fresh:
@@ -127,7 +122,6 @@ class LaneReader:
         self._compared_at = self.clock.elapsed()
 
     def _take(self, started: Started) -> None:
-        self.parked += started.parked
         if started.lost:
             self.on_lost([LostEntry(lane, entry) for lane, entry in started.lost])
         for lease in started.leases:

@@ -98,6 +98,15 @@ def parse_intake(name: str) -> IntakeName:
     return IntakeName(backlog, priority, capability, PINS[PINS.index(pin)])
 
 
+def is_intake(name: str) -> bool:
+    """Whether `name` is an intake; in the set of their names anybody may have put something else."""
+    try:
+        parse_intake(name)
+    except ValueError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class LaneName:
     """One lane: the short stream in front of one backend's capability."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import ResponseError
 
 from lib.errors import QueueError
-from lib.jobqueue.protocol import Committed, Ending, Lease, Progress, Retry, Started
+from lib.jobqueue.protocol import SUSPECT_DEATHS, SUSPECT_PAUSE_MS, Committed, Ending, Lease, Progress, Retry, Started
 from lib.redisqueue.conducting import stream_entries
 from lib.redisqueue.connection import Client, as_text, edge
 from lib.redisqueue.keys import GROUP
@@ -72,7 +72,6 @@ async def start(
         await ensure_lanes(queue, lanes)
         reply = await _start(queue, session, lanes, entries, read, suspects, int(again))
     leases: list[Lease] = []
-    parked: list[Entry] = []
     lost: list[Entry] = []
     others = 0
     for slot in reply:
@@ -80,13 +79,11 @@ async def start(
         match code:
             case "started":
                 leases.append(_lease(lane, entry, slot[3:]))
-            case "parked":
-                parked.append((lane, entry))
             case "lost":
                 lost.append((lane, entry))
             case _:
                 others += 1
-    return Started(tuple(leases), tuple(parked), tuple(lost), others)
+    return Started(tuple(leases), tuple(lost), others)
 
 
 async def _start(
@@ -100,6 +97,8 @@ async def _start(
         session=session,
         read=read,
         suspects=suspects,
+        suspect_deaths=SUSPECT_DEATHS,
+        pause_ms=SUSPECT_PAUSE_MS,
         again=again,
     )
     return reply

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from lib.errors import SettingsError
 from lib.redisqueue.connection import Client, Features, as_text, detect, edge
-from lib.redisqueue.keys import Keys, parse_intake
+from lib.redisqueue.keys import Keys, is_intake, parse_intake
 from lib.redisqueue.scripts import Scripts
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Queue:
         async with edge(self.url):
             intakes = await self.client.smembers(self.keys.of("intakes"))
             lanes = await self.client.smembers(self.keys.of("lanes"))
-        named = {"stream", *(as_text(name) for name in intakes)}
+        named = {"stream", *(as_text(name) for name in intakes if is_intake(as_text(name)))}
         # What comes back goes to the high intake of its class, so that one is known from the start.
         named |= {str(parse_intake(name).high()) for name in named}
         # A name once known is kept: losing the sets (DEL, eviction) must not make a live lane unknown.

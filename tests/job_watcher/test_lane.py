@@ -118,7 +118,7 @@ async def test_an_entry_delivered_and_never_seen_is_started(stand: Stand) -> Non
 
 
 async def test_suspects_run_one_at_a_time_beside_ordinary_work(stand: Stand) -> None:
-    """Two jobs that were running at two deaths: the second waits, parked, for the first; others run meanwhile."""
+    """Two jobs that were running at two deaths: the second waits for the first; others run meanwhile."""
     gate = Gate()
     await stand.debug("s1", "s2", "o1", "o2")
     await stand.suspect("s1", "s2")
@@ -127,25 +127,30 @@ async def test_suspects_run_one_at_a_time_beside_ordinary_work(stand: Stand) -> 
     running = {lease.request_id for lease in gate.running.values()}
     assert {"o1", "o2"} < running
     (suspect,) = running - {"o1", "o2"}
-    (parked,) = {"s1", "s2"} - running
+    (second,) = {"s1", "s2"} - running
     assert watcher.life.in_hand.suspects_running == 1
     gate.let(suspect)
-    await wait_until(lambda: parked in gate.ids(), 5, what="the second suspect after the first")
+    await wait_until(lambda: second in gate.ids(), 10, what="the second suspect after the first")
     gate.open.set()
     records = await stand.ended("s1", "s2", "o1", "o2")
     assert {record["attempt"] for record in records} == {1}
 
 
-async def test_a_parked_suspect_is_handed_back_at_the_end(stand: Stand) -> None:
-    """What was parked was never started: it waits again as it was."""
+async def test_a_suspect_that_was_put_off_is_left_as_it_was(stand: Stand) -> None:
+    """It was never started: at the end it waits, delayed, and another watcher may have it."""
     gate = Gate()
     await stand.debug("s1", "s2")
     await stand.suspect("s1", "s2")
     watcher = await stand.watcher(execution=gate, METAL_CONCURRENCY="2").start()
-    await wait_until(lambda: gate.running and watcher.life.lane.parked)
+
+    async def put_off() -> bool:
+        rows = [await stand.row(each) for each in ("s1", "s2")]
+        return bool(gate.running) and sorted(row.state for row in rows if row) == ["D", "L"]
+
+    await wait_until(put_off, what="one suspect runs and the other one is put off")
     await watcher.finish(hurry=True)
     rows = [await stand.row(each) for each in ("s1", "s2")]
-    assert [(row.state, row.deaths) for row in rows if row] == [("Q", 2), ("Q", 2)]
+    assert sorted((row.state, row.deaths) for row in rows if row) == [("D", 2), ("Q", 2)]
 
 
 async def test_a_pending_entry_that_was_deleted_by_hand_is_payload_lost_alone(stand: Stand) -> None:

@@ -224,11 +224,13 @@ async def test_stopping_publishes_what_the_last_commit_left(stand: Stand, monkey
     await wait_until(watcher.life.publisher.idle.is_set)
     publish = LocalArtifacts.publish
 
-    async def when_the_commit_is_long_over(store: LocalArtifacts, name: str, stored: Sequence[StoredOutput]) -> None:
+    async def when_the_commit_is_long_over(
+        store: LocalArtifacts, name: str, stored: Sequence[StoredOutput], *, order: tuple[int, ...]
+    ) -> bool:
         await wait_until(watcher.life.outcomes.idle.is_set)
         for _ in range(50):
             await asyncio.sleep(0)
-        await publish(store, name, stored)
+        return await publish(store, name, stored, order=order)
 
     monkeypatch.setattr(LocalArtifacts, "publish", when_the_commit_is_long_over)
     watcher.stop.set()

@@ -1,26 +1,26 @@
 #!lua flags=allow-oom
 --- Takes the fences under which bodies run: for the entries named, or, with `read` > 0, for that many new entries
 -- of the lanes in turn. Each entry is answered in its own slot; a bad one never fails the others.
--- started: leased now. parked: a suspect, kept pending until the one before it ended. foreign: another live
+-- started: leased now. put_off: a suspect while another one runs here, delayed for a moment, so that another
+-- watcher may have it. foreign: another live
 -- session's lease, claimed back to it, or this session's own, running already. stale: not what the index says, removed.
 -- lost: pending without an entry. `again` = 1: the entries named were delivered before and their answer was lost, so a
 -- lease of this session is started anew; otherwise a rewound group is delivering what still runs.
--- KEYS: fence index due delayed sessions events progress rejected
+-- KEYS: fence index due delayed sessions events progress rejected wake
 -- STREAMS: intakes lanes
--- ARGV: session read suspects again
+-- ARGV: session read suspects suspect_deaths pause_ms again
 -- EACH: lane entry
--- REPLY: per entry: code, lane, entry id, then for started and parked: request_id, generation, fence, attempts used,
+-- REPLY: per entry: code, lane, entry id, then for started: request_id, generation, fence, attempts used,
 -- REPLY: watcher deaths, crashes, home, job
--- EVENTS: started
+-- EVENTS: started delayed
 -- ERRORS: NOSESSION NOGROUP
 -- INCLUDE: base rows streams put_back
-local SUSPECT_DEATHS = 2
 if not is_live(session) then
   return redis.error_reply('NOSESSION this session has ended')
 end
 
 local suspects_left = tonumber(suspects)
-local replies, started = {}, {}
+local replies, started, put_offs = {}, {}, {}
 
 local function start(lane, entry, fields)
   if not fields then
@@ -46,20 +46,18 @@ local function start(lane, entry, fields)
     put_back(fields.id, row, fields)
     return { 'stale', lane, entry }
   end
-  local code = 'started'
-  if row.deaths >= SUSPECT_DEATHS then
+  if row.deaths >= tonumber(suspect_deaths) then
     if suspects_left < 1 then
-      code = 'parked'
-    else
-      suspects_left = suspects_left - 1
+      put_off(fields.id, row, fields, tonumber(pause_ms))
+      put_offs[#put_offs + 1] = fields.id
+      return { 'put_off', lane, entry }
     end
+    suspects_left = suspects_left - 1
   end
-  if code == 'started' then
-    row.state, row.session, row.fence, row.reason = 'L', session, digits(take_fences(1)), ''
-    write_row(fields.id, row)
-    started[#started + 1] = fields.id
-  end
-  return { code, lane, entry, fields.id, row.generation, row.fence, row.attempt, row.deaths, row.crashes,
+  row.state, row.session, row.fence, row.reason = 'L', session, digits(take_fences(1)), ''
+  write_row(fields.id, row)
+  started[#started + 1] = fields.id
+  return { 'started', lane, entry, fields.id, row.generation, row.fence, row.attempt, row.deaths, row.crashes,
     fields.home or '', fields.job or '' }
 end
 
@@ -89,4 +87,8 @@ for _, lane in ipairs(LANES) do
   end
 end
 announce('started', started)
+announce('delayed', put_offs)
+if #put_offs > 0 then
+  wake('due')
+end
 return replies

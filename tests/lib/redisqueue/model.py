@@ -177,8 +177,11 @@ class Model:
             job.delivered = session
             codes[request_id] = "started"
             if job.deaths >= SUSPECT:
-                codes[request_id] = "started" if suspects else "parked"
+                codes[request_id] = "started" if suspects else "put_off"
                 suspects = max(0, suspects - 1)
+            if codes[request_id] == "put_off":
+                job.leave_lane("D")
+                job.due = False
             if codes[request_id] == "started":
                 job.state, job.session, job.fence = "L", session, ""
         return codes
