@@ -56,10 +56,6 @@ class InHand:
         """Every lease in hand."""
         return [held.lease for held in self._held.values()]
 
-    def running_leases(self) -> list[Lease]:
-        """The leases whose bodies run."""
-        return [held.lease for held in self._held.values() if held.running]
-
     @property
     def running(self) -> int:
         """How many slots are taken."""

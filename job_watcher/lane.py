@@ -17,6 +17,7 @@ from loguru import logger
 from lib.failpoints import reach
 from lib.jobqueue.protocol import Ending, LostEntry, Retry
 from lib.redisqueue import leasing, sessions
+from lib.redisqueue.keys import parse_lane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -137,7 +138,10 @@ class LaneReader:
     async def _body(self, held: Held) -> None:
         lease = held.lease
         log = logger.bind(
-            request_id=lease.request_id, stream_id=lease.entry, attempt=lease.attempts_used + 1, backend="metal"
+            request_id=lease.request_id,
+            stream_id=lease.entry,
+            attempt=lease.attempts_used + 1,
+            backend=parse_lane(lease.lane).backend,
         )
         try:
             log.info("started")

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lib.jobqueue.protocol import Adoption, ControlWord, DueDone, ForeignEntry, Move, Moved, Survey
-from lib.redisqueue.connection import Client, as_text, edge
+from lib.redisqueue.connection import Client, as_text, edge, stream_entries
 from lib.redisqueue.producing import submission_row
 from lib.redisqueue.queue import BATCH_MAX_BYTES, BATCH_MAX_JOBS, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_EMPTY_ROW: tuple[str | bytes | int, ...] = ("", b"", "", "", 0, "", "", 0)
 
 
 async def move(queue: Queue, session: str, epoch: str, moves: Sequence[Move]) -> Moved:
@@ -125,17 +123,6 @@ async def wait_for_wake(queue: Queue, blocking: Client, position: WakePosition, 
             position.inlet = as_text(entries[-1][0])
             reasons.add("intake")
     return reasons
-
-
-def stream_entries(reply: Any) -> list[tuple[str, list[Any]]]:
-    """(key, entries) of a read of streams, whose shape differs between RESP2, RESP3 and redis-py's versions."""
-    pairs = reply.items() if isinstance(reply, dict) else (reply or ())
-    found: list[tuple[str, list[Any]]] = []
-    for key, parts in pairs:
-        flat = [item for part in parts for item in (part if part and isinstance(part[0], list | tuple) else [part])]
-        if flat:
-            found.append((as_text(key), flat))
-    return found
 
 
 async def newest_wake(queue: Queue) -> str:

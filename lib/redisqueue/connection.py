@@ -171,3 +171,14 @@ def _text(reply: dict[Any, Any]) -> dict[str, str]:
 def as_text(value: bytes | str) -> str:
     """A reply's bytes as text; bytes that are no UTF-8 survive as surrogates."""
     return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
+
+
+def stream_entries(reply: Any) -> list[tuple[str, list[Any]]]:
+    """(key, entries) of a read of streams, whose shape differs between RESP2, RESP3 and redis-py's versions."""
+    pairs = reply.items() if isinstance(reply, dict) else (reply or ())
+    found: list[tuple[str, list[Any]]] = []
+    for key, parts in pairs:
+        flat = [item for part in parts for item in (part if part and isinstance(part[0], list | tuple) else [part])]
+        if flat:
+            found.append((as_text(key), flat))
+    return found

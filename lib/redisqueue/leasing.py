@@ -8,8 +8,7 @@ from redis.exceptions import ResponseError
 
 from lib.errors import QueueError
 from lib.jobqueue.protocol import SUSPECT_DEATHS, SUSPECT_PAUSE_MS, Committed, Ending, Lease, Progress, Retry, Started
-from lib.redisqueue.conducting import stream_entries
-from lib.redisqueue.connection import Client, as_text, edge
+from lib.redisqueue.connection import Client, as_text, edge, stream_entries
 from lib.redisqueue.keys import GROUP
 from lib.redisqueue.queue import Queue, batches
 from lib.redisqueue.sessions import ensure_lanes

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from lib.redisqueue.connection import Client, as_text, edge
+from lib.redisqueue.connection import Client, as_text, edge, stream_entries
 from lib.redisqueue.rows import IndexRow
 
 if TYPE_CHECKING:
@@ -241,13 +241,7 @@ async def events_after(queue: Queue, after: str) -> list[Event]:
 
 
 def _events(reply: Any) -> list[Event]:
-    pairs = reply.items() if isinstance(reply, dict) else (reply or ())
-    return [_event(entry) for _, found in pairs for entry in _entries(found)]
-
-
-def _entries(found: Any) -> list[Any]:
-    """RESP3 wraps the entries of a stream in one more list than RESP2."""
-    return [item for part in found for item in (part if part and isinstance(part[0], list | tuple) else [part])]
+    return [_event(entry) for _, entries in stream_entries(reply) for entry in entries]
 
 
 def _event(entry: Any) -> Event:

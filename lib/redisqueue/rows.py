@@ -57,8 +57,3 @@ class IndexRow:
             return cls.parse(raw) if raw is not None else None
         except ValueError:
             return None
-
-    @property
-    def accepted_ms(self) -> int:
-        """Unix milliseconds at which this generation was accepted: generations are made from server TIME."""
-        return int(self.generation) // 1000

@@ -133,12 +133,6 @@ async def roster(queue: Queue) -> list[LiveWatcher]:
     return found
 
 
-async def is_member(queue: Queue, session: str) -> bool:
-    """Whether a session stands."""
-    async with edge(queue.url):
-        return await queue.client.zscore(queue.keys.of("sessions"), session) is not None
-
-
 async def live_sessions(queue: Queue) -> frozenset[str]:
     """Every session that stands."""
     async with edge(queue.url):

@@ -16,6 +16,7 @@ from lib.jobqueue.protocol import (
     Verdict,
 )
 from lib.redisqueue.connection import as_text, edge
+from lib.redisqueue.keys import GROUP
 from lib.redisqueue.queue import BATCH_MAX_BYTES, BATCH_MAX_JOBS, Queue, batches
 from lib.redisqueue.rows import IndexRow
 
@@ -92,7 +93,7 @@ async def condemn(queue: Queue, verdicts: Sequence[Verdict]) -> list[bool]:
 async def drop_unowned(queue: Queue, entry: LostEntry) -> None:
     """Take an entry without content, that no row of the index names, out of its lane's pending list."""
     async with edge(queue.url):
-        await queue.client.xack(queue.keys.stream(entry.lane), "watchers", entry.entry)
+        await queue.client.xack(queue.keys.stream(entry.lane), GROUP, entry.entry)
         await queue.client.xdel(queue.keys.stream(entry.lane), entry.entry)
 
 

@@ -36,7 +36,6 @@ def test_a_slot_is_free_when_the_body_has_ended_and_the_lease_stands_until_it_is
     in_hand.body_ended("2")
     assert (in_hand.running, in_hand.suspects_running) == (1, 0)
     assert [each.fence for each in in_hand.leases()] == ["1", "2"]
-    assert [each.fence for each in in_hand.running_leases()] == ["1"]
     assert in_hand.entries() == {("lane:metal:any", "1-0"), ("lane:metal:any", "2-0")}
     in_hand.release("2")
     assert [each.fence for each in in_hand.leases()] == ["1"]

@@ -76,7 +76,6 @@ class TestRows:
             reason="",
             key="",
         )
-        assert row.accepted_ms == 1700000000000
 
     def test_a_key_may_hold_the_separator(self) -> None:
         """The conflict key is last and keeps every bar in it."""
