@@ -1,11 +1,12 @@
 """Kills watchers while they work and prints what it cost: jobs done, runs, and how long the dead held jobs back.
 
-    python bench/chaos_200.py [--jobs 200] [--seconds 0.3] [--slots 2] [--every 2] [--kills N] [--seed 1]
+    python bench/chaos_200.py [--jobs 200] [--seconds 0.3] [--slots 2] [--every 2] [--kills N] [--seed N]
 
-Three `job-watcher` processes drain `sleep` jobs; every two seconds one of them, drawn by the seed, is SIGKILLed.
+Three `job-watcher` processes drain `sleep` jobs; every two seconds one of them, in turn or drawn by a
+seed, is SIGKILLed.
 In the first run it is started again under its name, in the second another under a new name takes its place. The
 waits are the server's own times: from right after the death to the event that says the job is back in intake. Jobs
-nearly as long as a watcher lives (`--seconds 5` without `--kills`) become suspects, which run one at a time; a few
+nearly as long as a watcher lives (`--seconds 5 --seed 1` without `--kills`) become suspects, which run one at a time; a few
 of them may meet the limit of deaths and end as poison, as the contract has it. All processes are real, on a bundled
 server of their own with AOF, on loopback.
 """
@@ -52,7 +53,8 @@ class Plan:
     every: float = 2.0
     kills: int | None = None
     rename: bool = False
-    seed: int = 1
+    seed: int | None = None
+    """None: the watchers are killed in turn."""
     deadline_seconds: float = 900.0
 
 
@@ -150,9 +152,8 @@ class Killer:
         watcher.start()
         return watcher
 
-    async def kill_one(self, chance: random.Random) -> None:
+    async def kill_one(self, place: int) -> None:
         """Kill one and put a successor in its place."""
-        place = chance.randrange(WATCHERS)
         victim = self.watchers[place]
         raw: Any = await self.queue.client.hget(self.queue.keys.of("heartbeat"), victim.name)
         beat = json.loads(raw) if raw else {}
@@ -209,7 +210,8 @@ async def _until_done(queue: Queue, killer: Killer, begun: float) -> None:
         more = plan.kills is None or killer.figures.kills < plan.kills
         if more and time.monotonic() - killed_at >= plan.every:
             killed_at = time.monotonic()
-            await killer.kill_one(chance)
+            turn = killer.figures.kills % WATCHERS
+            await killer.kill_one(turn if plan.seed is None else chance.randrange(WATCHERS))
         return bool(await queue.client.hlen(queue.keys.of("index")) == 0)
 
     await wait_until(all_ended, plan.deadline_seconds, what="the end of all jobs")
@@ -237,7 +239,7 @@ async def main() -> None:
     parser.add_argument("--slots", type=int, default=2, help="METAL_CONCURRENCY of each watcher")
     parser.add_argument("--every", type=float, default=2.0, help="seconds between two kills")
     parser.add_argument("--kills", type=int, default=None, help="stop killing after so many; default: never")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=None, help="draw who is killed; default: in turn")
     options = parser.parse_args()
     for rename in (False, True):
         plan = Plan(options.jobs, options.seconds, options.slots, options.every, options.kills, rename, options.seed)
