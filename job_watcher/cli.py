@@ -46,7 +46,7 @@ ConsumerName = Annotated[
 
 
 @app.callback(invoke_without_command=True, epilog=_EPILOG)
-def watch(
+def watch(  # noqa: PLR0913 - one parameter for each flag
     ctx: typer.Context,
     *,
     backends: Annotated[str, typer.Option("--backends", help="Where jobs may run here: metal.")] = "metal",
@@ -54,6 +54,7 @@ def watch(
     drain: Annotated[bool, typer.Option("--drain", help="Work until all jobs are done, retries too.")] = False,
     consumer_name: ConsumerName = None,
     redis_url: RedisUrl = None,
+    force: Annotated[bool, typer.Option("--force", help="Work even on a Redis that may evict jobs.")] = False,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Log warnings and errors only.")] = False,
 ) -> None:
@@ -66,13 +67,13 @@ def watch(
     settings = Settings.load(redis_url=redis_url)
     mode: Mode = "drain" if drain else "once" if once else "forever"
     with _shown(settings, mode, log_json=log_json, quiet=quiet) as display:
-        raise typer.Exit(asyncio.run(_watch(settings, mode, consumer_name, display)))
+        raise typer.Exit(asyncio.run(_watch(settings, mode, consumer_name, display, force=force)))
 
 
-async def _watch(settings: Settings, mode: Mode, consumer_name: str | None, display: Display) -> int:
+async def _watch(settings: Settings, mode: Mode, consumer_name: str | None, display: Display, *, force: bool) -> int:
     from job_watcher.daemon import Daemon  # noqa: PLC0415 - --help must not pay for it
 
-    daemon = Daemon(settings, mode=mode, consumer_name=consumer_name, display=display)
+    daemon = Daemon(settings, mode=mode, consumer_name=consumer_name, display=display, force=force)
     tally = await daemon.run()
     if daemon.interrupted:
         return EXIT_INTERRUPTED

@@ -19,7 +19,7 @@ from job_watcher.retrying import RetryPolicy
 from job_watcher.work_dirs import WorkDirs
 from lib import wiring
 from lib.clock import SystemClock
-from lib.errors import SessionLostError, UnreachableError
+from lib.errors import RefusedError, SessionLostError, UnreachableError
 from lib.logs import about
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from job_watcher.display import Display
     from job_watcher.draining import Mode
     from job_watcher.naming import WatcherName
+    from lib.redisqueue.queue import Queue
     from lib.settings import Settings
 
 RECONNECT_SECONDS: Final = 2.0
@@ -37,11 +38,14 @@ RECONNECT_SECONDS: Final = 2.0
 class Daemon:
     """One watcher process."""
 
-    def __init__(self, settings: Settings, *, mode: Mode, consumer_name: str | None, display: Display) -> None:
+    def __init__(
+        self, settings: Settings, *, mode: Mode, consumer_name: str | None, display: Display, force: bool = False
+    ) -> None:
         self._settings = settings
         self._mode: Mode = mode
         self._consumer_name = consumer_name
         self._display = display
+        self._force = force
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self.interrupted = False
@@ -53,6 +57,7 @@ class Daemon:
         Raises:
             NameTakenError: the name is alive elsewhere.
             UnreachableError: there is no server, and this watcher was to end by itself.
+            RefusedError: the server may throw jobs away, and this watcher was not told to work there all the same.
 
         """
         loop = asyncio.get_running_loop()
@@ -87,7 +92,7 @@ class Daemon:
             on_progress=self._display.progressed,
         )
         try:
-            if await self._reach(queue.check_server):
+            if await self._reach(lambda: self._check_server(queue)):
                 await self._live(equipment, name)
         finally:
             await backend.aclose()
@@ -96,6 +101,17 @@ class Daemon:
             await queue.client.aclose()
             name.release()
         return self.tally
+
+    async def _check_server(self, queue: Queue) -> None:
+        policy = (await queue.check_server()).eviction
+        if policy in (None, "noeviction"):
+            return
+        danger = f"this Redis has maxmemory-policy {policy}: when it is full it may throw jobs and results away"
+        if not self._force:
+            raise RefusedError(
+                danger, hint="run `CONFIG SET maxmemory-policy noeviction` there, or start with --force to risk it"
+            )
+        logger.warning("{}", danger)
 
     async def _live(self, equipment: Equipment, name: WatcherName) -> None:
         """One life after another, as long as only the session was lost."""

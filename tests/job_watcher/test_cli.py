@@ -93,6 +93,16 @@ async def test_no_server_exits_3(stand: Stand, words: tuple[str, ...]) -> None:
     assert "Traceback" not in err
 
 
+async def test_a_server_that_evicts_needs_force(own_stand: Stand) -> None:
+    """Refused with exit 1 and the mend; --force works there."""
+    await own_stand.queue.client.config_set("maxmemory-policy", "volatile-ttl")
+    code, _, err = await run(own_stand, "--drain")
+    assert code == 1
+    assert "maxmemory-policy volatile-ttl" in err
+    assert "CONFIG SET maxmemory-policy noeviction" in err
+    assert (await run(own_stand, "--drain", "--force"))[0] == 0
+
+
 async def test_ctrl_c_exits_130_and_sigterm_0(stand: Stand) -> None:
     """Whoever started it sees the difference."""
     for number, expected in ((signal.SIGINT, 130), (signal.SIGTERM, 0)):

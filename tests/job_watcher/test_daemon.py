@@ -11,7 +11,7 @@ import pytest
 
 from job_watcher.daemon import Daemon, own_version
 from job_watcher.display import NoDisplay
-from lib.errors import NameTakenError, UnreachableError
+from lib.errors import NameTakenError, RefusedError, UnreachableError
 from tests.support.servers import ValkeyServer, free_port
 from tests.support.wait import wait_until
 
@@ -145,6 +145,21 @@ async def test_a_name_that_is_alive_is_refused(stand: Stand) -> None:
     await finished(other)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_server_that_evicts_is_refused(own_stand: Stand) -> None:
+    """It could throw jobs away: refused with the mend, and taken by force with a warning."""
+    await own_stand.queue.client.config_set("maxmemory-policy", "allkeys-lru")
+    with pytest.raises(RefusedError, match="maxmemory-policy allkeys-lru") as caught:
+        await daemon(own_stand).run()
+    assert "CONFIG SET maxmemory-policy noeviction" in (caught.value.hint or "")
+    assert await own_stand.queue.client.exists(own_stand.queue.keys.of("sessions")) == 0
+    await own_stand.debug("a")
+    forced = Daemon(own_stand.settings(), mode="drain", consumer_name="desk", display=NoDisplay(), force=True)
+    assert (await forced.run()).done == 1
+    await own_stand.queue.client.config_set("maxmemory-policy", "noeviction")
+    await own_stand.debug("b")
+    assert (await daemon(own_stand, "drain").run()).done == 1
 
 
 async def test_the_end_leaves_no_task_and_no_directory(stand: Stand) -> None:
