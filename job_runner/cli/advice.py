@@ -43,3 +43,8 @@ def _named(request_ids: list[str]) -> str:
 def typed(words: Iterable[object]) -> str:
     """Ids or files as one types them at a shell, blanks and quotes included."""
     return " ".join(shlex.quote(str(word)) for word in words)
+
+
+def no_jobs_in(files: Iterable[object]) -> str:
+    """What to say about files without a job."""
+    return f"no jobs in {typed(files)}; write them as a list below `jobs:`, each with a dash, a name and a text"

@@ -4,8 +4,8 @@ from typing import Annotated, Final
 
 import typer
 
-from job_runner.cli.advice import typed
-from job_runner.cli.options import JobFiles, Json, NoColor, Quiet, RedisUrl
+from job_runner.cli.advice import no_jobs_in, typed
+from job_runner.cli.options import AnyVoice, JobFiles, Json, NoColor, Quiet, RedisUrl
 from job_runner.cli.output import Output
 from job_runner.cli.running import settings_of, with_queue
 from job_runner.cli.tables import Table, counted, summary_text
@@ -13,6 +13,8 @@ from job_runner.service.jobfiles import jobs_of
 from job_runner.service.place import server_text
 from job_runner.service.submit import Enqueued
 from job_runner.service.submit import enqueue as submit_jobs
+from job_runner.service.voicing import Voicing
+from lib.errors import InvalidJobsError
 from lib.redisqueue.keys import DEFAULT_BACKLOG, parse_backlog
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -43,6 +45,7 @@ def enqueue(
     *,
     target: Target = None,
     replace: Replace = False,
+    any_voice: AnyVoice = False,
     redis_url: RedisUrl = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -52,10 +55,20 @@ def enqueue(
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
     settings = settings_of(redis_url)
     backlog = DEFAULT_BACKLOG if target is None else parse_backlog(target)
-    with jobs_of(files, settings) as jobs:
-        done = with_queue(settings, lambda queue: submit_jobs(queue, settings, jobs, backlog=backlog, replace=replace))
+    voicing = Voicing()
+    try:
+        with jobs_of(files, settings, inspect=None if any_voice else voicing.problems) as jobs:
+            done = with_queue(
+                settings, lambda queue: submit_jobs(queue, settings, jobs, backlog=backlog, replace=replace)
+            )
+    except InvalidJobsError as exc:
+        if voicing.refused:
+            exc.hint = f"{exc.hint}; --any-voice takes voices that only the watcher's machine has"
+        raise
     if json:
         output.document(done.document())
+    elif not done.rows:
+        output.say(no_jobs_in(files))
     else:
         _show(done, output)
     output.say(f"server: {server_text(settings)}")
@@ -70,9 +83,6 @@ def enqueue(
 
 
 def _show(done: Enqueued, output: Output) -> None:
-    if not done.rows:
-        output.say("no jobs in there")
-        return
     table = Table(("REQUEST ID", "STATUS"), ("left", "left"))
     for row in done.rows:
         table.row(row.request_id, row.status)

@@ -16,6 +16,10 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No messages on stder
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colour; NO_COLOR in the environment does the same.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal to ask on.")]
 
+AnyVoice = Annotated[
+    bool, typer.Option("--any-voice", help="Take voices that are unknown here: the watcher's machine may have them.")
+]
+
 JobFiles = Annotated[
     list[Path],
     typer.Argument(metavar="YAML", help="Job files.", show_default=False),

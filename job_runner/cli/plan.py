@@ -2,8 +2,8 @@
 
 import typer
 
-from job_runner.cli.advice import typed
-from job_runner.cli.options import JobFiles, Json, NoColor, Quiet
+from job_runner.cli.advice import no_jobs_in, typed
+from job_runner.cli.options import AnyVoice, JobFiles, Json, NoColor, Quiet
 from job_runner.cli.output import Output
 from job_runner.cli.tables import Table, counted, seconds_text
 from job_runner.service.planning import ESTIMATES, Plan
@@ -17,24 +17,29 @@ EXAMPLES = """\b
 Examples:
   job-runner plan jobs.yaml
   job-runner plan jobs.yaml --json | jq .totals
+  job-runner plan jobs.yaml --quiet && echo sound
 
-Exit code 2 when a file has mistakes; with --json they stand in `errors` too. The estimates are for one slot of
-this machine.
+Exit code 2 when a file has mistakes, an unknown voice among them; with --json they stand in `errors` beside the
+sound jobs. The estimates are for one slot of this machine.
 """
 
 
 @app.command(epilog=EXAMPLES)
-def plan(files: JobFiles, *, json: Json = False, quiet: Quiet = False, no_color: NoColor = False) -> None:
+def plan(
+    files: JobFiles, *, any_voice: AnyVoice = False, json: Json = False, quiet: Quiet = False, no_color: NoColor = False
+) -> None:
     """Check job files and show what they would cost; needs no Redis."""
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
-    made = plan_files(files, Settings.load())
+    made = plan_files(files, Settings.load(), any_voice=any_voice)
     if json:
         output.document(made.document())
-    elif made.jobs:
+    elif made.jobs and not made.problems and not quiet:
         _show(made, output)
-    elif not made.problems:
-        output.say("no jobs in there")
+    for file in made.empty_files:
+        output.say(no_jobs_in([file]))
     if made.problems:
+        if made.jobs:
+            output.say(f"{counted(len(made.jobs), 'job')} beside these mistakes would be sound:")
         raise InvalidJobsError(made.problems)
     if made.jobs:
         output.say(f"next: `job-runner enqueue {typed(files)}` queues them")
@@ -48,20 +53,17 @@ def _show(made: Plan, output: Output) -> None:
             job.source,
             str(job.characters),
             seconds_text(job.est_seconds),
-            details=[job.failing] if job.failing else (),
         )
-    totals = Table(("SOURCE", "JOBS", "CHARS", "EST", "USD"), ("left", "right", "right", "right", "right"))
+    # A column of zeros would only make people wonder what could cost something.
+    paid = bool(made.totals["est_usd"])
+    titles = ["SOURCE", "JOBS", "CHARS", "EST"] + ["USD"] * paid
+    totals = Table(titles, ("left", "right", "right", "right", "right")[: len(titles)])
     for name, sums in [*made.by_source.items(), ("total", made.totals)]:
-        totals.row(
-            name,
-            str(sums["jobs"]),
-            str(sums["characters"]),
-            seconds_text(sums["est_seconds"]),
-            f"{sums['est_usd']:.2f}",
-        )
+        cells = (str(sums["jobs"]), str(sums["characters"]), seconds_text(sums["est_seconds"]))
+        totals.row(name, *cells, *[f"{sums['est_usd']:.2f}"] * paid)
     for line in [*table.lines(output.width, output.paint), "", *totals.lines(output.width, output.paint)]:
         output.data(line)
     output.data()
     for warning, count in made.warnings.items():
-        output.data(f"warning: {warning} ({counted(count, 'job')})")
+        output.data(f"note: {warning} ({counted(count, 'job')})")
     output.data(f"{counted(len(made.jobs), 'job')}; estimates: {ESTIMATES}, for one slot of this machine")

@@ -6,7 +6,7 @@ never twice in one file. Reading blocks; a file's jobs lie in a spool, not in me
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 
     from lib.jobfile import FileJob
     from lib.jobqueue import JobSpec
+    from lib.jobqueue.problems import FieldProblem
     from lib.settings import Settings
 
 
-def rules_of(settings: Settings) -> FileRules:
+Inspect = Callable[["JobSpec"], "Sequence[FieldProblem]"]
+"""Looks at each valid job of a file and may find more in it."""
+
+
+def rules_of(settings: Settings, inspect: Inspect | None = None) -> FileRules:
     """What these settings allow a file to hold."""
     return FileRules(
         catalogue=catalogue(settings),
@@ -32,11 +37,14 @@ def rules_of(settings: Settings) -> FileRules:
         max_job_bytes=settings.jobs_max_job_bytes,
         max_attempts=settings.watcher_max_attempts,
         callback_hosts=frozenset(settings.callback_allowed_hosts if settings.callback_secret else ()),
+        inspect=inspect,
     )
 
 
 @contextmanager
-def jobs_of(files: Sequence[Path], settings: Settings) -> Iterator[Iterator[JobSpec]]:
+def jobs_of(
+    files: Sequence[Path], settings: Settings, *, inspect: Inspect | None = None
+) -> Iterator[Iterator[JobSpec]]:
     """The jobs of all files in order; every file is checked before the block begins.
 
     Raises:
@@ -44,7 +52,7 @@ def jobs_of(files: Sequence[Path], settings: Settings) -> Iterator[Iterator[JobS
         InvalidInputError: a file is missing, unreadable or too large.
 
     """
-    rules = rules_of(settings)
+    rules = rules_of(settings, inspect)
     problems: list[Problem] = []
     with ExitStack() as spools:
         accepted: list[Iterator[JobSpec]] = []
@@ -74,14 +82,16 @@ def _specs(jobs: Iterator[FileJob]) -> Iterator[JobSpec]:
     return (job.spec for job in jobs)
 
 
-def scanned(files: Sequence[Path], settings: Settings) -> Iterator[tuple[Path, JobSpec | Problem]]:
+def scanned(
+    files: Sequence[Path], settings: Settings, *, inspect: Inspect | None = None
+) -> Iterator[tuple[Path, FileJob | Problem]]:
     """Every valid job and every problem with its file, in one reading: for a plan, which shows both.
 
     Raises:
         InvalidInputError: a file is missing, unreadable or too large.
 
     """
-    rules = rules_of(settings)
+    rules = rules_of(settings, inspect)
     for file in files:
         for found in scan_jobs(file, rules):
-            yield file, found if isinstance(found, Problem) else found.spec
+            yield file, found

@@ -11,12 +11,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from job_runner.service.jobfiles import scanned
-from lib.errors import JobRunnerError, Problem
+from job_runner.service.voicing import Voicing
+from lib.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from lib.jobfile import FileJob
     from lib.jobqueue import JobSpec
     from lib.settings import Settings
 
@@ -35,7 +37,8 @@ BACKENDS: Final = ("metal",)
 class PlannedJob:
     """One job of the plan; `source` is `voice:x`, `speaker:x` or the task.
 
-    `warnings` say what it will not get on this machine, `failing` why it would fail here, empty when it would not.
+    `index` is its place among the rows of its file, as in `jobs[i]` of a problem. `warnings` say what it will not
+    get from the bundled engine.
     """
 
     index: int
@@ -49,7 +52,6 @@ class PlannedJob:
     est_seconds: float
     est_usd: float
     warnings: tuple[str, ...]
-    failing: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Plan:
 
     jobs: tuple[PlannedJob, ...]
     problems: tuple[Problem, ...]
+    empty_files: tuple[Path, ...] = ()
 
     @property
     def totals(self) -> dict[str, Any]:
@@ -98,29 +101,34 @@ def _sums(jobs: Sequence[PlannedJob]) -> dict[str, Any]:
     }
 
 
-def plan(files: Sequence[Path], settings: Settings) -> Plan:
-    """The plan of `files`.
+def plan(files: Sequence[Path], settings: Settings, *, any_voice: bool = False) -> Plan:
+    """The plan of `files`; with `any_voice` a voice that is unknown here is no problem.
 
     Raises:
         InvalidInputError: a file is missing, unreadable or too large.
 
     """
-    advice = _Advice()
+    voicing = Voicing()
     jobs: list[PlannedJob] = []
     problems: list[Problem] = []
-    for file, found in scanned(files, settings):
+    empty = dict.fromkeys(files)
+    for file, found in scanned(files, settings, inspect=None if any_voice else voicing.problems):
+        empty.pop(file, None)
         if isinstance(found, Problem):
             problems.append(found)
         else:
-            jobs.append(_planned(len(jobs), file, found, advice))
+            jobs.append(_planned(file, found, voicing))
     problems.sort(key=lambda problem: (problem.source, problem.line))
-    return Plan(tuple(jobs), tuple(problems))
+    # A name that is taken is found at the end of a file, when its job was counted already.
+    wrong = {(problem.source, problem.where.partition(".")[0]) for problem in problems}
+    jobs = [job for job in jobs if (job.file, f"jobs[{job.index}]") not in wrong] if wrong else jobs
+    return Plan(tuple(jobs), tuple(problems), tuple(empty))
 
 
-def _planned(index: int, file: Path, spec: JobSpec, advice: _Advice) -> PlannedJob:
-    warnings, failing = advice.about(spec)
+def _planned(file: Path, found: FileJob, voicing: Voicing) -> PlannedJob:
+    spec = found.spec
     return PlannedJob(
-        index=index,
+        index=found.index,
         file=str(file),
         source=source_of(spec),
         request_id=spec.request_id,
@@ -130,8 +138,7 @@ def _planned(index: int, file: Path, spec: JobSpec, advice: _Advice) -> PlannedJ
         backends=(spec.backend,) if spec.backend else BACKENDS,
         est_seconds=estimate_seconds(spec),
         est_usd=0.0,  # the machine at hand costs nothing, and there is no other backend yet
-        warnings=warnings,
-        failing=failing,
+        warnings=voicing.notes(spec),
     )
 
 
@@ -148,31 +155,3 @@ def estimate_seconds(spec: JobSpec) -> float:
     seconds = float(asked) if isinstance(asked, int | float) else 0.0
     seconds += SPEECH_SECONDS_PER_CHARACTER * len(spec.text or "") * spec.variants
     return round(JOB_SECONDS + seconds, 2)
-
-
-class _Advice:
-    """What this machine's engine would say about a job: a voice that it lacks, fields that it ignores."""
-
-    def __init__(self) -> None:
-        from lib.voice_synth.engines.registry import DEFAULT_ENGINE, make_engine  # noqa: PLC0415 - for plans alone
-        from lib.voice_synth.voices import VoiceRegistry  # noqa: PLC0415 - for plans alone
-
-        self._engine = make_engine(DEFAULT_ENGINE)
-        self._voices = VoiceRegistry()
-
-    def about(self, spec: JobSpec) -> tuple[tuple[str, ...], str]:
-        """What the job will not get, a sentence each, and why it would fail here, or nothing."""
-        if spec.text is None:
-            return (), ""
-        from lib.voice_synth.request import prepare, request_of_job  # noqa: PLC0415 - for plans alone
-
-        try:
-            prepared = prepare(request_of_job(spec), self._engine, self._voices)
-        except JobRunnerError as exc:
-            return (), f"would fail here: {exc.message}" + (f" ({exc.hint})" if exc.hint else "")
-        said: list[str] = []
-        if prepared.choice.substituted:
-            said.append(f"{prepared.choice.substituted['engine']} speaks {spec.speaker} with a voice of its own")
-        if prepared.ignored_fields:
-            said.append(f"{self._engine.name} ignores {', '.join(prepared.ignored_fields)}")
-        return tuple(said), ""

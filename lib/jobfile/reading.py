@@ -30,7 +30,7 @@ from lib.jobqueue.problems import InvalidJobError
 from lib.jobqueue.spec import JobSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from lib.jobfile.rows import Row
@@ -46,7 +46,7 @@ _EITHER: Final = (frozenset({"voice", "speaker"}), frozenset({"request_id", "out
 class FileRules:
     """What a file may hold; the fields are settings of the same names, sizes in bytes.
 
-    `now` is the `queued_at` of every job that names none.
+    `now` is the `queued_at` of every job that names none. `inspect` looks at each valid job and may find more.
     """
 
     catalogue: Catalogue = BUILT_IN
@@ -55,6 +55,7 @@ class FileRules:
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     callback_hosts: frozenset[str] = frozenset()
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    inspect: Callable[[JobSpec], Sequence[FieldProblem]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +204,11 @@ class _Scan:
             for problem in exc.problems:
                 self._place(problem, row, defaults)
             return None
+        found = rules.inspect(spec) if rules.inspect is not None else ()
+        for problem in found:
+            self._place(problem, row, defaults)
+        if found:
+            return None
         return None if row.damaged else FileJob(row.index, row.line, spec)
 
     def _place(self, problem: FieldProblem, row: Row, defaults: Defaults) -> None:
@@ -226,6 +232,7 @@ class _Scan:
         if not ids and not names:
             return
         seen: dict[tuple[str, str], Row] = {}
+        paired: set[tuple[int, int]] = set()
         with self._file.opened() as stream:
             reader = RowReader(stream, Findings(self._file.name), self._rules.max_job_bytes)
             defaults: Defaults | None = None
@@ -234,19 +241,19 @@ class _Scan:
                     defaults = Defaults(reader.defaults, self._rules.catalogue, Findings(self._file.name))
                 request_id, output_name = names_of(defaults.under(row.values))
                 if output_name is not None and hash(output_name) in names:
-                    self._pair("output_name", output_name, row, seen)
-                derived = "request_id" not in row.values
+                    self._pair("output_name", output_name, row, seen, paired)
                 if request_id is not None and hash(request_id) in ids:
-                    self._pair("request_id", request_id, row, seen, derived=derived)
+                    self._pair("request_id", request_id, row, seen, paired)
 
     def _pair(
-        self, name: str, value: str, row: Row, seen: dict[tuple[str, str], Row], *, derived: bool = False
+        self, name: str, value: str, row: Row, seen: dict[tuple[str, str], Row], paired: set[tuple[int, int]]
     ) -> None:
         first = seen.setdefault((name, value), row)
         if first is row:
             return
-        if derived and row.values.get("output_name") == first.values.get("output_name"):
-            return  # said for output_name, from which both ids come
+        if (first.index, row.index) in paired:
+            return  # said for output_name; one line is enough to find both
+        paired.add((first.index, row.index))
         line = row.field_lines.get(name) or row.field_lines.get("output_name", row.line)
         first_line = first.field_lines.get(name) or first.field_lines.get("output_name", first.line)
         shown = value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}…"

@@ -119,9 +119,18 @@ class RowReader:
                 self._unusual_field(single, event, "" if taken.keys() & _ROOT_KEYS else "jobs[0]")
         if taken.keys() & _ROOT_KEYS:
             self._stray_fields(single, line_of(start))
-        elif taken:
+        elif taken and not self._misspelt_root(single):
             self._check_size(single, single.where)
             yield single
+
+    def _misspelt_root(self, single: Row) -> bool:
+        """Whether this is no single job but a file of jobs whose `jobs` or `defaults` is misspelt; reported then."""
+        found = False
+        for key, value in single.values.items():
+            if key not in _FIELDS and isinstance(value, list | dict) and (mend := nearest(key, _ROOT_KEYS)):
+                self._findings.add(single.field_lines[key], joined("", key), f"is no known key of a file{mend}")
+                found = True
+        return found
 
     def _stray_fields(self, single: Row, line: int) -> None:
         lines = single.field_lines
@@ -239,10 +248,28 @@ class RowReader:
                 line, "", "an escape names half a character (a surrogate); write the character itself, as UTF-8"
             )
             return
+        mend = self._yaml_mend(said, line)
+        if mend:
+            self._findings.add(line, "", f"is no YAML: {mend}")
+            return
         context = f" ({exc.context})" if exc.problem and exc.context else ""
         self._findings.add(
             line, "", f"is no YAML: {said}{context}; check indentation, quotes and brackets here and above"
         )
+
+    def _yaml_mend(self, said: str, line: int) -> str:
+        """What people usually did to earn this message of the parser; empty when that is not known."""
+        text = self._stream.text_of(line)
+        if "\t" in text[: len(text) - len(text.lstrip())]:
+            return "a tab stands in the indentation; indent with spaces"
+        if "mapping values are not allowed" in said:
+            return (
+                "there is a second colon in this line or the indentation is off; put a text that holds ': ' in quotes"
+            )
+        if "cannot start any token" in said:
+            mark = "a tab; write a space" if "\t" in text else "@, ` or %; put the text in quotes"
+            return f"a value starts with {mark}"
+        return ""
 
 
 def _is_plain(event: ScalarEvent) -> bool:

@@ -57,6 +57,14 @@ class BoundedStream:
                 break
         return line + 1
 
+    def text_of(self, line: int) -> str:
+        """The 1-based line as far as it is still held, for a message; empty when it is not, or not in UTF-8."""
+        if not self._chunks or self._width != 1:
+            return ""
+        held = b"".join(chunk for _, _, chunk in self._chunks).split(b"\n")
+        at = line - 1 - self._chunks[0][1]
+        return held[at].decode("utf-8", "replace") if 0 <= at < len(held) else ""
+
     def _newlines(self, chunk: bytes) -> int:
         # In UTF-16 a newline is one of two bytes; the other must be zero for it not to be half of a letter.
         if self._width == 1:

@@ -130,10 +130,8 @@ def prepare(request: SpeechRequest, engine: SpeechEngine, voices: VoiceRegistry)
     Raises `PermanentError` for a voice, speaker, language or text that the engine cannot do.
     """
     choice = voices.choose(engine, voice=request.voice, speaker=request.speaker)
-    language = _language_on(engine, request.language)
-    if not any(_is_spoken(char) for char in request.text):
-        raise PermanentError("the text has nothing that can be spoken", hint="write words, not only punctuation")
-    engine.check_text(request.text)
+    language = language_on(engine, request.language)
+    check_text(engine, request.text)
     sampling = PROFILES[request.profile or DEFAULT_PROFILE]
     settings = SynthesisSettings(
         engine_voice=choice.voice.name,
@@ -148,8 +146,20 @@ def prepare(request: SpeechRequest, engine: SpeechEngine, voices: VoiceRegistry)
         instruct=request.instruct,
         instruct_style=request.instruct_style,
     )
-    given = (name for name in _SHAPING_FIELDS if getattr(request, name) is not None)
-    return PreparedSpeech(choice, settings, tuple(name for name in given if name not in engine.controls))
+    return PreparedSpeech(choice, settings, ignored_fields(engine, request))
+
+
+def check_text(engine: SpeechEngine, text: str) -> None:
+    """Raise `PermanentError` for a text without a word, or one that the engine would silently skip a part of."""
+    if not any(_is_spoken(char) for char in text):
+        raise PermanentError("the text has nothing that can be spoken", hint="write words, not only punctuation")
+    engine.check_text(text)
+
+
+def ignored_fields(engine: SpeechEngine, asked: SpeechRequest | JobSpec) -> tuple[str, ...]:
+    """The fields that are set and that the engine cannot obey."""
+    given = (name for name in _SHAPING_FIELDS if getattr(asked, name) is not None)
+    return tuple(name for name in given if name not in engine.controls)
 
 
 def _is_spoken(char: str) -> bool:
@@ -161,7 +171,8 @@ def _first(asked: float | None, by_profile: float) -> float:
     return by_profile if asked is None else asked
 
 
-def _language_on(engine: SpeechEngine, asked: str) -> str:
+def language_on(engine: SpeechEngine, asked: str) -> str:
+    """The engine's own name of a language; `PermanentError` when it does not speak it."""
     folded = asked.strip().casefold()
     folded = _LANGUAGE_CODES.get(folded, folded)
     for language in engine.languages:

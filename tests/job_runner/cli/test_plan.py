@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pytest
+import pytest
 
+if TYPE_CHECKING:
     from tests.job_runner.conftest import JobRunner
 
 TEN_MISTAKES = Path(__file__).parents[2] / "data" / "ten_mistakes.yaml"
@@ -24,10 +26,10 @@ def test_the_table(runner: JobRunner, three: str, monkeypatch: pytest.MonkeyPatc
         "story:two   voice:newsroom      4  0.2 s\n"
         "nap         sleep               0  3.2 s\n"
         "\n"
-        "SOURCE          JOBS  CHARS    EST   USD\n"
-        "sleep              1      0  3.2 s  0.00\n"
-        "voice:newsroom     2      8  0.4 s  0.00\n"
-        "total              3      8  3.6 s  0.00\n"
+        "SOURCE          JOBS  CHARS    EST\n"
+        "sleep              1      0  3.2 s\n"
+        "voice:newsroom     2      8  0.4 s\n"
+        "total              3      8  3.6 s\n"
         "\n"
         "3 jobs; estimates: built-in, for one slot of this machine\n"
     )
@@ -49,8 +51,7 @@ def test_json_is_the_contracts_document(runner: JobRunner) -> None:
         "backends": ["metal"],
         "est_seconds": 0.21,
         "est_usd": 0.0,
-        "warnings": ["hibari speaks Ryan with a voice of its own"],
-        "failing": "",
+        "warnings": ["speaker Ryan: the bundled voice speaks in its place, at a pace of its own"],
     }
     assert document == {
         "schema_version": 1,
@@ -67,32 +68,89 @@ def test_the_same_plan_twice(runner: JobRunner, three: str) -> None:
     assert runner("plan", three, "--json").out == runner("plan", three, "--json").out
 
 
-def test_what_would_not_work_here_is_said(runner: JobRunner) -> None:
-    """An unknown voice may be known on a watcher elsewhere: said at the job, not refused."""
+def test_an_unknown_voice_is_a_mistake_like_any_other(runner: JobRunner) -> None:
+    """Voice, speaker, language or letters that the voice cannot say: each at its line, and nothing is queued."""
     jobs = runner.file(
         """\
-        defaults: {profile: stable}
+        defaults: {voice: newsrom, language: English}
         jobs:
-          - {output_name: a, voice: newsrom, text: Hi}
-          - {output_name: b, voice: newsroom, text: Hi}
-          - {output_name: c, voice: newsroom, text: Hi}
+          - {output_name: a, text: Hi}
+          - {output_name: b, voice: null, speaker: ryan, text: Hi}
+          - {output_name: c, voice: newsroom, language: French, text: Bonjour}
+          - {output_name: d, voice: newsroom, text: "\u041f\u0440"}
+          - {output_name: e, text: Hi}
         """
     )
     shown = runner("plan", jobs)
+    assert (shown.code, shown.out) == (2, "")
+    lines = shown.err.splitlines()
+    assert lines[:3] == [
+        "jobs.yaml:1: defaults.voice: no voice is named 'newsrom'; near names: newsroom",
+        "jobs.yaml:4: jobs[1].speaker: no speaker is named 'ryan'; near names: Ryan, Dylan",
+        "jobs.yaml:5: jobs[2].language: the engine hibari does not speak 'French'; it speaks English",
+    ]
+    assert lines[3].startswith("jobs.yaml:6: jobs[3].text: hibari reads Latin letters only")
+    assert lines[4] == "error: 4 problems, nothing was queued"
+
+    refused = runner("enqueue", jobs)
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.splitlines()[:5] == lines[:5]
+    assert "--any-voice takes voices that only the watcher's machine has" in refused.err
+    assert runner("status", "--json").document["totals"]["submitted"] == 0
+
+    assert runner("plan", jobs, "--any-voice", "--quiet").code == 0
+    assert runner("enqueue", jobs, "--any-voice", "--json").document["summary"] == {"queued": 5}
+
+
+def test_a_voice_is_checked_without_its_engine(runner: JobRunner) -> None:
+    """Neither plan nor enqueue loads a model or the libraries of one."""
+    jobs = runner.file("- {output_name: a, voice: newsroom, text: Hi}\n")
+    code = (
+        "import sys\n"
+        "from job_runner.cli.app import main\n"
+        f"codes = [main(['plan', {jobs!r}]), main(['enqueue', {jobs!r}])]\n"
+        "heavy = {'numpy', 'onnxruntime', 'hibari'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(heavy)) or max(codes))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_has_no_effect_is_noted_once(runner: JobRunner) -> None:
+    """A default that the bundled voice cannot obey is a calm line, however many jobs inherit it."""
+    rows = "".join(f"  - {{output_name: '{name}', voice: newsroom, text: Hi}}\n" for name in "abc")
+    shown = runner("plan", runner.file("defaults: {profile: stable}\njobs:\n" + rows))
     assert shown.code == 0
-    assert "  would fail here: no voice is named 'newsrom' (near names: newsroom)\n" in shown.out
-    assert "warning: hibari ignores profile (2 jobs)\n" in shown.out
+    assert shown.out.count("profile") == 1
+    assert "\nnote: profile has no effect with the bundled voice (engine hibari); " in shown.out
 
 
-def test_mistakes_stand_beside_the_plan(runner: JobRunner) -> None:
-    """The valid jobs are planned, the mistakes are listed, exit code 2; in JSON they are in `errors`."""
+def test_mistakes_stand_beside_no_table(runner: JobRunner) -> None:
+    """A list of good rows would look like success: the mistakes alone, and how many jobs are sound."""
+    shown = runner("plan", str(TEN_MISTAKES))
+    assert (shown.code, shown.out) == (2, "")
+    assert shown.err.startswith("1 job beside these mistakes would be sound:\n")
+    assert len(shown.err.splitlines()) == 13
+
+
+def test_errors_of_the_json_name_the_jobs_by_the_same_index(runner: JobRunner) -> None:
+    """`index` is the place among the rows of the file, as in `jobs[i]` of a problem; exit code 2."""
     shown = runner("plan", str(TEN_MISTAKES), "--json")
     assert shown.code == 2
-    errors = shown.document["errors"]
-    assert len(errors) == 10
-    assert errors[0]["line"] == 11
-    assert errors[0]["where"] == "jobs[1].output_name"
-    assert len(shown.err.splitlines()) == 12
+    document = shown.document
+    assert len(document["errors"]) == 10
+    later = runner.file("- {request_id: '', task: debug}\n- {request_id: b, task: debug}\n")
+    assert [job["index"] for job in runner("plan", later, "--json").document["jobs"]] == [1]
+    assert document["errors"][0]["line"] == 11
+    assert document["errors"][0]["where"] == "jobs[1].output_name"
+    assert [job["index"] for job in document["jobs"]] == [0]
+    assert runner("plan", str(TEN_MISTAKES), "--quiet").out == ""
+
+
+def test_quiet_is_silent(runner: JobRunner, three: str) -> None:
+    """The exit code is the answer."""
+    shown = runner("plan", three, "--quiet")
+    assert (shown.code, shown.out, shown.err) == (0, "", "")
 
 
 def test_a_pin_is_where_it_runs(runner: JobRunner) -> None:
@@ -101,7 +159,12 @@ def test_a_pin_is_where_it_runs(runner: JobRunner) -> None:
     assert document["jobs"][0]["backends"] == ["cloud"]
 
 
-def test_an_empty_file(runner: JobRunner) -> None:
-    """Zero jobs is an answer."""
-    shown = runner("plan", runner.file("jobs: []\n"))
-    assert (shown.code, shown.out, shown.err) == (0, "", "no jobs in there\n")
+@pytest.mark.parametrize("text", ["", "jobs: []\n", "jobs:\n", "# nothing yet\n"])
+def test_an_empty_file(runner: JobRunner, three: str, text: str) -> None:
+    """Zero jobs is an answer; which file it was and what belongs there is said."""
+    empty = runner.file(text, "empty.yaml")
+    said = "no jobs in empty.yaml; write them as a list below `jobs:`, each with a dash, a name and a text\n"
+    shown = runner("plan", empty)
+    assert (shown.code, shown.out, shown.err) == (0, "", said)
+    assert runner("enqueue", empty).err.startswith(said)
+    assert runner("plan", empty, three).err.startswith(said)

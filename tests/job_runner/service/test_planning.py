@@ -55,13 +55,16 @@ def test_warnings_are_counted_not_repeated(tmp_path: Path) -> None:
     path = tmp_path / "jobs.yaml"
     rows = "".join(f"  - {{request_id: r{i}, voice: newsroom, text: Hi}}\n" for i in range(50))
     path.write_text("defaults: {profile: stable}\njobs:\n" + rows)
-    assert plan([path], SETTINGS).warnings == {"hibari ignores profile": 50}
+    ((note, count),) = plan([path], SETTINGS).warnings.items()
+    assert note.startswith("profile has no effect with the bundled voice")
+    assert count == 50
 
 
 def test_a_language_that_the_engine_lacks(tmp_path: Path) -> None:
-    """Said at the job: it would fail here."""
+    """A mistake, unless voices are to be had elsewhere."""
     path = tmp_path / "jobs.yaml"
     path.write_text("- {request_id: a, voice: newsroom, text: Bonjour, language: French}\n")
-    (job,) = plan([path], SETTINGS).jobs
-    assert job.failing.startswith("would fail here: ")
-    assert "French" in job.failing
+    (problem,) = plan([path], SETTINGS).problems
+    assert (problem.line, problem.where) == (1, "jobs[0].language")
+    assert "French" in problem.message
+    assert len(plan([path], SETTINGS, any_voice=True).jobs) == 1

@@ -53,6 +53,15 @@ def test_a_derived_id_can_meet_a_given_one(tmp_path: Path) -> None:
     assert line.startswith("2: jobs[1].request_id: 'a:b' stands in jobs[0] on line 1")
 
 
+def test_two_rows_that_share_both_names_are_one_mistake(tmp_path: Path) -> None:
+    """One line is enough to find both rows; a third row has a line of its own."""
+    row = "- {request_id: r, output_name: a, voice: v, text: t}\n"
+    assert [line.split(": ")[:2] for line in said(tmp_path, row * 3)] == [
+        ["2", "jobs[1].output_name"],
+        ["3", "jobs[2].output_name"],
+    ]
+
+
 def test_every_further_row_names_the_first(tmp_path: Path) -> None:
     """Three of a kind are two mistakes."""
     lines = said(tmp_path, "- {output_name: a, voice: v, text: t}\n" * 3)

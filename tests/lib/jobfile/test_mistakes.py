@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from lib.errors import InvalidJobsError
 from lib.jobfile import FileRules, check_file, read_jobs
+from lib.jobqueue.problems import FieldProblem
 from tests.lib.jobfile.written import JOB, jobs, said, written
+
+if TYPE_CHECKING:
+    from lib.jobqueue import JobSpec
 
 TEN_MISTAKES = Path(__file__).parents[2] / "data" / "ten_mistakes.yaml"
 
@@ -156,3 +161,63 @@ def test_the_rules_reach_every_row(tmp_path: Path) -> None:
     )
     assert job.spec.max_attempts == 9
     assert "JOBS_MAX_JOB_BYTES" in said(tmp_path, JOB, max_job_bytes=100)[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("jobs:\n\t- {text: a}\n", "2: is no YAML: a tab stands in the indentation; indent with spaces"),
+        (
+            "jobs:\n  - request_id: a\n\tvoice: v\n",
+            "3: is no YAML: a tab stands in the indentation; indent with spaces",
+        ),
+        ("- text: a: b\n", "1: is no YAML: there is a second colon in this line"),
+        ("- voice: v\n  text: He said: go\n", "2: is no YAML: there is a second colon in this line"),
+        ("- voice: v\n  text: @home\n", "2: is no YAML: a value starts with @, ` or %; put the text in quotes"),
+        ("- voice: v\n  text: \t`x\n", "2: is no YAML: a value starts with a tab"),
+    ],
+)
+def test_usual_slips_are_named(tmp_path: Path, content: str, expected: str) -> None:
+    """A tab, a colon in bare text and a sign that YAML keeps for itself: said in words, not in the parser's."""
+    (line,) = said(tmp_path, content)
+    assert line.startswith(expected)
+
+
+@pytest.mark.parametrize("key", ["job", "Jobs", "jobbs"])
+def test_a_misspelt_jobs_is_no_job(tmp_path: Path, key: str) -> None:
+    """One line that names the key, not a list of what a job would need."""
+    (line,) = said(tmp_path, f"{key}:\n  - {{output_name: a, voice: v, text: t}}\n")
+    assert line == f"1: {key}: is no known key of a file; did you mean 'jobs'?"
+
+
+def test_a_single_job_with_a_misspelt_field_is_still_a_job(tmp_path: Path) -> None:
+    """Only a list or mapping under such a key makes the file one of jobs."""
+    (line,) = said(tmp_path, "output_name: a\nvoice: v\ntext: t\njob: x\n")
+    assert line.startswith("4: jobs[0].job: is no known field")
+
+
+def test_whoever_looks_at_each_job_has_lines_too(tmp_path: Path) -> None:
+    """`inspect` sees valid jobs only; what it finds stands at the field, in the defaults once, and ends the file."""
+    seen: list[str] = []
+
+    def inspect(spec: JobSpec) -> list[FieldProblem]:
+        seen.append(spec.request_id)
+        return [FieldProblem("voice", "is away")] if spec.voice == "gone" else []
+
+    text = """\
+defaults: {voice: gone}
+jobs:
+  - {request_id: a, text: t}
+  - {request_id: b, text: t}
+  - {request_id: c, voice: here, text: t}
+  - request_id: d
+    text: t
+    voice: gone
+  - {request_id: e, voice: gone}
+"""
+    assert said(tmp_path, text, inspect=inspect)[:3] == [
+        "1: defaults.voice: is away",
+        "8: jobs[3].voice: is away",
+        "9: jobs[4].text: is missing; write it",
+    ]
+    assert seen == ["a", "b", "c", "d"]
