@@ -7,8 +7,8 @@ seed, is SIGKILLed.
 In the first run it is started again under its name, in the second another under a new name takes its place. The
 waits are the server's own times: from right after the death to the event that says the job is back in intake. Jobs
 nearly as long as a watcher lives (`--seconds 5 --seed 1` without `--kills`) become suspects, which run one at a time;
-a few of them may meet the limit of deaths and end as poison, as the contract has it. All processes are real, on a bundled
-server of their own with AOF, on loopback.
+a few of them may meet the limit of deaths and end as poison, as the contract has it. All processes are real, on a
+bundled server of their own with AOF, on loopback.
 """
 
 from __future__ import annotations
