@@ -80,7 +80,7 @@ class Conductor:
         leadership = await sessions.lead(self.queue, self.session.id)
         if not leadership.mine:
             return False
-        logger.info("leading, epoch {}", leadership.epoch)
+        logger.bind(epoch=leadership.epoch).info("leading")
         # Where to listen from is fixed before the first look, so that nothing falls in between.
         self._position.wake = await conducting.newest_wake(self.queue)
         await self._look_around()

@@ -7,8 +7,10 @@ is thrown away, since the job is somebody else's.
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from loguru import logger
 
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     from job_watcher.in_hand import InHand
     from job_watcher.session import Session
     from lib.redisqueue.queue import Queue
+
+
+_DURATION: Final = re.compile(rb'"duration_sec":([0-9.]+)')
+"""Found without parsing a result that may be large. Inside a text its quotes would be escaped."""
 
 
 class OutcomeListener(Protocol):
@@ -101,7 +107,7 @@ class Outcomes:
                 self.tally.done += 1
             else:
                 self.tally.failed += 1
-            log.info("{}", ending.status)
+            _log_ending(ending)
             if committed.outbox:
                 self.publish(OutboxEntry(committed.outbox, ending.request_id, ending.fence, self.session.id))
             for listener in self.listeners:
@@ -112,8 +118,24 @@ class Outcomes:
             self.in_hand.release(retry.lease.fence)
             if taken:
                 self.tally.delayed += 1
-                logger.bind(request_id=retry.lease.request_id).warning(
-                    "will be tried again in {:.0f} s ({})", retry.delay_ms / 1000, retry.kind
+                logger.bind(request_id=retry.lease.request_id, kind=retry.kind).warning(
+                    "again in {:.0f} s{}", retry.delay_ms / 1000, " after a crash" if retry.kind == "crash" else ""
                 )
                 for listener in self.listeners:
                     listener.delayed(retry)
+
+
+def _log_ending(ending: Ending) -> None:
+    log = logger.bind(request_id=ending.request_id)
+    if ending.status == "done":
+        took = _DURATION.search(ending.tail)
+        log = log.bind(seconds=float(took[1])) if took else log
+        log.info("done")
+        return
+    try:
+        record = json.loads(b"{" + ending.tail)
+    except ValueError:
+        record = {}
+    log.bind(**{name: record[name] for name in ("error_type", "stage", "error") if name in record}).warning(
+        "{}", ending.status
+    )

@@ -1,5 +1,7 @@
 """What a program says while it runs: lines for people, or JSON lines for machines, both without secrets.
 
+A line for people is short: the time, what happened, the job, and why. A JSON line has every field.
+
 Loguru does the work; this module decides the two forms, carries the fields that say which job a line is
 about, sends what libraries log the same way, and blackens every secret by its value, wherever it stands. It
 does not rotate files: lines go to stderr and whoever starts the program keeps them. Called once by each
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
 
 FIELDS = ("run_id", "backend", "request_id", "stream_id", "attempt")
 """The fields that `about` sets, in the order in which they are shown."""
+
+_FOR_MACHINES = frozenset({*FIELDS, "seconds", "epoch", "session", "kind", "error_type", "stage", "error"})
+"""Fields that a line for people leaves out or shows in its own way; JSON lines have all of them by name."""
+
+_SHOWN_CHARACTERS = 500
+"""Of one value in a line for people."""
 
 BLACKENED = "***"
 
@@ -111,17 +119,46 @@ class Redactor:
 
 
 def _plain_line(record: Record, trace: str, _: Redactor) -> str:
-    clock = record["time"].strftime("%H:%M:%S")
-    extra = "".join(f"  {name}={value}" for name, value in _extra(record).items())
-    return f"{clock} {record['level'].name:<8} {record['message']}{extra}" + (f"\n{trace}" if trace else "")
+    line = f"{record['time']:%H:%M:%S} {_level(record)}{_said(record)}{_about(record)}"
+    return line + (f"\n{trace}" if trace else "")
 
 
 def _coloured_line(record: Record, trace: str, _: Redactor) -> str:
-    clock = record["time"].strftime("%H:%M:%S")
     tint = _COLOURS.get(record["level"].name, "")
-    extra = "".join(f"  {name}={value}" for name, value in _extra(record).items())
-    line = f"{_DIM}{clock}{_RESET} {tint}{record['message']}{_RESET}{_DIM}{extra}{_RESET}"
+    level = f"{tint}{level}{_RESET}" if (level := _level(record)) else ""
+    line = f"{_DIM}{record['time']:%H:%M:%S}{_RESET} {level}{tint}{_said(record)}{_RESET}{_about(record)}"
     return line + (f"\n{trace}" if trace else "")
+
+
+def _level(record: Record) -> str:
+    """The common one is not said."""
+    name = record["level"].name
+    return "" if name == "INFO" else f"{name:<8} "
+
+
+def _said(record: Record) -> str:
+    """Short words about jobs stand in a column before the names of the jobs."""
+    return f"{record['message']:<7}" if "request_id" in record["extra"] else record["message"]
+
+
+def _about(record: Record) -> str:
+    """Which job, how long, which try, why: what a person wants to know in a line of 80 columns."""
+    extra = record["extra"]
+    parts = [_clean(str(extra["request_id"]))] if "request_id" in extra else []
+    if "seconds" in extra:
+        parts.append(f"{extra['seconds']:.1f} s")
+    if extra.get("attempt", 1) != 1:
+        parts.append(f"attempt {extra['attempt']}")
+    if "error" in extra:
+        parts.append(f"{extra.get('error_type', 'failed')} at {extra.get('stage', '?')}: {_clean(str(extra['error']))}")
+    parts += [f"{name}={_clean(str(value))}" for name, value in extra.items() if name not in _FOR_MACHINES]
+    return "".join(f"  {part}" for part in parts)
+
+
+def _clean(text: str) -> str:
+    """Without what drives a terminal: names and errors come from jobs."""
+    shown = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in shown)
 
 
 def _json_line(record: Record, trace: str, redact: Redactor) -> str:

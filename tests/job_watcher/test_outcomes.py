@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
 
 from job_watcher.outcomes import Tally
 from tests.job_watcher.watching import Gate
@@ -152,3 +154,27 @@ async def test_a_temporary_failure_is_delayed_and_comes_back(stand: Stand) -> No
     await wait_until(lambda: told.ended_ids == ["a"])
     assert told.delayed_ids == ["a", "a"]
     assert watcher.tally == Tally(failed=1, delayed=2)
+
+
+async def test_the_log_says_how_it_ended_and_why(stand: Stand) -> None:
+    """A failure with its type, stage and error; done with how long it took, whatever a result may hold."""
+    said: list[tuple[str, dict[str, Any]]] = []
+    sink = logger.add(lambda message: said.append((message.record["message"], message.record["extra"])), level="INFO")
+    watcher = await stand.watcher().start()
+    await stand.submit(
+        {"request_id": '"duration_sec":7', "task": "debug", "payload": {"message": '"duration_sec":9'}},
+        {"request_id": "b", "task": "fail_permanent", "payload": {"message": "no such {voice}"}},
+        {"request_id": "c", "task": "fail_temporary", "payload": {}, "max_attempts": 2},
+    )
+    await stand.ended('"duration_sec":7', "b", "c")
+    await watcher.finish()
+    logger.remove(sink)
+    (took,) = [extra["seconds"] for message, extra in said if message == "done"]
+    record = await stand.record('"duration_sec":7')
+    assert record is not None
+    assert took == record["duration_sec"]
+    why = {extra["request_id"]: extra for message, extra in said if message == "failed"}
+    assert (why["b"]["error_type"], why["b"]["stage"]) == ("permanent", "execute")
+    assert "no such {voice}" in why["b"]["error"]
+    assert why["c"]["error_type"] == "transient_exhausted"
+    assert [extra["kind"] for message, extra in said if message.startswith("again in ")] == ["attempt"]

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import logging
+import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -95,8 +96,46 @@ def test_people_read_lines_without_colour_codes(out: io.StringIO) -> None:
     logs.configure(stream=out)
     with logs.about(request_id="x{y}"):
         logger.warning("odd <red>{}</red>", "{z}")
-    assert out.getvalue().rstrip().endswith("WARNING  odd <red>{z}</red>  request_id=x{y}")
+    assert out.getvalue().rstrip().endswith("WARNING  odd <red>{z}</red>  x{y}")
     assert "\x1b" not in out.getvalue()
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_line_for_people_fits_a_terminal(out: io.StringIO, colour: bool) -> None:  # noqa: FBT001 - a case of the test
+    """The job in a column, how long, which try and why; what only a program wants is left to the JSON lines."""
+    logs.configure(stream=out, colour=colour)
+    with logs.about(run_id="20261122T045507-ab12cd", backend="metal", stream_id="1700000000000-0", attempt=1):
+        logger.bind(request_id="demo:beat-006", seconds=2.94).info("done")
+        logger.bind(request_id="demo:beat-006", attempt=2).info("started")
+        logger.bind(epoch=4).info("leading")
+        logger.bind(color="blue").info("odd")
+    why = {"error_type": "permanent", "stage": "execute", "error": "no voice 'x'\n\x1b[31mred"}
+    logger.bind(request_id="demo:\x1bbeat-007", **why).warning("failed")
+    lines = [re.sub("\x1b\\[[0-9;]*m", "", line)[9:] for line in out.getvalue().splitlines()]
+    assert lines == [
+        "done     demo:beat-006  2.9 s",
+        "started  demo:beat-006  attempt 2",
+        "leading",
+        "odd  color=blue",
+        r"WARNING  failed   demo:\x1bbeat-007  permanent at execute: no voice 'x'\n\x1b[31mred",
+    ]
+
+
+def test_json_lines_have_what_people_are_spared(out: io.StringIO) -> None:
+    """Every field by its name, whole."""
+    logs.configure(json_lines=True, stream=out)
+    fields = {"run_id": "r", "stream_id": "1-0", "epoch": 4, "seconds": 2.94, "stage": "execute", "error": "x" * 900}
+    logger.bind(**fields).warning("failed")
+    [line] = documents(out)
+    assert fields.items() <= line.items()
+
+
+def test_a_long_error_is_shortened_for_people(out: io.StringIO) -> None:
+    """Its beginning says what it is; the record keeps it whole."""
+    logs.configure(stream=out)
+    logger.bind(request_id="a", error="x" * 9000).warning("failed")
+    assert len(out.getvalue()) < 700
+    assert out.getvalue().endswith("x…\n")
 
 
 def test_colour_can_be_asked_for(out: io.StringIO) -> None:
