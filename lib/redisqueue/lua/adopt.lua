@@ -26,7 +26,7 @@ end
 
 local function refuse_unreadable(ask, fields)
   if redis.call('HEXISTS', K.failed, ask.request_id) == 0 then
-    redis.call('HINCRBY', K.counters, 'accepted', 1)
+    accepted = accepted + 1
     local row = {
       state = 'Q', generation = ask.fence, attempt = 0, stream = ask.source, entry = ask.entry,
       identity = 'lost', session = '', key = '',
@@ -74,6 +74,7 @@ for i = 1, ROWS do
   ask.due_ms, ask.attempt = tonumber(ask.due_ms), tonumber(ask.attempt)
   replies[i] = adopt(ask)
 end
+count_accepted()
 for kind, request_ids in pairs(seen) do
   announce(kind, request_ids)
 end

@@ -1,7 +1,10 @@
 -- One request for an id, from a submit or an adoption: duplicate, already finished, conflict, key busy, or a
 -- new generation. `ask` = {request_id, identity, job, intake, due_ms, key, on_conflict, attempt, mode, fence},
 -- mode 'new', 'replace' (terminal with other content begins anew) or 'again' (a failed record whose fence is
--- `expected` begins anew). Returns code, stream id, attempt.
+-- `expected` begins anew). With `fresh` the caller has seen that nothing is known of the id. Returns code, stream id,
+-- attempt; the caller adds `accepted` to the counter at its end.
+
+local accepted = 0
 
 local function earlier(ask)
   local row = read_row(ask.request_id)
@@ -36,7 +39,10 @@ local function earlier(ask)
 end
 
 local function accept(ask)
-  local code, where, detail = earlier(ask)
+  local code, where, detail
+  if not ask.fresh then
+    code, where, detail = earlier(ask)
+  end
   if code then
     return code, where or '', detail or 0
   end
@@ -52,7 +58,7 @@ local function accept(ask)
   if where then
     drop_record(ask.request_id, where, detail)
   else
-    redis.call('HINCRBY', K.counters, 'accepted', 1)
+    accepted = accepted + 1
   end
   local now = now_ms()
   if not held then
@@ -69,4 +75,10 @@ local function accept(ask)
   end
   write_row(ask.request_id, row)
   return 'queued', row.entry, row.attempt
+end
+
+local function count_accepted()
+  if accepted > 0 then
+    redis.call('HINCRBY', K.counters, 'accepted', accepted)
+  end
 end

@@ -5,9 +5,14 @@ local function digits(number)
   return string.format('%.0f', number)
 end
 
+-- Asked once: inside a script the server's time stands still.
+local frozen_us
 local function now_us()
-  local time = redis.call('TIME')
-  return tonumber(time[1]) * 1000000 + tonumber(time[2])
+  if not frozen_us then
+    local time = redis.call('TIME')
+    frozen_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
+  end
+  return frozen_us
 end
 
 local function now_ms()
