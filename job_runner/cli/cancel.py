@@ -1,13 +1,20 @@
 """`job-runner cancel`: end jobs."""
 
+from typing import Final
+
 import typer
 
 from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl, RequestIds, Yes
-from job_runner.cli.output import Output
+from job_runner.cli.output import Output, clean
 from job_runner.cli.running import settings_of, with_queue
 from job_runner.cli.tables import Table, counted
 from job_runner.service.cancel import cancel as cancel_jobs
+from job_runner.service.cancel import standing
 from lib.errors import NotFoundError
+from lib.redisqueue.reader import FoundStatus
+
+_ACTIVE: Final = frozenset({"queued", "leased", "delayed"})
+_NAMED_MAX: Final = 5
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -34,7 +41,12 @@ def cancel(
     """End jobs: waiting ones at once, running ones within seconds."""
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
     settings = settings_of(redis_url)
-    output.confirm(f"cancel {counted(len(request_ids), 'job')}?", yes=yes)
+    if not yes:
+        now = with_queue(settings, lambda queue: standing(queue, request_ids))
+        question = _question(now)
+        # Where there is nothing to end there is nothing to ask: the answer below says how each stands.
+        if question:
+            output.confirm(question, yes=False)
     done = with_queue(settings, lambda queue: cancel_jobs(queue, request_ids))
     if json:
         output.document(done.document())
@@ -48,3 +60,15 @@ def cancel(
         raise NotFoundError("no such job", hint="`job-runner status` shows what waits, `history` what has ended")
     if done.refused:
         raise typer.Exit(1)
+
+
+def _question(standing_now: dict[str, FoundStatus]) -> str:
+    """What is about to end, by name and state; empty when nothing is."""
+    active = [f"{name} ({status})" for name, status in standing_now.items() if status in _ACTIVE]
+    if not active:
+        return ""
+    named = ", ".join(map(clean, active[:_NAMED_MAX]))
+    if len(active) == 1:
+        return f"cancel {named}?"
+    more = f" and {len(active) - _NAMED_MAX} more" if len(active) > _NAMED_MAX else ""
+    return f"cancel {counted(len(active), 'job')}: {named}{more}?"

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from job_runner.cli.output import clean
-from job_runner.cli.tables import seconds_text
+from job_runner.cli.tables import eta_text
 
 if TYPE_CHECKING:
     from job_runner.service.watching import Snapshot
@@ -76,11 +76,13 @@ def _lanes(lanes: dict[str, Any]) -> Text:
 
 def _totals(document: dict[str, Any]) -> Text:
     totals = document["totals"]
-    rate, eta = document["rate"]["jobs_per_min"], document["eta_sec"]
     text = Text()
     for name, style in (("queued", "cyan"), ("leased", "yellow"), ("delayed", "yellow"), ("done", "green")):
         text.append(f"{totals[name]} {name}  ", style=style)
     text.append(f"{totals['failed']} failed  ", style="red" if totals["failed"] else "dim")
-    text.append(f"{totals['cancelled']} cancelled  ", style="dim")
-    text.append(f"{rate:g} jobs/min  ETA {seconds_text(eta)}  ${document['spend']['today_usd']:.2f} today")
+    text.append(f"{totals['cancelled']} cancelled\n", style="dim")
+    text.append(f"{document['rate']['jobs_per_min']:g} jobs/min  ETA {eta_text(document)}")
+    spent = document["spend"]["today_usd"]
+    if spent:
+        text.append(f"  ${spent:.2f} today")
     return text

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import typer
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION: Final = 1
 _WIDTH_UNKNOWN: Final = 80
 _WIDTH_LEAST: Final = 40
+_COMMAND: Final = re.compile(r"`[^`]*`")
+_HELD_BLANK: Final = "\x00"
 
 _COLORS: Final = {
     "done": "32",
@@ -83,7 +87,7 @@ class Output:
     def say(self, text: str) -> None:
         """A message to the person; silent with --quiet."""
         if not self.quiet:
-            _write(sys.stderr, as_called(text) + "\n")
+            _write(sys.stderr, _wrapped(as_called(text)) + "\n")
 
     def warn(self, text: str) -> None:
         """A message that matters; shown even with --quiet."""
@@ -131,6 +135,16 @@ def clean(text: str, *, keep: str = "") -> str:
         character if character.isprintable() or character in keep else character.encode("unicode_escape").decode()
         for character in text
     )
+
+
+def _wrapped(text: str) -> str:
+    """Broken at blanks for the terminal, never inside a command in backquotes; as it is when there is no terminal."""
+    if not sys.stderr.isatty():
+        return text
+    width = max(_WIDTH_LEAST, shutil.get_terminal_size((_WIDTH_UNKNOWN, 24)).columns)
+    held = _COMMAND.sub(lambda found: found[0].replace(" ", _HELD_BLANK), text)
+    lines = textwrap.wrap(held, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace(_HELD_BLANK, " ") or text
 
 
 def _is_utf8() -> bool:

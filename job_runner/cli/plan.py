@@ -5,7 +5,7 @@ import typer
 from job_runner.cli.advice import no_jobs_in, typed
 from job_runner.cli.options import AnyVoice, JobFiles, Json, NoColor, Quiet
 from job_runner.cli.output import Output
-from job_runner.cli.tables import Table, counted, seconds_text
+from job_runner.cli.tables import Align, Table, counted, seconds_text
 from job_runner.service.planning import ESTIMATES, Plan
 from job_runner.service.planning import plan as plan_files
 from lib.errors import InvalidJobsError
@@ -57,7 +57,8 @@ def _show(made: Plan, output: Output) -> None:
     # A column of zeros would only make people wonder what could cost something.
     paid = bool(made.totals["est_usd"])
     titles = ["SOURCE", "JOBS", "CHARS", "EST"] + ["USD"] * paid
-    totals = Table(titles, ("left", "right", "right", "right", "right")[: len(titles)])
+    aligns: list[Align] = ["left", "right", "right", "right", "right"]
+    totals = Table(titles, aligns[: len(titles)])
     for name, sums in [*made.by_source.items(), ("total", made.totals)]:
         cells = (str(sums["jobs"]), str(sums["characters"]), seconds_text(sums["est_seconds"]))
         totals.row(name, *cells, *[f"{sums['est_usd']:.2f}"] * paid)

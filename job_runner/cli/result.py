@@ -24,6 +24,18 @@ Examples:
 Exit code 4 when nothing is known about the id.
 """
 
+_SHOWN = (
+    "task",
+    "backend",
+    "attempt",
+    "error_type",
+    "stage",
+    "error",
+    "queued_at",
+    "completed_at",
+    "failed_at",
+)
+
 RequestId = Annotated[str, typer.Argument(metavar="ID", help="The request_id.", show_default=False)]
 
 
@@ -60,26 +72,46 @@ def _lines(found: Found) -> list[tuple[str, str]]:
     if found.row is not None:
         return lines + _active(found)
     record = found.record or {}
-    for name in (
-        "task",
-        "backend",
-        "attempt",
-        "error_type",
-        "stage",
-        "error",
-        "queued_at",
-        "completed_at",
-        "failed_at",
-    ):
+    lines += [(kind, clean(path)) for kind, path in _outputs(record)]
+    for name in _SHOWN:
         value = record.get(name)
         if value not in (None, ""):
             lines.append((name, clean(str(value))))
     if "duration_sec" in record:
         lines.append(("took", seconds_text(record["duration_sec"])))
-    lines += [(kind, clean(uri)) for kind, uri in _outputs(record)]
-    if record.get("result") is not None:
-        lines.append(("result", json_text.dumps(record["result"], ensure_ascii=True)))
+    return lines + _result_lines(record.get("result"))
+
+
+def _result_lines(result_part: Any) -> list[tuple[str, str]]:
+    """What the task gave back, a line for each of its fields; deeper parts as JSON."""
+    if result_part in (None, {}):
+        return []
+    if not isinstance(result_part, dict):
+        return [("result", clean(_as_text(result_part)))]
+    return [(name or "result", _as_text(value)) for name, value in _flat(result_part)]
+
+
+def _flat(fields: dict[str, Any]) -> list[tuple[str, Any]]:
+    lines: list[tuple[str, Any]] = []
+    for name, value in fields.items():
+        if isinstance(value, dict) and value:
+            parts = ", ".join(f"{key} {_as_text(part)}" for key, part in value.items() if part is not None)
+            lines.append((clean(name), parts))
+        elif isinstance(value, list) and value:
+            lines += [(clean(name), "; ".join(_item_text(item) for item in value))]
+        elif value not in (None, [], {}):
+            lines.append((clean(name), value))
     return lines
+
+
+def _item_text(item: Any) -> str:
+    if isinstance(item, dict):
+        return ", ".join(f"{key} {_as_text(part)}" for key, part in item.items())
+    return _as_text(item)
+
+
+def _as_text(value: Any) -> str:
+    return clean(value) if isinstance(value, str) else json_text.dumps(value, ensure_ascii=True)
 
 
 def _active(found: Found) -> list[tuple[str, str]]:
@@ -100,7 +132,8 @@ def _active(found: Found) -> list[tuple[str, str]]:
 def _outputs(record: dict[str, Any]) -> list[tuple[str, str]]:
     outputs = record.get("outputs") or {}
     named = [("best", outputs.get("best")), *(("take", take) for take in outputs.get("takes") or ())]
-    return [(kind, outcomes.path_of(entry["uri"])) for kind, entry in named if entry]
+    # Where a person opens it; a record of an older version names only the stored file.
+    return [(kind, outcomes.path_of(entry.get("published") or entry["uri"])) for kind, entry in named if entry]
 
 
 def _next_steps(found: Found) -> list[str]:

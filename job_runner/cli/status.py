@@ -7,7 +7,7 @@ import typer
 from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl
 from job_runner.cli.output import Output
 from job_runner.cli.running import settings_of, with_queue
-from job_runner.cli.tables import Table, counted, seconds_text
+from job_runner.cli.tables import Table, counted, eta_text, seconds_text
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -44,7 +44,7 @@ def lines(document: dict[str, Any], output: Output) -> list[str]:
     """The status as people read it."""
     totals, stream = document["totals"], document["stream"]
     active = ", ".join(f"{state} {totals[state]}" for state in ("queued", "leased", "delayed"))
-    eta = f", ETA {seconds_text(document['eta_sec'])}" if totals["outstanding"] else ""
+    eta = f", ETA {eta_text(document)}" if totals["outstanding"] else ""
     shown = [
         output.paint("bold", "Jobs"),
         f"  outstanding  {totals['outstanding']}  ({active})",
@@ -53,9 +53,10 @@ def lines(document: dict[str, Any], output: Output) -> list[str]:
         f"  oldest       {seconds_text(stream['oldest_age_sec'])}",
         f"  stale        {stream['stale_pel']}",
         f"  rate         {document['rate']['jobs_per_min']:g} jobs/min{eta}",
-        f"  spent today  ${document['spend']['today_usd']:.2f}",
-        "",
     ]
+    if document["spend"]["today_usd"]:
+        shown.append(f"  spent today  ${document['spend']['today_usd']:.2f}")
+    shown.append("")
     shown += _backlogs(document["backlogs"], output)
     shown += _lanes(document["lanes"], output)
     return shown + _watchers(document, output)
@@ -80,7 +81,7 @@ def _lanes(lanes: dict[str, Any], output: Output) -> list[str]:
 def _watchers(document: dict[str, Any], output: Output) -> list[str]:
     leader = (document["lock"]["owner"] or "").partition(":")[0]
     if not document["watchers"]:
-        return ["No watcher has been seen."]
+        return ["No watcher is alive."]
     table = Table(("WATCHER", "STATE", "ROLE", "BUSY", "LAST SEEN"), ("left", "left", "left", "right", "left"))
     for watcher in document["watchers"]:
         state, style = ("alive", "done") if watcher["alive"] else ("gone", "failed")

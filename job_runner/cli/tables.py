@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from job_runner.cli.output import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 Align = Literal["left", "right"]
 
@@ -89,6 +89,15 @@ def seconds_text(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def eta_text(document: Mapping[str, Any]) -> str:
+    """How long the rest will take, out of the document of `status`.
+
+    `-` unless jobs run now and others ended within the last minutes: a rate from before a pause says nothing.
+    """
+    runs = document["totals"]["leased"] and document["rate"]["jobs_per_min"]
+    return seconds_text(document["eta_sec"]) if runs else "-"
 
 
 def counted(number: int, noun: str) -> str:

@@ -63,6 +63,11 @@ class Cancelled:
         return {"rows": [asdict(row) for row in self.rows], "summary": self.summary}
 
 
+async def standing(queue: Queue, request_ids: Sequence[str]) -> dict[str, reader.FoundStatus]:
+    """How each job stands now, for whoever is asked whether to end it."""
+    return {each.request_id: each.status for each in await reader.results(queue, tuple(dict.fromkeys(request_ids)))}
+
+
 async def cancel(queue: Queue, request_ids: Sequence[str], *, clock: Clock | None = None) -> Cancelled:
     """End each of these jobs; asking again is harmless."""
     clock = clock or SystemClock()

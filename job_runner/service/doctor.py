@@ -147,7 +147,7 @@ async def _watchers(queue: Queue, settings: Settings) -> Check:
     document = await overview(queue, lease_idle_ms=settings.watcher_lease_idle_ms)
     alive = sum(watcher["alive"] for watcher in document["watchers"])
     outstanding = document["totals"]["outstanding"]
-    found = f"{alive} alive, {outstanding} jobs outstanding"
+    found = f"{alive} alive, {outstanding} {'job' if outstanding == 1 else 'jobs'} outstanding"
     if outstanding and not alive:
         return Check("watchers", "note", found, "start one with `job-watcher`")
     return Check("watchers", "ok", found)

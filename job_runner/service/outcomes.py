@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -13,7 +14,6 @@ from lib.redisqueue import reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
     from lib.jobqueue import JobSpec
     from lib.redisqueue.queue import Queue
@@ -126,12 +126,16 @@ async def history(queue: Queue, *, status: HistoryStatus, limit: int) -> dict[st
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """The audio of a done job: `uri` of the file to listen to, its length in seconds when known, and how many more."""
+    """The audio of a done job: `uri` of the file to listen to, its length in seconds when known, and how many more.
+
+    `published` is where the record says that a person opens it; None in records that do not say.
+    """
 
     uri: str
     name: str
     seconds: float | None
     others: int
+    published: str | None = None
 
 
 def speech_of(record: Mapping[str, Any]) -> Speech | None:
@@ -146,11 +150,20 @@ def speech_of(record: Mapping[str, Any]) -> Speech | None:
     number = result_part.get("selected_take", 1) if best else 1
     lengths = [take.get("seconds") for take in result_part.get("takes") or []]
     known = isinstance(number, int) and 1 <= number <= len(lengths)
-    return Speech(chosen["uri"], chosen["name"], lengths[number - 1] if known else None, len(takes) - (best is None))
+    seconds = lengths[number - 1] if known else None
+    return Speech(chosen["uri"], chosen["name"], seconds, len(takes) - (best is None), chosen.get("published"))
 
 
 def published_path(root: Path, record: Mapping[str, Any], speech: Speech) -> str:
-    """Where a person opens it: the published file when it is there, else the stored one that the record names."""
+    """Where a person opens it: the published file when it is there, else the stored one that the record names.
+
+    Where neither can be seen from this machine, the published one.
+    """
+    stored = Path(path_of(speech.uri))
+    if speech.published is not None:
+        path = Path(path_of(speech.published))
+        if not speech.published.startswith("file://") or path.is_file() or not stored.is_file():
+            return path_of(speech.published)
     output_name = record.get("output_name")
     if isinstance(output_name, str):
         path = root / output_name / speech.name

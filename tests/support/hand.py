@@ -19,7 +19,7 @@ from lib.redisqueue.keys import LaneName, parse_intake
 from lib.redisqueue.queue import Queue
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
 LANES = ("lane:metal:any", "lane:metal:speech")
 LIFE_MS = 20_000
@@ -73,12 +73,13 @@ class HandWatcher:
         result: dict[str, Any] | None = None,
         outputs: Sequence[RecordedOutput] = (),
         seconds: float = 1.5,
+        published: Callable[[str], str] | None = None,
     ) -> None:
         """End a lease well, after `seconds` by its record."""
         spec = JobSpec.from_json(lease.job)
         ended = datetime.now(UTC)
         run = Run("metal", "run1", ended - timedelta(seconds=seconds), ended)
-        tail = done_tail(spec, run, outputs=outputs, result=result)
+        tail = done_tail(spec, run, outputs=outputs, result=result, published=published)
         await self._commit(Ending(lease.request_id, lease.fence, "done", tail))
 
     async def failed(self, lease: Lease, error: str = "no such voice", *, kind: ErrorType = "permanent") -> None:

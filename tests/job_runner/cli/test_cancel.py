@@ -89,8 +89,21 @@ def test_needs_a_yes_off_a_terminal(runner: JobRunner) -> None:
     runner("enqueue", runner.file("- {request_id: a, task: debug}\n"))
     refused = runner("cancel", "a")
     assert refused.code == 2
-    assert refused.err.startswith("error: not done: cancel 1 job?\n")
+    assert refused.err.startswith("error: not done: cancel a (queued)?\n")
     assert runner("result", "a", "--json").document["status"] == "queued"
+
+
+def test_the_question_names_what_would_end(runner: JobRunner) -> None:
+    """It looks first: jobs by name and state, those that have ended left out, and no question about nothing."""
+    rows = "".join(f"- {{request_id: j{i}, task: debug}}\n" for i in range(6))
+    runner("enqueue", runner.file(rows + "- {request_id: late, task: debug, run_after: 2999-01-01T00:00:00Z}\n"))
+    runner("cancel", "j0", "--yes")
+    asked = runner("cancel", "j0", "j1", "late", "nobody").err
+    assert asked.startswith("error: not done: cancel 2 jobs: j1 (queued), late (delayed)?\n")
+    asked = runner("cancel", *(f"j{i}" for i in range(6)), "late").err
+    assert "cancel 6 jobs: j1 (queued), j2 (queued), j3 (queued), j4 (queued), j5 (queued) and 1 more?" in asked
+    assert runner("cancel", "j0").out == "REQUEST ID  STATUS\nj0          already_cancelled\n"
+    assert runner("cancel", "nobody").code == 4
 
 
 def test_a_key_goes_to_the_next(runner: JobRunner) -> None:

@@ -80,3 +80,16 @@ def test_the_document_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
     """With the version of its shape in front."""
     Output().document({"a": 1})
     assert capsys.readouterr().out == '{\n  "schema_version": 1,\n  "a": 1\n}\n'
+
+
+def test_hints_are_broken_at_blanks_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the width of the terminal, and a command in backquotes stays on one line, ready to be copied."""
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "50")
+    command = "`job-runner enqueue a.yaml b.yaml c.yaml --replace`"
+    Output().say(f"conflict: some words that fill the line; {command}, then wait until it is done")
+    lines = terminal.getvalue().splitlines()
+    assert any(command in line for line in lines)
+    assert max(len(line) for line in lines if command not in line) <= 50
+    assert " ".join(line.strip() for line in lines).startswith("conflict: some words that fill the line; `job")

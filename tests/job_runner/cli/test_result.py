@@ -81,19 +81,46 @@ def test_done(runner: JobRunner) -> None:
     assert shown.settled == (
         "request_id:    a:b\n"
         "status:        done\n"
+        "take:          /out/.store/x/take_01.wav\n"
         "task:          speak\n"
         "backend:       metal\n"
         "attempt:       1\n"
         "queued_at:     <time>\n"
         "completed_at:  <time>\n"
         "took:          1.5 s\n"
-        "take:          /out/.store/x/take_01.wav\n"
-        'result:        {"said": "Hi"}\n'
+        "said:          Hi\n"
     )
     record = runner("result", "a:b", "--json").document["record"]
     assert record["outputs"]["takes"][0]["sha256"] == "0" * 64
     assert record["generation"] > 0
     assert record["callback_data"] == {}
+
+
+def test_the_published_file_comes_first_and_the_result_is_readable(runner: JobRunner) -> None:
+    """The path to open stands above everything; a task's fields are lines, not a blob."""
+    runner("enqueue", runner.file("- {output_name: a/b, voice: newsroom, text: Hi}\n"))
+    spoken = {
+        "model": {"engine": "hibari", "voice": None, "sample_rate": 24000},
+        "ignored_fields": [],
+        "substituted_voice": None,
+        "selected_take": 1,
+        "takes": [{"file": "take_01.wav", "seconds": 2.5}],
+        "said": "two\nlines",
+    }
+
+    async def finish(watcher: HandWatcher) -> None:
+        (lease,) = await watcher.lease()
+        await watcher.done(lease, outputs=[WAV], result=spoken, published=lambda name: f"file:///out/a%20b/{name}")
+
+    runner.by_hand(finish)
+    lines = runner("result", "a:b").out.splitlines()
+    assert lines[2] == "take:          /out/a b/take_01.wav"
+    assert lines[-4:] == [
+        "model:         engine hibari, sample_rate 24000",
+        "selected_take: 1",
+        "takes:         file take_01.wav, seconds 2.5",
+        "said:          two\\nlines",
+    ]
 
 
 def test_failed_says_why_and_what_next(runner: JobRunner) -> None:

@@ -81,12 +81,11 @@ def test_the_table_with_jobs_waiting(runner: JobRunner, three: str) -> None:
         "  oldest       <age>\n"
         "  stale        0\n"
         "  rate         0 jobs/min, ETA -\n"
-        "  spent today  $0.00\n"
         "\n"
         "BACKLOG  WAITING  HIGH  NORMAL  LOW\n"
         "default        3     0       3    0\n"
         "\n"
-        "No watcher has been seen.\n"
+        "No watcher is alive.\n"
     )
     assert shown.err == "next: 3 jobs outstanding and no watcher alive; start one with `job-watcher`\n"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from job_runner.cli.tables import Table, counted, display_width, seconds_text, summary_text
+from job_runner.cli.tables import Table, counted, display_width, eta_text, seconds_text, summary_text
 
 
 def _table() -> Table:
@@ -84,3 +84,10 @@ def test_counts_and_summaries() -> None:
     assert (counted(1, "job"), counted(0, "job"), counted(2, "job")) == ("1 job", "0 jobs", "2 jobs")
     assert summary_text({"queued": 2, "conflict": 1}) == "2 queued, 1 conflict"
     assert summary_text({}) == "nothing"
+
+
+@pytest.mark.parametrize(("leased", "rate", "shown"), [(1, 30.0, "1:30"), (0, 30.0, "-"), (1, 0.0, "-")])
+def test_an_eta_needs_jobs_that_run_and_jobs_that_ended(leased: int, rate: float, shown: str) -> None:
+    """A rate from before a pause promises nothing."""
+    document = {"totals": {"leased": leased}, "rate": {"jobs_per_min": rate}, "eta_sec": 90}
+    assert eta_text(document) == shown

@@ -145,7 +145,7 @@ def test_the_picture() -> None:
     assert "story:one\\x1b[2J" in text
     assert " 50 %  take 1 of 2" in text
     assert "metal speech: 1 running, 1 waiting" in text
-    assert "2 queued  1 leased  0 delayed  5 done  1 failed  0 cancelled  30 jobs/min" in text
+    assert "2 queued  1 leased  0 delayed  5 done  1 failed  0 cancelled\n30 jobs/min  ETA 6.0 s\n" in text
     assert "\x1b" not in text
 
 

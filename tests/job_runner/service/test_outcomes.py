@@ -77,3 +77,19 @@ def test_the_published_file_when_it_is_there(tmp_path: Path) -> None:
     (place / "take_01.wav").write_bytes(b"RIFF")
     assert published_path(tmp_path, record, speech) == str(place / "take_01.wav")
     assert published_path(tmp_path, {"outputs": record["outputs"]}, speech) == "/out/.store/a/take_01.wav"
+
+
+def test_where_the_record_says_that_it_is_published(tmp_path: Path) -> None:
+    """A watcher with another output root, or on another machine, is believed; what is only stored yet is shown so."""
+    stored, published = tmp_path / "store.wav", tmp_path / "out" / "a" / "take_01.wav"
+    take = _file("take_01.wav") | {"uri": stored.as_uri(), "published": published.as_uri()}
+    record = {"output_name": "a", "outputs": {"takes": [take]}}
+    speech = speech_of(record)
+    assert speech is not None
+    elsewhere = tmp_path / "elsewhere"
+    assert published_path(elsewhere, record, speech) == str(published)
+    stored.write_bytes(b"RIFF")
+    assert published_path(elsewhere, record, speech) == str(stored)
+    published.parent.mkdir(parents=True)
+    published.write_bytes(b"RIFF")
+    assert published_path(elsewhere, record, speech) == str(published)

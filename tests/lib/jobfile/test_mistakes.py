@@ -218,6 +218,6 @@ jobs:
     assert said(tmp_path, text, inspect=inspect)[:3] == [
         "1: defaults.voice: is away",
         "8: jobs[3].voice: is away",
-        "9: jobs[4].text: is missing; write it",
+        "9: jobs[4].text: is missing; write what is to be said",
     ]
     assert seen == ["a", "b", "c", "d"]
