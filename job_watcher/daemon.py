@@ -121,12 +121,21 @@ class Daemon:
                 try:
                     if not await self._reach(life.open):
                         return
-                    await self._display.begin(equipment.queue)
-                    await life.run(self._mode, self._stop, self._hurry)
+                    await self._show(equipment.queue, life)
                 except SessionLostError as exc:
                     logger.warning("{}; beginning a new one", exc.message)
                 else:
                     return
+
+    async def _show(self, queue: Queue, life: Life) -> None:
+        await self._display.count(queue)
+        counting = asyncio.create_task(self._display.follow(queue))
+        try:
+            await life.run(self._mode, self._stop, self._hurry)
+        finally:
+            counting.cancel()
+            await asyncio.wait([counting])
+            await self._display.count(queue)
 
     async def _reach(self, attempt: Callable[[], Awaitable[object]]) -> bool:
         """Wait for a server that does not answer yet, unless this watcher is to end by itself; False when stopped."""

@@ -5,9 +5,11 @@ Without a terminal, or in a watcher that goes on for ever, the log tells instead
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from job_watcher.draining import left_to_do
+from lib.errors import JobRunnerError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -19,11 +21,18 @@ NAME_WIDTH = 34
 """Leaves room for bar, percent and time in 80 columns."""
 
 
+COUNT_SECONDS: Final = 1.0
+"""How often it is counted again what is left: jobs are also cancelled, added and done elsewhere."""
+
+
 class Display(Protocol):
     """Hears of everything that a person may want to see."""
 
-    async def begin(self, queue: Queue) -> None:
-        """A life begins."""
+    async def count(self, queue: Queue) -> None:
+        """Count what is to be done; nothing when the server does not answer."""
+
+    async def follow(self, queue: Queue) -> None:
+        """Count now and then, until cancelled."""
 
     def progressed(self, lease: Lease, report: dict[str, Any]) -> None:
         """A running job reported."""
@@ -34,11 +43,17 @@ class Display(Protocol):
     def delayed(self, retry: Retry) -> None:
         """A job will be tried again."""
 
+    def stopped(self, request_id: str) -> None:
+        """A job is not this watcher's any more."""
+
 
 class NoDisplay:
     """The log is enough."""
 
-    async def begin(self, queue: Queue) -> None:
+    async def count(self, queue: Queue) -> None:
+        """Show nothing."""
+
+    async def follow(self, queue: Queue) -> None:
         """Show nothing."""
 
     def progressed(self, lease: Lease, report: dict[str, Any]) -> None:
@@ -50,20 +65,34 @@ class NoDisplay:
     def delayed(self, retry: Retry) -> None:
         """Show nothing."""
 
+    def stopped(self, request_id: str) -> None:
+        """Show nothing."""
+
 
 class Bars:
-    """Progress bars on stderr, by rich."""
+    """Progress bars on stderr, by rich; what failed or is tried again is said above them by the log."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
+        self._ended = 0
         self._all: TaskID | None = None
         self._running: dict[str, TaskID] = {}
 
-    async def begin(self, queue: Queue) -> None:
-        """Count what is to be done."""
-        left = await left_to_do(queue, soon_ms=0)
+    async def count(self, queue: Queue) -> None:
+        """What ended here and what is left are all jobs."""
+        try:
+            left = await left_to_do(queue, soon_ms=0)
+        except JobRunnerError:
+            return  # the log says why
         if self._all is None:
-            self._all = self._progress.add_task("all jobs", total=left.active)
+            self._all = self._progress.add_task("all jobs", total=None)
+        self._progress.update(self._all, total=self._ended + left.active, completed=self._ended)
+
+    async def follow(self, queue: Queue) -> None:
+        """Once a second."""
+        while True:
+            await asyncio.sleep(COUNT_SECONDS)
+            await self.count(queue)
 
     def progressed(self, lease: Lease, report: dict[str, Any]) -> None:
         """Move the job's bar."""
@@ -76,17 +105,20 @@ class Bars:
     def ended(self, ending: Ending) -> None:
         """One more of all."""
         self._drop(ending.request_id)
-        if self._all is not None:
-            self._progress.advance(self._all)
-        if ending.status != "done":
-            self._progress.console.print(f"[red]{ending.status}[/] {_plain(ending.request_id)}", highlight=False)
+        self._ended += 1
+        if self._all is None:
+            return
+        (total,) = (task.total for task in self._progress.tasks if task.id == self._all)
+        # The last count may have come after the queue had the record and before this word of it.
+        self._progress.update(self._all, total=max(total or 0, self._ended), completed=self._ended)
 
     def delayed(self, retry: Retry) -> None:
         """Its bar goes until it is tried again."""
         self._drop(retry.lease.request_id)
-        self._progress.console.print(
-            f"[yellow]again in {retry.delay_ms / 1000:.0f} s[/] {_plain(retry.lease.request_id)}", highlight=False
-        )
+
+    def stopped(self, request_id: str) -> None:
+        """Its bar goes; whether it is still to be done the next count tells."""
+        self._drop(request_id)
 
     def _drop(self, request_id: str) -> None:
         bar = self._running.pop(request_id, None)

@@ -149,6 +149,7 @@ class LaneReader:
         except asyncio.CancelledError:
             log.info("stopped")
             self.in_hand.release(lease.fence)
+            self.outcomes.stopped(lease.request_id)
             raise
         except Exception:  # noqa: BLE001 - the watcher outlives a bug in running one job
             log.opt(exception=True).error("running it failed in the watcher itself")

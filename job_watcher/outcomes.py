@@ -40,6 +40,9 @@ class OutcomeListener(Protocol):
     def delayed(self, retry: Retry) -> None:
         """A job will be tried again."""
 
+    def stopped(self, request_id: str) -> None:
+        """A job was cancelled, handed back or thrown away: it is not this watcher's any more."""
+
 
 @dataclass(slots=True)
 class Tally:
@@ -68,6 +71,11 @@ class Outcomes:
         """Answer a lease as soon as possible."""
         self.idle.clear()
         self._waiting.put_nowait(outcome)
+
+    def stopped(self, request_id: str) -> None:
+        """Tell of a job whose lease gets no answer, or one that was refused."""
+        for listener in self.listeners:
+            listener.stopped(request_id)
 
     async def run_once(self) -> None:
         """Wait for answers and send all there are in one batch."""
@@ -102,6 +110,7 @@ class Outcomes:
             log = logger.bind(request_id=ending.request_id)
             if committed.code == "refused":
                 log.warning("its ending was refused: the job is not this watcher's any more")
+                self.stopped(ending.request_id)
                 continue
             if ending.status == "done":
                 self.tally.done += 1
@@ -116,7 +125,9 @@ class Outcomes:
     async def _retry(self, retries: list[Retry]) -> None:
         for retry, taken in zip(retries, await leasing.retry(self.queue, self.session.id, retries), strict=True):
             self.in_hand.release(retry.lease.fence)
-            if taken:
+            if not taken:
+                self.stopped(retry.lease.request_id)
+            else:
                 self.tally.delayed += 1
                 logger.bind(request_id=retry.lease.request_id, kind=retry.kind).warning(
                     "again in {:.0f} s{}", retry.delay_ms / 1000, " after a crash" if retry.kind == "crash" else ""

@@ -23,6 +23,7 @@ class Told:
     def __init__(self) -> None:
         self.ended_ids: list[str] = []
         self.delayed_ids: list[str] = []
+        self.stopped_ids: list[str] = []
 
     def ended(self, ending: Ending) -> None:
         """A job ended."""
@@ -31,6 +32,10 @@ class Told:
     def delayed(self, retry: Retry) -> None:
         """A job is tried again."""
         self.delayed_ids.append(retry.lease.request_id)
+
+    def stopped(self, request_id: str) -> None:
+        """A job is somebody else's."""
+        self.stopped_ids.append(request_id)
 
 
 async def test_a_lost_commit_reply_is_answered_already_and_published(stand: Stand, valkey: RealServer) -> None:
@@ -101,6 +106,22 @@ async def test_an_ending_that_is_refused_is_dropped(stand: Stand) -> None:
     assert record["status"] == "cancelled"
     assert watcher.tally == Tally()
     assert told.ended_ids == []
+    assert told.stopped_ids == ["a"]
+
+
+async def test_what_is_stopped_is_told(stand: Stand) -> None:
+    """Cancelled, and handed back at a second signal: whoever shows a job must not show it for ever."""
+    gate = Gate()
+    watcher = await stand.watcher(execution=gate, METAL_CONCURRENCY="2").start()
+    told = Told()
+    watcher.life.outcomes.listeners.append(told)
+    await stand.debug("a", "b")
+    await wait_until(lambda: len(gate.running) == 2)
+    assert await stand.cancel("a") == "cancelled"
+    await wait_until(lambda: told.stopped_ids == ["a"])
+    await watcher.finish(hurry=True)
+    assert told.stopped_ids == ["a", "b"]
+    assert (told.ended_ids, told.delayed_ids) == ([], [])
 
 
 async def test_cancel_and_finish_race_to_one_winner(stand: Stand) -> None:
