@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from job_runner.service.durability import agreed_durability
 from job_runner.service.submit import send
-from lib.errors import InvalidInputError
+from lib.errors import InvalidInputError, SettingsError
 from lib.jobqueue import JobSpec
 from lib.redisqueue import reader
+from lib.redisqueue.keys import DEFAULT_BACKLOG, parse_backlog
 from lib.redisqueue.submissions import submission_of
 from lib.wiring import catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from job_runner.service.durability import Durability
     from lib.jobqueue import Catalogue
@@ -63,7 +64,7 @@ class Retried:
 
 
 async def retry(queue: Queue, settings: Settings, request_ids: Sequence[str]) -> Retried:
-    """Queue each failed or cancelled job again, with its own content and in the default backlog.
+    """Queue each failed or cancelled job again, with its own content and in its own backlog.
 
     Raises:
         SettingsError, RefusedError: the durability asked for cannot be had; nothing was queued.
@@ -120,6 +121,14 @@ def _prepared(found: reader.Found, kinds: Catalogue) -> Submission | RetriedRow:
         return RetriedRow(found.request_id, "payload_lost")
     try:
         spec = JobSpec.from_json(json.dumps(record["job"]).encode())
-        return submission_of(spec, kinds, expected_fence=str(record["fence"]))
+        return submission_of(spec, kinds, backlog=_backlog_of(record), expected_fence=str(record["fence"]))
     except InvalidInputError:
         return RetriedRow(found.request_id, "unknown_task")
+
+
+def _backlog_of(record: Mapping[str, Any]) -> str:
+    """Where the job came from; the default backlog for a name that somebody wrote into the record by hand."""
+    try:
+        return parse_backlog(str(record.get("backlog", DEFAULT_BACKLOG)))
+    except SettingsError:
+        return DEFAULT_BACKLOG

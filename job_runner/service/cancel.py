@@ -15,6 +15,7 @@ from lib.jobqueue import JobSpec
 from lib.jobqueue.protocol import Cancellation
 from lib.jobqueue.records import Failure, failed_tail
 from lib.redisqueue import producing, reader
+from lib.redisqueue.keys import backlog_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,6 +117,6 @@ def _wish(looked: reader.Looked, clock: Clock) -> Cancellation:
             pass  # kept as bytes in the record
     stage: Literal["execute", "route"] = "execute" if looked.row and looked.row.state == "leased" else "route"
     failure = Failure("permanent", stage, "cancelled by request", clock.now())
-    tail = failed_tail(job, failure, request_id=looked.request_id)
+    tail = failed_tail(job, failure, request_id=looked.request_id, backlog=backlog_of(looked.intake))
     assert looked.row is not None  # noqa: S101 - the caller picked the active ones
     return Cancellation(looked.request_id, looked.row.generation, tail, ttl_ms)

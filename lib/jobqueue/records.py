@@ -26,6 +26,9 @@ Stage = Literal["validate", "route", "provision", "execute", "upload", "commit"]
 OutputKind = Literal["best", "take", "meta"]
 
 SCHEMA_VERSION: Final = 1
+DEFAULT_BACKLOG: Final = "default"
+"""Where a job goes that names no backlog; a record that names none came from there."""
+
 # A traceback's worth. A record lives in Redis memory for as long as its id does.
 MAX_ERROR_CHARACTERS: Final = 8_192
 
@@ -94,8 +97,11 @@ def done_tail(
     result: Mapping[str, Any] | None = None,
     cost: Mapping[str, Any] | None = None,
     published: Callable[[str], str] | None = None,
+    backlog: str = DEFAULT_BACKLOG,
 ) -> bytes:
     """The tail of a done record; `published` says where the output of a name can be opened once it is published.
+
+    `backlog` is where the job came from, and is kept unless it is the default one.
 
     Raises:
         PermanentError: `result` or `cost` is not JSON; the task that gave it will give it again.
@@ -119,6 +125,7 @@ def done_tail(
         record["result"] = dict(result)
     if cost is not None:
         record["cost"] = dict(cost)
+    record |= _from_backlog(backlog)
     record["callback_data"] = spec.callback_data
     try:
         return _tail(record)
@@ -134,11 +141,13 @@ def failed_tail(
     failure: Failure,
     *,
     request_id: str | None = None,
+    backlog: str = DEFAULT_BACKLOG,
 ) -> bytes:
     """The tail of a failed or cancelled record; which of the two it is stands in the head.
 
     `job` is the job, or the bytes that could not be read as one (kept as base64 under `job_bytes`), or None
-    when they are lost; in the last two cases `request_id` names the record.
+    when they are lost; in the last two cases `request_id` names the record. `backlog` is where a
+    retry puts the job again; it is kept unless it is the default one.
 
     Raises:
         ValueError: there is neither a job nor a `request_id`.
@@ -166,7 +175,7 @@ def failed_tail(
         if job is not None:
             record["job_bytes"] = base64.b64encode(job).decode()
         record["callback_data"] = {}
-    return _tail(record)
+    return _tail(record | _from_backlog(backlog))
 
 
 def parse_record(raw: bytes) -> dict[str, Any]:
@@ -224,6 +233,10 @@ def _outputs_object(outputs: Sequence[StoredOutputLike], published: Callable[[st
         else:
             named.setdefault("files", []).append(entry)
     return named
+
+
+def _from_backlog(backlog: str) -> dict[str, str]:
+    return {} if backlog == DEFAULT_BACKLOG else {"backlog": backlog}
 
 
 def _shortened(error: str) -> str:

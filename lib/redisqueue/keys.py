@@ -98,6 +98,14 @@ def parse_intake(name: str) -> IntakeName:
     return IntakeName(backlog, priority, capability, PINS[PINS.index(pin)])
 
 
+def backlog_of(intake: str) -> str:
+    """The backlog of an intake's name; the default one for a name that this module did not make."""
+    try:
+        return parse_intake(intake).backlog
+    except ValueError:
+        return DEFAULT_BACKLOG
+
+
 def is_intake(name: str) -> bool:
     """Whether `name` is an intake; in the set of their names anybody may have put something else."""
     try:

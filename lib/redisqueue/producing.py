@@ -65,10 +65,12 @@ async def submit_replicated(
     WAIT speaks of the writes of its own connection only, so both go over one that nobody else uses.
     """
     client = connect(queue.url)
-    async with edge(queue.url), client.client() as alone:
-        replies = await submit(queue, jobs, mode=mode, on=alone)
-        reached = int(await alone.wait(replicas, timeout_ms))
-    await client.aclose()
+    try:
+        async with edge(queue.url), client.client() as alone:
+            replies = await submit(queue, jobs, mode=mode, on=alone)
+            reached = int(await alone.wait(replicas, timeout_ms))
+    finally:
+        await client.aclose()
     return replies, reached
 
 

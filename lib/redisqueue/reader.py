@@ -45,11 +45,15 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """An active job with its payload as accepted; `job` is None when it is gone or has just moved on."""
+    """An active job with its payload as accepted; `job` is None when it is gone or has just moved on.
+
+    `intake` is where it waits, or would come back to.
+    """
 
     request_id: str
     row: IndexRow | None
     job: bytes | None
+    intake: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +119,18 @@ async def look(queue: Queue, request_ids: Sequence[str]) -> list[Looked]:
         async with edge(queue.url):
             raw: Any = await queue.client.hmget(queue.keys.of("index"), list(page))
             rows = [IndexRow.readable(row) for row in raw]
-            jobs = await _payloads(queue, page, rows)
-        looked += [Looked(*parts) for parts in zip(page, rows, jobs, strict=True)]
+            payloads = await _payloads(queue, page, rows)
+        looked += [Looked(name, row, *found) for name, row, found in zip(page, rows, payloads, strict=True)]
     return looked
 
 
-async def _payloads(queue: Queue, page: Sequence[str], rows: Sequence[IndexRow | None]) -> list[bytes | None]:
+async def _payloads(
+    queue: Queue, page: Sequence[str], rows: Sequence[IndexRow | None]
+) -> list[tuple[bytes | None, str]]:
+    """The job of each row and the intake that it belongs to."""
     active = [(request_id, row) for request_id, row in zip(page, rows, strict=True) if row is not None]
     if not active:
-        return [None] * len(rows)
+        return [(None, "")] * len(rows)
     async with queue.client.pipeline(transaction=False) as pipe:
         for request_id, row in active:
             if row.state == "delayed":
@@ -131,14 +138,17 @@ async def _payloads(queue: Queue, page: Sequence[str], rows: Sequence[IndexRow |
             else:
                 pipe.xrange(queue.keys.stream(row.stream), min=row.entry, max=row.entry)
         replies: list[Any] = await pipe.execute()
-    jobs = dict(zip((request_id for request_id, _ in active), map(_payload, replies), strict=True))
-    return [jobs.get(request_id) for request_id in page]
+    found = {request_id: _payload(row, reply) for (request_id, row), reply in zip(active, replies, strict=True)}
+    return [found.get(request_id, (None, "")) for request_id in page]
 
 
-def _payload(reply: Any) -> bytes | None:
+def _payload(row: IndexRow, reply: Any) -> tuple[bytes | None, str]:
     if isinstance(reply, list):
-        return reply[0][1].get(b"job") if reply else None
-    return reply if isinstance(reply, bytes) else None
+        fields = reply[0][1] if reply else {}
+        # A move writes into the lane's entry where the job came from.
+        home = as_text(fields.get(b"home", b"")) if row.stream.startswith("lane:") else row.stream
+        return fields.get(b"job"), home
+    return reply if isinstance(reply, bytes) else None, row.stream
 
 
 async def history(queue: Queue, status: EndedStatus | Literal["all"], limit: int) -> list[HistoryEntry]:

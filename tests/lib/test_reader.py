@@ -158,6 +158,7 @@ async def test_look_finds_payloads_wherever_they_are(watcher: HandWatcher) -> No
     for each in looked:
         assert (each.job is None) == (each.row is None)
         assert each.job is None or f'"request_id":"{each.request_id}"'.encode() in each.job
+    assert [each.intake for each in looked] == ["stream:high:any", "", "stream:normal:any", "stream:normal:any"]
 
 
 async def test_look_at_a_lost_payload(watcher: HandWatcher) -> None:

@@ -15,7 +15,7 @@ from lib.jobqueue.protocol import Ending, Lease, Move
 from lib.jobqueue.records import ErrorType, Failure, RecordedOutput, Run, done_tail, failed_tail
 from lib.redisqueue import conducting, leasing, sessions
 from lib.redisqueue.connection import connect
-from lib.redisqueue.keys import LaneName, parse_intake
+from lib.redisqueue.keys import LaneName, backlog_of, parse_intake
 from lib.redisqueue.queue import Queue
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class HandWatcher:
     async def failed(self, lease: Lease, error: str = "no such voice", *, kind: ErrorType = "permanent") -> None:
         """End a lease badly."""
         failure = Failure(kind, "execute", error, datetime.now(UTC), "run1")
-        tail = failed_tail(JobSpec.from_json(lease.job), failure)
+        tail = failed_tail(JobSpec.from_json(lease.job), failure, backlog=backlog_of(lease.home))
         await self._commit(Ending(lease.request_id, lease.fence, "failed", tail))
 
     async def all_done(self) -> int:

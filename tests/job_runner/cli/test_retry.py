@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from job_runner.service.cancel import cancel
+
 if TYPE_CHECKING:
     from tests.job_runner.conftest import JobRunner
     from tests.support.hand import HandWatcher
@@ -118,3 +120,43 @@ def test_a_lost_payload_is_said(broken: JobRunner) -> None:
     assert done.code == 1
     assert "x           payload_lost\n" in done.out
     assert "--replace" in done.out
+
+
+@pytest.mark.parametrize("ended", ["cancelled waiting", "cancelled delayed", "cancelled running", "failed"])
+def test_a_job_goes_back_to_its_own_backlog(runner: JobRunner, ended: str) -> None:
+    """Whichever way it ended, its record names the backlog when it is not the default one."""
+    when = ", run_after: 2999-01-01T00:00:00Z" if "delayed" in ended else ""
+    runner("enqueue", runner.file(f"- {{request_id: a, task: debug{when}}}\n"), "--target", "backlog:night")
+
+    async def work(watcher: HandWatcher) -> None:
+        (lease,) = await watcher.lease()
+        if ended == "failed":
+            await watcher.failed(lease)
+        else:
+            await cancel(watcher.queue, ["a"])
+
+    if ended in {"failed", "cancelled running"}:
+        runner.by_hand(work)
+    else:
+        runner("cancel", "a", "--yes")
+    record = runner("result", "a", "--json").document["record"]
+    assert (record["status"], record["backlog"]) == (ended.split(maxsplit=1)[0], "night")
+    assert runner("retry", "a").code == 0
+    if "delayed" in ended:
+        assert runner("status", "--json").document["totals"]["delayed"] == 1
+    else:
+        backlogs = runner("status", "--json").document["backlogs"]
+        assert (backlogs["default"]["waiting"], backlogs["night"]["waiting"]) == (0, 1)
+
+
+def test_a_record_of_the_default_backlog_names_none(broken: JobRunner) -> None:
+    """Nor does a name that somebody wrote by hand stop a retry."""
+    assert "backlog" not in broken("result", "a", "--json").document["record"]
+
+    async def write(watcher: HandWatcher) -> None:
+        key = watcher.queue.keys.of("failed")
+        raw = await watcher.queue.client.hget(key, "a")
+        await watcher.queue.client.hset(key, "a", raw[:-1] + b',"backlog":"No Such:Name"}')
+
+    broken.by_hand(write)
+    assert broken("retry", "a").code == 0

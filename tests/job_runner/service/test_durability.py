@@ -9,9 +9,10 @@ import pytest
 
 from job_runner.service.durability import Durability, agreed_durability
 from job_runner.service.submit import enqueue
-from lib.errors import RefusedError, SettingsError
-from lib.jobqueue import normalize_job_spec
-from lib.redisqueue import reader
+from lib.errors import RefusedError, SettingsError, WrongKeyError
+from lib.jobqueue import BUILT_IN, normalize_job_spec
+from lib.redisqueue import producing, reader
+from lib.redisqueue.submissions import submission_of
 from lib.settings import Settings
 from tests.support.hand import open_test_queue
 from tests.support.servers import RealServer, Redis7Server, ValkeyServer
@@ -112,3 +113,16 @@ async def test_a_replica_that_hangs_is_said(
         monkeypatch.setattr("job_runner.service.submit.WAIT_MS", 5000)
         again = await enqueue(queue, settings, [JOB])
         assert (again.rows[0].status, again.durability_text) == ("duplicate_request", "replicated(1)")
+
+
+async def test_a_refused_submit_leaves_no_connection(own_valkey: RealServer, prefix: str) -> None:
+    """The connection that WAIT needs is closed also when the submit on it is refused."""
+    async with open_test_queue(own_valkey.url, prefix) as queue:
+        await queue.client.set(queue.keys.of("index"), "no hash")
+        before = own_valkey.command("CLIENT", "LIST").count(b"\nid=")
+        job = submission_of(JOB, BUILT_IN)
+        # Held until the end, or the garbage collector would close it: the traceback keeps the frame.
+        with pytest.raises(WrongKeyError) as caught:
+            await producing.submit_replicated(queue, [job], mode="new", replicas=1, timeout_ms=10)
+        await wait_until(lambda: own_valkey.command("CLIENT", "LIST").count(b"\nid=") == before)
+        assert caught.traceback

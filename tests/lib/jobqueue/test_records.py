@@ -119,6 +119,18 @@ def test_a_failed_record_holds_the_job_to_run_it_again() -> None:
     assert again == SPEC
 
 
+def test_a_backlog_is_kept_unless_it_is_the_default() -> None:
+    """So that a retry finds its way back, and ordinary records stay as small as they were."""
+    for tail in (
+        done_tail(SPEC, RUN, backlog="night"),
+        failed_tail(SPEC, FAILURE, backlog="night"),
+        failed_tail(None, FAILURE, request_id="r", backlog="night"),
+    ):
+        assert whole(tail)["backlog"] == "night"
+    for tail in (done_tail(SPEC, RUN), failed_tail(SPEC, FAILURE, backlog="default")):
+        assert "backlog" not in whole(tail)
+
+
 @pytest.mark.parametrize("tail", [done_tail(SPEC, RUN), failed_tail(SPEC, FAILURE)])
 def test_a_tail_leaves_the_fields_of_the_head_alone(tail: bytes) -> None:
     """A field that stood twice would mean one thing to the scripts and another to a reader."""

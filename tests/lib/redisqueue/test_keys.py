@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from lib.errors import SettingsError
 from lib.redisqueue.keys import (
+    DEFAULT_BACKLOG,
     PINS,
     PRIORITIES,
     IntakeName,
     Keys,
     LaneName,
+    backlog_of,
     parse_backlog,
     parse_intake,
     parse_lane,
@@ -143,3 +145,10 @@ def test_batches_keep_order_and_limits(sizes: list[int], many: bool) -> None:  #
 def test_small_items_fill_a_batch() -> None:
     """1001 of them are three calls."""
     assert [len(batch) for batch in batches(range(1001), [0] * 1001)] == [500, 500, 1]
+
+
+def test_the_backlog_of_an_intake() -> None:
+    """Of any intake's name; what this module did not make counts as the default one."""
+    assert backlog_of("stream") == backlog_of("stream:high:any") == DEFAULT_BACKLOG
+    assert backlog_of("backlog:night:low:speech:metal") == "night"
+    assert backlog_of("") == backlog_of("lane:metal:any") == DEFAULT_BACKLOG
