@@ -262,7 +262,7 @@ class Settings:
         Raises:
             SettingsError: naming every variable that is wrong, its value and what is allowed.
         """
-        source = _process_environment() if environ is None else environ
+        source = process_environment() if environ is None else environ
         problems: list[str] = []
         values: dict[str, Any] = {"redis_url_source": _place_redis_url(source, redis_url)}
         for variable in variables():
@@ -371,7 +371,7 @@ def _default_state_dir(source: Mapping[str, str]) -> Path:
     return (base if base.is_absolute() else home / ".local" / "state") / "job-runner"
 
 
-def _process_environment() -> Mapping[str, str]:
+def process_environment() -> Mapping[str, str]:
     """The environment over `.env` of the working directory."""
     dotenv_file = Path(".env")
     if not dotenv_file.is_file():

@@ -6,6 +6,7 @@ Each check answers by itself: one that cannot be made says so and the next one i
 from __future__ import annotations
 
 import asyncio
+import difflib
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -16,10 +17,11 @@ from job_runner.service.place import server_text
 from lib.errors import JobRunnerError
 from lib.redisqueue.connection import edge
 from lib.redisqueue.overview import overview
+from lib.settings import process_environment, variable_name, variables
 from lib.wiring import opened_queue, tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from lib.redisqueue.connection import Features
     from lib.redisqueue.queue import Queue
@@ -28,8 +30,11 @@ if TYPE_CHECKING:
 State = Literal["ok", "note", "mended", "wrong"]
 
 LEAST_REDIS: Final = (7, 0)
-LEAST_VALKEY: Final = (7, 2)
-"""Valkey's first version; it is Redis 7.2 under another name."""
+LEAST_VALKEY: Final = (8, 0)
+"""The oldest that is still maintained."""
+
+_OUR_NAMES: Final = ("JOBS_", "WATCHER_", "METAL_", "CALLBACK_", "REDIS_URL")
+"""How names begin that nobody else is likely to set."""
 
 SKEW_MOST_SECONDS: Final = 2.0
 """The queue goes by the server's clock alone; run_after and records are written by this one, in whole seconds."""
@@ -154,7 +159,28 @@ async def _watchers(queue: Queue, settings: Settings) -> Check:
 
 
 def _machine(settings: Settings) -> list[Check]:
-    return [_directory("state", settings), _directory("output", settings), _task_modules(settings), *_engines()]
+    return [
+        *_names(process_environment()),
+        _directory("state", settings),
+        _directory("output", settings),
+        _task_modules(settings),
+        *_engines(),
+    ]
+
+
+def _names(environ: Mapping[str, str]) -> list[Check]:
+    """Variables that look like ours and are read by nobody: most often a slip of the fingers."""
+    known = {variable_name(variable) for variable in variables()}
+    return [
+        Check("settings", "note", f"{name} is set and is no setting", _meant(name, known))
+        for name in sorted(environ)
+        if name.startswith(_OUR_NAMES) and name not in known
+    ]
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else "see .env.example for every name"
 
 
 def _directory(which: Literal["state", "output"], settings: Settings) -> Check:

@@ -178,3 +178,18 @@ def test_fsck_without_redis(runner: JobRunner) -> None:
     shown = runner("doctor", "--fsck", "--redis-url", "redis://127.0.0.1:1/0")
     assert shown.code == 1
     assert "sum" not in shown.out
+
+
+def test_a_misspelt_setting_is_named(runner: JobRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the environment and in .env: a note with the name that was meant, and no reason to call it all unsound."""
+    monkeypatch.setenv("WATCHER_SESION_TTL", "30")
+    monkeypatch.setenv("JOBS_RUNNERS", "4")
+    (runner.home / ".env").write_text("METAL_CONCURENCY=2\nSOMEBODY_ELSES=1\n#JOBS_PREFX=x\n")
+    shown = runner("doctor")
+    assert shown.code == 0
+    notes = [line.split(None, 2)[2] for line in shown.out.splitlines() if line.startswith("note    settings")]
+    assert notes == [
+        "JOBS_RUNNERS is set and is no setting; mend: see .env.example for every name",
+        "METAL_CONCURENCY is set and is no setting; mend: did you mean METAL_CONCURRENCY?",
+        "WATCHER_SESION_TTL is set and is no setting; mend: did you mean WATCHER_SESSION_TTL?",
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -155,7 +155,7 @@ def test_a_record_of_the_default_backlog_names_none(broken: JobRunner) -> None:
 
     async def write(watcher: HandWatcher) -> None:
         key = watcher.queue.keys.of("failed")
-        raw = await watcher.queue.client.hget(key, "a")
+        raw: Any = await watcher.queue.client.hget(key, "a")
         await watcher.queue.client.hset(key, "a", raw[:-1] + b',"backlog":"No Such:Name"}')
 
     broken.by_hand(write)
