@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
+import time
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+import typer.main
 
-from lib.errors import InvalidInputError, JobRunnerError
+from lib.calling import as_called, examples_as_called, program_as_called
+from lib.errors import InvalidInputError, InvalidJobsError, JobRunnerError
 from lib.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from job_watcher.display import Display
     from job_watcher.draining import Mode
+    from job_watcher.outcomes import Tally
 
+EXIT_ERROR: Final = 1
 EXIT_INTERRUPTED: Final = 130
 BACKENDS: Final = ("metal",)
+DEBUG_VARIABLE: Final = "JOB_RUNNER_DEBUG"
+_COMPLETE_VARIABLE: Final = "_JOB_WATCHER_COMPLETE"
 
 _EPILOG = """\b
 Examples:
@@ -34,7 +42,24 @@ Exit codes: 0 ok; 1 a job failed (--drain, --once) or a name is taken; 2 bad usa
 or settings; 3 Redis does not answer; 130 interrupted.
 """
 
-app = typer.Typer(name="job-watcher", add_completion=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(
+    name="job-watcher",
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the library calls it so
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - 20 ms that only --version needs
+
+        typer.echo(f"job-watcher {version('job-runner')}")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")]
 
 RedisUrl = Annotated[
     str | None, typer.Option("--redis-url", help="Server to use instead of REDIS_URL.", show_default=False)
@@ -57,6 +82,7 @@ def watch(  # noqa: PLR0913 - one parameter for each flag
     force: Annotated[bool, typer.Option("--force", help="Work even on a Redis that may evict jobs.")] = False,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Log warnings and errors only.")] = False,
+    version: Version = False,  # noqa: ARG001 - its callback has done all
 ) -> None:
     """Lease jobs from the queue and run them on this machine."""
     if ctx.invoked_subcommand is not None:
@@ -66,18 +92,41 @@ def watch(  # noqa: PLR0913 - one parameter for each flag
         raise InvalidInputError("--once and --drain exclude each other", hint="--drain also waits for retries")
     settings = Settings.load(redis_url=redis_url)
     mode: Mode = "drain" if drain else "once" if once else "forever"
+    begun = time.monotonic()
     with _shown(settings, mode, log_json=log_json, quiet=quiet) as display:
-        raise typer.Exit(asyncio.run(_watch(settings, mode, consumer_name, display, force=force)))
+        tally, interrupted = asyncio.run(_watch(settings, mode, consumer_name, display, force=force))
+    if mode != "forever" and not quiet:
+        _tell(_summary(tally, time.monotonic() - begun), log_json=log_json)
+    if interrupted:
+        _tell("interrupted", log_json=log_json)
+        raise typer.Exit(EXIT_INTERRUPTED)
+    raise typer.Exit(EXIT_ERROR if tally.failed and mode != "forever" else 0)
 
 
-async def _watch(settings: Settings, mode: Mode, consumer_name: str | None, display: Display, *, force: bool) -> int:
+async def _watch(
+    settings: Settings, mode: Mode, consumer_name: str | None, display: Display, *, force: bool
+) -> tuple[Tally, bool]:
     from job_watcher.daemon import Daemon  # noqa: PLC0415 - --help must not pay for it
 
     daemon = Daemon(settings, mode=mode, consumer_name=consumer_name, display=display, force=force)
-    tally = await daemon.run()
-    if daemon.interrupted:
-        return EXIT_INTERRUPTED
-    return 1 if tally.failed and mode != "forever" else 0
+    return await daemon.run(), daemon.interrupted
+
+
+def _summary(tally: Tally, seconds: float) -> str:
+    """The last line of a watcher that ended by itself."""
+    if not tally.done and not tally.failed:
+        return "no job ended here; see what there is with `job-runner status`"
+    return f"{tally.done} done, {tally.failed} failed in {seconds:.1f} s; see them with `job-runner report FILE`"
+
+
+def _tell(text: str, *, log_json: bool) -> None:
+    """A line for a person; among JSON lines one of them."""
+    if not log_json:
+        _write(as_called(text))
+        return
+    from loguru import logger  # noqa: PLC0415 - --help must not pay for it
+
+    logger.info("{}", text)
 
 
 @contextlib.contextmanager
@@ -111,7 +160,10 @@ def _check_backends(given: str) -> None:
 
 @app.command()
 def ping(consumer_name: ConsumerName = None, redis_url: RedisUrl = None) -> None:
-    """Say whether a watcher is alive: its session stands and its last round trip is recent."""
+    """Say whether a watcher is alive.
+
+    It is when its session stands and its last round trip is recent; one of them is enough for exit code 0.
+    """
     from job_watcher.pinging import ping as ask  # noqa: PLC0415 - --help must not pay for it
 
     settings = Settings.load(redis_url=redis_url)
@@ -121,14 +173,67 @@ def ping(consumer_name: ConsumerName = None, redis_url: RedisUrl = None) -> None
     raise typer.Exit(0 if any(answer.alive for answer in answers) else 1)
 
 
-def main() -> None:
-    """Run the command; every error becomes one message, a hint and an exit code here."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code; every error becomes one message, a hint and that code here."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name with odd bytes must not end a message.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # the standard streams are TextIOWrapper
     try:
-        app()
+        command = typer.main.get_command(app)
+        command.epilog = examples_as_called(command.epilog or "")
+        code = command.main(
+            args=argv,
+            prog_name=program_as_called("job-watcher"),
+            complete_var=_COMPLETE_VARIABLE,
+            standalone_mode=False,
+        )
+    except typer.TyperException as exc:
+        exc.show()  # type: ignore[attr-defined]  # every kind that parsing raises has it; the base lacks it in the stubs
+        return exc.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        _write("interrupted")
+        return EXIT_INTERRUPTED
     except JobRunnerError as exc:
-        sys.stderr.write(f"error: {exc.message}\n")
-        if exc.hint:
-            sys.stderr.write(f"hint: {exc.hint}\n")
-        raise SystemExit(exc.exit_code) from exc
-    except KeyboardInterrupt as exc:
-        raise SystemExit(EXIT_INTERRUPTED) from exc
+        if _debugging():
+            raise
+        explain(exc)
+        return exc.exit_code
+    except Exception as exc:
+        if _debugging():
+            raise
+        explain(
+            JobRunnerError(
+                f"this should not happen: {type(exc).__name__}: {exc}",
+                hint=f"run it again with {DEBUG_VARIABLE}=1 in front and report what it prints",
+            )
+        )
+        return EXIT_ERROR
+    return code if isinstance(code, int) else 0
+
+
+def explain(error: JobRunnerError) -> None:
+    """An error and what to do about it, on stderr."""
+    if isinstance(error, InvalidJobsError):
+        for problem in error.problems:
+            _write(str(problem))
+    _write(f"error: {as_called(error.message)}")
+    if error.hint:
+        _write(f"hint: {as_called(error.hint)}")
+
+
+def _write(text: str) -> None:
+    # Text of others is in it: nothing but line ends may drive a terminal.
+    shown = "".join(
+        each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode() for each in text
+    )
+    with contextlib.suppress(BrokenPipeError):
+        sys.stderr.write(f"{shown}\n")
+        sys.stderr.flush()
+
+
+def _debugging() -> bool:
+    return os.environ.get(DEBUG_VARIABLE, "") not in {"", "0"}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -159,7 +159,7 @@ class Life:
             await self.reclaimer.sweep(force=True)
         await sessions.ensure_lanes(self._queue, self._lanes)
         await self._queue.refresh_streams()
-        logger.info("watching as {}, lanes {}", self.session.id, ", ".join(self._lanes))
+        logger.bind(session=self.session.id).info("watching as {}, lanes {}", self._name.name, ", ".join(self._lanes))
 
     async def run(self, mode: Mode, stop: asyncio.Event, hurry: asyncio.Event) -> None:
         """Go on until told to stop, drained, or the session is lost.
@@ -217,7 +217,8 @@ class Life:
             # Also in a hurry: from here on a kill counts no death.
             await self._step("saying that no slot is offered any more", self.session.renew())
         if self.in_hand.running and not hurry.is_set():
-            logger.info("finishing {} running jobs; a second signal hands them back", self.in_hand.running)
+            # A warning, so that a person who sees bars instead of a log is told too.
+            logger.warning("running jobs left to finish: {}; a second Ctrl-C hands them back", self.in_hand.running)
             self.conductor.roster_changed()
             await _first_of(self.in_hand.wait_idle(), hurry.wait(), timeout=FINISH_SECONDS)
         await _cancel([tasks["conductor"]])

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pty
+import re
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from job_watcher.cli import explain
+from lib.errors import InvalidJobsError, Problem
 from tests.support.servers import free_port
 from tests.support.wait import wait_until
 
@@ -18,10 +22,10 @@ if TYPE_CHECKING:
 
     from tests.job_watcher.watching import Stand
 
-MAIN = "from job_watcher.cli import main; main()"
+MAIN = "import sys; from job_watcher.cli import main; sys.exit(main())"
 
 
-async def begin(stand: Stand, *words: str, **more: str) -> Process:
+async def begin(stand: Stand, *words: str, stderr: Any = asyncio.subprocess.PIPE, **more: str) -> Process:
     """The real program, on the stand's queue."""
     environ = {
         **os.environ,
@@ -32,7 +36,7 @@ async def begin(stand: Stand, *words: str, **more: str) -> Process:
         **more,
     }
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", MAIN, *words, env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        sys.executable, "-c", MAIN, *words, env=environ, stdout=asyncio.subprocess.PIPE, stderr=stderr
     )
 
 
@@ -50,6 +54,8 @@ async def test_a_drain_that_did_everything_exits_0(stand: Stand) -> None:
     code, out, err = await run(stand, "--drain")
     assert (code, out) == (0, "")
     assert "watching as" in err
+    last = err.splitlines()[-1]
+    assert re.fullmatch(r"2 done, 0 failed in \d+\.\d s; see them with `job-runner report FILE`", last)
     assert len(await stand.ended("a", "b")) == 2
 
 
@@ -133,9 +139,94 @@ async def test_a_taken_name_exits_1_and_ping_knows_who_lives(stand: Stand) -> No
     assert all(line.startswith(b"{") for line in err_bytes.splitlines())
 
 
-async def test_help_names_the_exit_codes(stand: Stand) -> None:
+@pytest.mark.parametrize("word", ["-h", "--help"])
+async def test_help_names_the_exit_codes(stand: Stand, word: str) -> None:
     """And needs neither a server nor settings."""
-    code, out, _ = await run(stand, "--help", REDIS_URL="nonsense")
+    code, out, _ = await run(stand, word, REDIS_URL="nonsense")
     assert code == 0
-    for each in ("--drain", "--once", "--consumer-name", "--backends", "Exit codes", "130"):
+    for each in ("--drain", "--once", "--consumer-name", "--backends", "--force", "Exit codes", "130"):
         assert each in out
+    assert re.search(r"ping +Say whether a watcher is alive\.\n", out), "not cut"
+
+
+async def test_commands_in_messages_are_as_the_reader_can_type_them(stand: Stand) -> None:
+    """Started through ./run: the examples of the help and the line at the end begin with it."""
+    _, out, _ = await run(stand, "--help", JOB_RUNNER_RUN="./run")
+    assert "./run job-watcher --drain" in out
+    _, _, err = await run(stand, "--once", JOB_RUNNER_RUN="./run")
+    assert err.splitlines()[-1] == "no job ended here; see what there is with `./run job-runner status`"
+
+
+async def test_the_version_is_told(stand: Stand) -> None:
+    """`--version` and nothing else."""
+    code, out, err = await run(stand, "--version")
+    assert (code, err) == (0, "")
+    assert re.fullmatch(r"job-watcher \d\S*\n", out)
+
+
+@pytest.mark.parametrize("words", [("--nonsense",), ("nonsense",), ("ping", "--nonsense")])
+async def test_unknown_words_exit_2(stand: Stand, words: tuple[str, ...]) -> None:
+    """As the other programs do."""
+    code, out, err = await run(stand, *words)
+    assert (code, out) == (2, "")
+    assert "nonsense" in err
+    assert "Traceback" not in err
+
+
+async def test_an_unexpected_error_is_one_message(stand: Stand) -> None:
+    """With what to do; the traceback is there for who asks."""
+    folder = stand.directory / "state" / "watchers"
+    folder.mkdir(parents=True)
+    (folder / "odd.session").write_bytes(b"\xff\xfe")
+    code, _, err = await run(stand, "ping")
+    assert code == 1
+    assert err.startswith("error: this should not happen: UnicodeDecodeError: ")
+    assert "hint: run it again with JOB_RUNNER_DEBUG=1" in err
+    assert "Traceback" not in err
+    code, _, err = await run(stand, "ping", JOB_RUNNER_DEBUG="1")
+    assert code == 1
+    assert "Traceback" in err
+
+
+async def test_ctrl_c_while_it_starts_says_interrupted(stand: Stand) -> None:
+    """Pressed while task modules are imported, before the watcher handles signals by itself."""
+    (stand.directory / "pressed.py").write_text("import os, signal\nsignal.raise_signal(signal.SIGINT)\nTASKS = ()\n")
+    path = os.pathsep.join([str(stand.directory), os.environ.get("PYTHONPATH", "")])
+    code, out, err = await run(stand, "--drain", JOBS_TASK_MODULES="pressed", PYTHONPATH=path)
+    assert (code, out) == (130, "")
+    assert err.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in err
+
+
+async def test_all_problems_of_a_source_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Line by line before the sum of them; what drives a terminal is shown, not sent."""
+    explain(
+        InvalidJobsError((Problem("a.yaml", 3, "jobs[0].voice", "no \x1b[31mvoice"), Problem("b.yaml", 9, "", "x")))
+    )
+    assert capsys.readouterr().err.splitlines() == [
+        r"a.yaml:3: jobs[0].voice: no \x1b[31mvoice",
+        "b.yaml:9: x",
+        "error: 2 problems, nothing was queued",
+        "hint: mend the lines above and run it again",
+    ]
+
+
+async def test_at_a_terminal_the_first_ctrl_c_says_what_it_waits_for(stand: Stand) -> None:
+    """Bars instead of a log: a person is told all the same why it does not end, and what it did at the end."""
+    outer, inner = pty.openpty()
+    seen = bytearray()
+    asyncio.get_running_loop().add_reader(outer, lambda: seen.extend(os.read(outer, 65536)))
+    try:
+        await stand.sleep("a", 2)
+        process = await begin(stand, "--drain", stderr=inner, TERM="xterm", NO_COLOR="1")
+        await stand.leased("a", seconds=30)
+        process.send_signal(signal.SIGINT)
+        await wait_until(lambda: b"running jobs left to finish: 1" in seen, 20)
+        assert await asyncio.wait_for(process.wait(), 30) == 130
+        await wait_until(lambda: b"interrupted" in seen)
+        assert b"1 done, 0 failed in " in seen
+        assert b"all jobs" in seen
+    finally:
+        asyncio.get_running_loop().remove_reader(outer)
+        os.close(inner)
+        os.close(outer)
