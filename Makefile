@@ -72,13 +72,13 @@ demo: .venv/core ## from nothing to finished speech: jobs.example.yaml through a
 	if [ $$enqueued -ne 0 ]; then \
 		printf '%s\n' "Not all of $(FILE) was queued: what differs from what was made before stays as it is (see above)." \
 			"Next: to make changed jobs anew, type" \
-			"  $$here./run job-runner enqueue $(FILE) --replace && make demo"; \
+			"  $$here./run job-runner enqueue $(FILE) --replace && make demo$(if $(filter-out jobs.example.yaml,$(FILE)), FILE=$(FILE))"; \
 	elif [ $$reported -ne 0 ]; then \
 		printf '%s\n' "A job of $(FILE) failed. Next: see why, and what to do about it, with" \
 			"  $$here./run job-runner report $(FILE)"; \
 	else \
 		printf '%s\n' "Next: edit a text in $(FILE), then type" \
-			"  $$here./run job-runner enqueue $(FILE) --replace && make demo" \
+			"  $$here./run job-runner enqueue $(FILE) --replace && make demo$(if $(filter-out jobs.example.yaml,$(FILE)), FILE=$(FILE))" \
 			"or look around:" \
 			"  $$here./run job-runner status" \
 			"  $$here./run job-runner --help" \

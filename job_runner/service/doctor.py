@@ -179,7 +179,7 @@ def _names(environ: Mapping[str, str]) -> list[Check]:
 
 
 def _meant(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
     return f"did you mean {near[0]}?" if near else "see .env.example for every name"
 
 
