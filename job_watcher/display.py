@@ -84,9 +84,10 @@ class Bars:
             left = await left_to_do(queue, soon_ms=0)
         except JobRunnerError:
             return  # the log says why
+        total = self._ended + left.active
         if self._all is None:
-            self._all = self._progress.add_task("all jobs", total=None)
-        self._progress.update(self._all, total=self._ended + left.active, completed=self._ended)
+            self._all = self._progress.add_task("all jobs", total=total)
+        self._progress.update(self._all, total=total, completed=self._ended)
 
     async def follow(self, queue: Queue) -> None:
         """Once a second."""
