@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import unquote, urlsplit
 
-from lib.jobqueue import identity_of
 from lib.redisqueue import reader
 
 if TYPE_CHECKING:
@@ -99,6 +98,8 @@ class Report:
 
 async def report(queue: Queue, jobs: Iterable[JobSpec]) -> Report:
     """What is known about each of `jobs`."""
+    from lib.jobqueue import identity_of  # noqa: PLC0415 - `result` and `history` must not pay for the models
+
     rows: list[ReportRow] = []
     rest = iter(jobs)
     # Names only: a big file's texts need not be held while their records are.

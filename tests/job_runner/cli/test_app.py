@@ -72,12 +72,14 @@ def test_help_imports_nothing_heavy() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_status_does_not_import_the_models(runner: JobRunner) -> None:
-    """`status` must start fast, so it leaves out what only jobs need."""
+@pytest.mark.parametrize("words", [["status", "--quiet"], ["history", "--quiet"], ["result", "a", "--quiet"]])
+def test_what_only_looks_does_not_import_the_models(runner: JobRunner, words: list[str]) -> None:
+    """These must start fast, so they leave out what only jobs need."""
+    runner("enqueue", runner.file("- {request_id: a, task: debug}\n"))
     code = (
         "import sys\n"
         "from job_runner.cli.app import main\n"
-        "main(['status', '--quiet'])\n"
+        f"main({words!r})\n"
         "heavy = {'yaml', 'rich', 'lib.jobqueue', 'lib.tasks', 'rfc8785'} & set(sys.modules)\n"
         "sys.exit(', '.join(sorted(heavy)) or 0)\n"
     )
