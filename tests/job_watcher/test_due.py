@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from job_watcher.due import DueJobs
-from tests.job_watcher.watching import HandClock
+from tests.support.hand_clock import HandClock
 
 if TYPE_CHECKING:
     from tests.job_watcher.watching import Stand

@@ -10,7 +10,7 @@ from loguru import logger
 
 from job_watcher.duties import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, keep_going
 from lib.errors import QueueError, SessionLostError, UnreachableError
-from tests.job_watcher.watching import HandClock
+from tests.support.hand_clock import HandClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

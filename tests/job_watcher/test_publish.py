@@ -11,7 +11,8 @@ from job_watcher.publish import Publisher
 from lib import wiring
 from lib.redisqueue import upkeep
 from lib.redisqueue.sessions import open_session
-from tests.job_watcher.watching import Gate, HandClock
+from tests.job_watcher.watching import Gate
+from tests.support.hand_clock import HandClock
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from job_watcher.reclaim import Reclaimer
 from lib.jobqueue.protocol import LostEntry
-from tests.job_watcher.watching import ANY, Gate, HandClock
+from tests.job_watcher.watching import ANY, Gate
+from tests.support.hand_clock import HandClock
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:

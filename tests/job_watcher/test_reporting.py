@@ -7,7 +7,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from job_watcher.reporting import GATHER_SECONDS, ProgressReports
-from tests.job_watcher.watching import Gate, HandClock
+from tests.job_watcher.watching import Gate
+from tests.support.hand_clock import HandClock
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from lib.errors import NameTakenError, SessionLostError, UnreachableError
 from lib.redisqueue import sessions, upkeep
 from lib.redisqueue.connection import connect
 from lib.redisqueue.queue import Queue
-from tests.job_watcher.watching import Gate, HandClock
+from tests.job_watcher.watching import Gate
+from tests.support.hand_clock import HandClock
 from tests.support.proxy import FaultProxy
 from tests.support.wait import wait_until
 

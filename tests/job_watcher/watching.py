@@ -49,37 +49,6 @@ ANY = "lane:metal:any"
 SPEECH = "lane:metal:speech"
 
 
-class HandClock:
-    """A clock that stands until the test moves it; `sleep` returns when the time has come."""
-
-    def __init__(self) -> None:
-        self.at = 1000.0
-        self.sleepers = 0
-        self._moved = asyncio.Condition()
-
-    def now(self) -> datetime:
-        """Some day."""
-        return datetime.fromtimestamp(self.at, tz=UTC)
-
-    def elapsed(self) -> float:
-        """The hand's position."""
-        return self.at
-
-    async def sleep(self, seconds: float) -> None:
-        """Until the hand has passed."""
-        until = self.at + seconds
-        self.sleepers += 1
-        async with self._moved:
-            await self._moved.wait_for(lambda: self.at >= until)
-        self.sleepers -= 1
-
-    async def move(self, seconds: float) -> None:
-        """Turn the hand on."""
-        self.at += seconds
-        async with self._moved:
-            self._moved.notify_all()
-
-
 class Gate:
     """Holds each job until the test lets it go; `most` is how many were held at once.
 
