@@ -24,6 +24,7 @@ from lib.errors import InvalidInputError, TaskError, TemporaryError
 from lib.jobqueue import JobSpec
 from lib.jobqueue.protocol import Ending, Lease, Retry
 from lib.jobqueue.records import Failure, Run, done_tail, failed_tail
+from lib.redisqueue.keys import backlog_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,7 +123,14 @@ class Execution:
             request_id=lease.request_id,
             fence=lease.fence,
             status="done",
-            tail=done_tail(job, run, outputs=stored, result=result.result, published=published),
+            tail=done_tail(
+                job,
+                run,
+                outputs=stored,
+                result=result.result,
+                published=published,
+                backlog=backlog_of(lease.home),
+            ),
             ttl_ms=_ttl_ms(job),
             publish=bool(stored) and job.output_name is not None,
         )
@@ -145,7 +153,7 @@ class Execution:
             request_id=lease.request_id,
             fence=lease.fence,
             status="failed",
-            tail=failed_tail(job, failure, request_id=lease.request_id),
+            tail=failed_tail(job, failure, request_id=lease.request_id, backlog=backlog_of(lease.home)),
             ttl_ms=ttl_ms,
         )
 

@@ -13,6 +13,7 @@ from lib.jobqueue import JobSpec
 from lib.jobqueue.protocol import LostEntry, PoisonFound, Verdict
 from lib.jobqueue.records import Failure, failed_tail
 from lib.redisqueue import upkeep
+from lib.redisqueue.keys import backlog_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -75,13 +76,16 @@ class Reclaimer:
             error = f"its watcher died {job.deaths} times while it was running; it is not tried again"
             logger.bind(request_id=job.request_id).error("poison: {}", error)
             failure = Failure("poison", "execute", error, self.clock.now())
+            spec = _readable(job.job)
+            ttl_seconds = spec.ttl_seconds if isinstance(spec, JobSpec) else None
             verdicts.append(
                 Verdict(
                     job.request_id,
                     job.generation,
                     job.lane,
                     job.entry,
-                    failed_tail(_readable(job.job), failure, request_id=job.request_id),
+                    failed_tail(spec, failure, request_id=job.request_id, backlog=backlog_of(job.home)),
+                    ttl_ms=int((ttl_seconds or 0) * 1000),
                 )
             )
         await upkeep.condemn(self.queue, verdicts)

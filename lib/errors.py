@@ -72,9 +72,7 @@ class InvalidJobsError(InvalidInputError):
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         noun = "problem" if len(problems) == 1 else "problems"
-        super().__init__(
-            f"{len(problems)} {noun}, nothing was queued", hint="mend the lines above and run it again"
-        )
+        super().__init__(f"{len(problems)} {noun}, nothing was queued", hint="mend the lines above and run it again")
         self.problems = problems
 
 

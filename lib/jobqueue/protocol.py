@@ -242,6 +242,7 @@ class PoisonFound:
     lane: str
     entry: str
     deaths: int
+    home: str
     job: bytes
 
 

@@ -76,8 +76,16 @@ async def sweep(queue: Queue, *, interval_ms: int, life_ms: int, force: bool = F
 
 
 def _poison(parts: list[Any]) -> PoisonFound:
-    request_id, generation, lane, entry, deaths, job = parts
-    return PoisonFound(as_text(request_id), as_text(generation), as_text(lane), as_text(entry), int(deaths), bytes(job))
+    request_id, generation, lane, entry, deaths, home, job = parts
+    return PoisonFound(
+        as_text(request_id),
+        as_text(generation),
+        as_text(lane),
+        as_text(entry),
+        int(deaths),
+        as_text(home),
+        bytes(job),
+    )
 
 
 async def condemn(queue: Queue, verdicts: Sequence[Verdict]) -> list[bool]:

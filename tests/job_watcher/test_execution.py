@@ -162,6 +162,15 @@ async def test_bytes_that_are_no_job_are_a_permanent_failure(place: Place) -> No
         assert record["request_id"] == "job-1"
 
 
+async def test_a_record_names_the_backlog_that_a_retry_goes_back_to(place: Place) -> None:
+    """Done or failed; the default backlog is not named."""
+    for task, named in (("fail_permanent", "night"), ("debug", "night"), ("debug", None)):
+        home = "backlog:night:high:any" if named else "stream:high:any"
+        lease = replace(lease_of(spec(task)), home=home)
+        record = record_of(await place.execution.run(lease, lambda _: None))
+        assert record.get("backlog") == named
+
+
 async def test_a_permanent_error_fails_at_once(place: Place) -> None:
     """On the first attempt, with message and hint, and the job kept so that it can be queued again."""
     record = record_of(await place.run(spec("fail_permanent", payload={"message": "no such voice"})))

@@ -66,10 +66,10 @@ async def test_ended_sessions_are_told_to_who_waits_for_the_lead(stand: Stand) -
 
 
 async def test_poison_ends_after_the_last_death_with_its_bytes_kept(stand: Stand) -> None:
-    """A suspect whose runs have ended ten more watchers."""
+    """A suspect whose runs have ended ten more watchers; its own TTL and backlog are kept too."""
     gate = Gate()
     watcher = await stand.watcher(execution=gate).start()
-    await stand.debug("a")
+    await stand.debug("a", backlog="night", ttl_seconds=600)
     await wait_until(lambda: gate.running)
     await watcher.kill()
     await stand.suspect("a", deaths=11)
@@ -77,7 +77,8 @@ async def test_poison_ends_after_the_last_death_with_its_bytes_kept(stand: Stand
     await reclaimer(stand).sweep(force=True)
     (record,) = await stand.ended("a")
     assert (record["status"], record["error_type"]) == ("failed", "poison")
-    assert record["job"]["request_id"] == "a"
+    assert (record["job"]["request_id"], record["backlog"]) == ("a", "night")
+    assert await stand.queue.client.zscore(stand.queue.keys.of("expiry"), "a") is not None
 
 
 async def test_a_pending_entry_of_nobody_is_dropped(stand: Stand) -> None:

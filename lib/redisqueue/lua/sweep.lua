@@ -8,7 +8,7 @@
 -- STREAMS: intakes lanes
 -- ARGV: interval_ms life_ms resume force deaths_max entries_max bytes_max
 -- REPLY: 1 or 0 (not yet), ms until the next sweep, sessions ended, jobs put back, 1 when another call gets further,
--- REPLY: lost entries (lane, entry id)…, poison (request_id, generation, lane, entry id, deaths, job)…,
+-- REPLY: lost entries (lane, entry id)…, poison (request_id, generation, lane, entry id, deaths, home, job)…,
 -- REPLY: lanes that had to get their group again
 -- EVENTS: queued
 -- INCLUDE: base rows streams put_back
@@ -62,7 +62,7 @@ local function settle(lane, entry)
     end
     count_death(row)
     if row.deaths >= tonumber(deaths_max) then
-      poison[#poison + 1] = { fields.id, row.generation, lane, entry, row.deaths, fields.job }
+      poison[#poison + 1] = { fields.id, row.generation, lane, entry, row.deaths, fields.home or '', fields.job }
       return false
     end
   end
