@@ -23,7 +23,7 @@ async def test_the_first_signal_finishes_what_runs_and_takes_nothing_more(yard: 
     await yard.submit(yard.gated("runs", gate="end"), yard.gated("waits"))
     await yard.runs_reach("runs", 1)
     watcher.term()
-    await wait_until(lambda: "finishing 1 running" in watcher.log, 20)
+    await wait_until(lambda: "running jobs left to finish: 1" in watcher.log, 20)
     yard.open_gate("end")
     assert await watcher.ended() == 0
     assert (await yard.record("runs"))["status"] == "done"
@@ -40,7 +40,7 @@ async def test_the_second_signal_hands_back_at_once(yard: Yard) -> None:
     await yard.submit(yard.gated("job", gate="end"), yard.gated("child", gate="end", child=True))
     await yard.runs_reach("job", 1)
     watcher.term()
-    await wait_until(lambda: "finishing 1 running" in watcher.log, 20)
+    await wait_until(lambda: "running jobs left to finish: 1" in watcher.log, 20)
     watcher.term()
     assert await watcher.ended() == 0
     row = await yard.row("job")
@@ -60,7 +60,7 @@ async def test_a_kill_in_the_middle_of_a_drain_is_no_crash_of_its_job(yard: Yard
         watcher.start()
         await yard.runs_reach("job", turn + 1)
         watcher.term()
-        await wait_until(lambda told=turn + 1, w=watcher: w.log.count("finishing 1 running") >= told, 20)  # type: ignore[misc]  # bound early
+        await wait_until(lambda told=turn + 1, w=watcher: w.log.count("running jobs left to finish: 1") >= told, 20)  # type: ignore[misc]  # bound early
         watcher.kill()
     await yard.started("other", slots=1)
     await yard.runs_reach("job", 4, RECOVERY_SECONDS)
