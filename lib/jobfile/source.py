@@ -37,7 +37,12 @@ class BoundedStream:
 
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes."""
-        chunk = self._raw.read(size)
+        try:
+            chunk = self._raw.read(size)
+        except OSError as exc:
+            raise InvalidInputError(
+                f"{self._source} cannot be read: {exc.strerror}", hint="is its disk well? Copy the file and try again"
+            ) from exc
         if not self._offset:
             self._width = 2 if chunk[:2] in {b"\xff\xfe", b"\xfe\xff"} else 1
         self._chunks.append((self._offset, self._lines, chunk))

@@ -50,6 +50,7 @@ _FIXED: Final = {
 }
 
 _PREFIX = re.compile(r"[A-Za-z0-9_.{}-]{1,64}")
+_PART = re.compile(r"[a-z0-9_]{1,64}")
 _BACKLOG = re.compile(r"[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?")
 
 DEFAULT_BACKLOG: Final = "default"
@@ -93,7 +94,11 @@ def parse_intake(name: str) -> IntakeName:
         raise ValueError(f"not an intake: {name!r}")
     shapes = {2: (*rest, ""), 3: tuple(rest)}
     priority, capability, pin = shapes.get(len(rest), ("", "", ""))
-    if priority not in PRIORITIES or not capability or pin not in PINS:
+    if (
+        priority not in PRIORITIES
+        or pin not in PINS
+        or not (_BACKLOG.fullmatch(backlog) and _PART.fullmatch(capability))
+    ):
         raise ValueError(f"not an intake: {name!r}")
     return IntakeName(backlog, priority, capability, PINS[PINS.index(pin)])
 
@@ -115,6 +120,15 @@ def is_intake(name: str) -> bool:
     return True
 
 
+def is_lane(name: str) -> bool:
+    """The same for lanes."""
+    try:
+        parse_lane(name)
+    except ValueError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class LaneName:
     """One lane: the short stream in front of one backend's capability."""
@@ -129,7 +143,7 @@ class LaneName:
 def parse_lane(name: str) -> LaneName:
     """The lane of a relative name; ValueError for a name that this module did not make."""
     match name.split(":"):
-        case ["lane", backend, capability]:
+        case ["lane", backend, capability] if _PART.fullmatch(backend) and _PART.fullmatch(capability):
             return LaneName(backend, capability)
     raise ValueError(f"not a lane: {name!r}")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lib.clock import iso_from_ms
 from lib.redisqueue.connection import as_text, edge
-from lib.redisqueue.keys import DEFAULT_BACKLOG, GROUP, parse_intake, parse_lane
+from lib.redisqueue.keys import DEFAULT_BACKLOG, GROUP, is_intake, is_lane, parse_intake, parse_lane
 from lib.redisqueue.reader import read_json
 
 if TYPE_CHECKING:
@@ -106,6 +106,8 @@ async def _names(queue: Queue) -> _Names:
             pipe.smembers(queue.keys.of(name))
         found: list[Any] = await pipe.execute()
     intakes, lanes, backlogs = ({as_text(name) for name in names} for names in found)
+    # Somebody may have put other names there; fsck looks for those.
+    intakes, lanes = {name for name in intakes if is_intake(name)}, {name for name in lanes if is_lane(name)}
     # What comes back from a lane goes to the high intake of its class, which no submit may ever have named.
     intakes |= {str(parse_intake(name).high()) for name in intakes} | {"stream"}
     return _Names(tuple(sorted(intakes)), tuple(sorted(lanes)), tuple(sorted(backlogs | {DEFAULT_BACKLOG})))
@@ -187,7 +189,7 @@ async def _stale(queue: Queue, lanes: dict[str, _Stream], live: set[str], lease_
 
 
 def _totals(raw: dict[str, Any], streams: Sequence[_Stream]) -> dict[str, int]:
-    counters = {as_text(name): int(value) for name, value in raw["counters"].items()}
+    counters = {as_text(name): int(value) for name, value in raw["counters"].items() if value.isdigit()}
     leased = sum(stream.pending for stream in streams)
     queued = sum(stream.length for stream in streams) - leased
     return {

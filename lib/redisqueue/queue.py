@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from lib.errors import SettingsError
 from lib.redisqueue.connection import Client, Features, as_text, detect, edge
-from lib.redisqueue.keys import Keys, is_intake, parse_intake
+from lib.redisqueue.keys import Keys, is_intake, is_lane, parse_intake
 from lib.redisqueue.scripts import Scripts
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Queue:
         named |= {str(parse_intake(name).high()) for name in named}
         # A name once known is kept: losing the sets (DEL, eviction) must not make a live lane unknown.
         self.intakes = tuple(sorted({*self.intakes, *named}))
-        self.lanes = tuple(sorted({*self.lanes, *(as_text(name) for name in lanes)}))
+        self.lanes = tuple(sorted({*self.lanes, *(as_text(name) for name in lanes if is_lane(as_text(name)))}))
 
     def know_intakes(self, names: Iterable[str]) -> None:
         """Add intakes that this process is about to make."""

@@ -174,7 +174,7 @@ async def _history_page(
             pipe.xrevrange(queue.keys.of(_HISTORY[status]), max=bounds[status] or "+", count=count)
         replies: list[list[Any]] = await pipe.execute()
     merged = [
-        (status, as_text(entry), as_text(fields[b"id"]))
+        (status, as_text(entry), as_text(fields.get(b"id", b"")))
         for status, reply in zip(open_ones, replies, strict=True)
         for entry, fields in reply
     ]

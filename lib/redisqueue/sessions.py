@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 from lib.errors import NameTakenError, SessionLostError
 from lib.jobqueue.protocol import Leadership, Lease, LiveWatcher, Renewed
 from lib.redisqueue.connection import as_text, edge
-from lib.redisqueue.keys import GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,33 +38,9 @@ async def open_session(queue: Queue, session: str, *, name: str, previous: str, 
 
 
 async def ensure_lanes(queue: Queue, lanes: Sequence[str]) -> None:
-    """Make the lanes and their groups, from the first entry on, so that nothing that waits is passed over."""
-    async with edge(queue.url):
-        known = {as_text(name) for name in await queue.client.smembers(queue.keys.of("lanes"))}
-        # A full server refuses SADD, and a watcher must be able to start there: only it can drain what fills it.
-        if set(lanes) - known:
-            await queue.client.sadd(queue.keys.of("lanes"), *lanes)
+    """Make the lanes and their groups where they are not; see lanes.lua."""
+    await queue.scripts.call("lanes", lanes=lanes)
     queue.lanes = tuple(sorted({*queue.lanes, *lanes}))
-    for lane in lanes:
-        await _ensure_group(queue, lane)
-
-
-async def _ensure_group(queue: Queue, lane: str) -> None:
-    async with edge(queue.url):
-        groups = await queue.client.exists(queue.keys.stream(lane))
-        known = await queue.client.xinfo_groups(queue.keys.stream(lane)) if groups else []
-        if not known:
-            await _create_group(queue, lane)
-
-
-async def _create_group(queue: Queue, lane: str) -> None:
-    from redis.exceptions import ResponseError  # noqa: PLC0415 - only here is one reply not an error
-
-    try:
-        await queue.client.xgroup_create(queue.keys.stream(lane), GROUP, id="0", mkstream=True)
-    except ResponseError as exc:
-        if not str(exc).startswith("BUSYGROUP"):
-            raise
 
 
 async def renew(
@@ -109,6 +84,16 @@ async def lead(queue: Queue, session: str) -> Leadership:
     return Leadership(epoch=as_text(epoch), leader=as_text(leader))
 
 
+def _heartbeat(raw: bytes) -> dict[str, Any]:
+    """A heartbeat; an empty one where somebody put something else, which must not stop the leader."""
+    try:
+        beat = json.loads(raw)
+    except ValueError:
+        return {}
+    sound = isinstance(beat, dict) and isinstance(beat.get("slots"), dict) and isinstance(beat.get("last_seen_ms"), int)
+    return beat if sound else {}
+
+
 async def roster(queue: Queue) -> list[LiveWatcher]:
     """The watchers whose session stands, from their heartbeats."""
     async with edge(queue.url):
@@ -119,7 +104,7 @@ async def roster(queue: Queue) -> list[LiveWatcher]:
     live = {as_text(member) for member in members}
     found: list[LiveWatcher] = []
     for name, raw in beats.items():
-        beat: dict[str, Any] = json.loads(raw)
+        beat = _heartbeat(raw)
         if beat.get("session") in live:
             found.append(
                 LiveWatcher(

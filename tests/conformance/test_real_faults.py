@@ -70,7 +70,7 @@ async def test_at_maxmemory_nothing_new_is_accepted_and_what_runs_can_end(own_st
     # A watcher that starts now must be able to drain what fills the memory.
     assert await sessions.close_session(stage.queue, stage.leader, name="leader")
     heir = await stage.open("heir")
-    await sessions.ensure_lanes(stage.queue, [METAL])
+    await sessions.ensure_lanes(stage.queue, [METAL, "lane:metal:any"])
     assert (await sessions.lead(stage.queue, heir)).mine
     await stage.queue.client.config_set("maxmemory", "0")
     assert await stage.codes(submission("d")) == ["queued"]

@@ -126,3 +126,18 @@ async def test_lanes_get_their_group_from_the_first_entry_on(stage: Stage) -> No
     (group,) = await stage.queue.client.xinfo_groups(stage.queue.keys.stream(lane))
     assert as_text(group["last-delivered-id"]) == "0-0"
     stage.damaged("an entry was put into a lane by hand")
+
+
+async def test_names_that_somebody_put_into_the_books_stop_nobody(stage: Stage) -> None:
+    """Foreign members of the sets of streams and a damaged heartbeat are passed over; work goes on."""
+    client, keys = stage.queue.client, stage.queue.keys
+    await client.sadd(keys.of("lanes"), b"\xff", "lane:x", "lane:metal:any:more")
+    await client.sadd(keys.of("intakes"), "stream:q", b"\xfe", "backlog:UP:normal:any")
+    await client.hset(keys.of("heartbeat"), "x", "{")
+    await client.hset(keys.of("heartbeat"), "y", '{"session":1}')
+    session = await stage.open()
+    (lease,) = await stage.lease(session, "a")
+    assert await stage.finish(session, ending(lease)) == ["ok"]
+    assert {watcher.name for watcher in await sessions.roster(stage.queue)} <= {"w", "leader"}
+    await client.srem(keys.of("lanes"), b"\xff", "lane:x", "lane:metal:any:more")
+    await client.srem(keys.of("intakes"), "stream:q", b"\xfe", "backlog:UP:normal:any")

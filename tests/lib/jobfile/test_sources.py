@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +12,6 @@ from lib.errors import InvalidInputError
 from lib.jobfile import FileRules, check_file, read_jobs, scan_jobs
 from lib.jobfile.source import BoundedStream
 from tests.lib.jobfile.written import JOB, written
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize("read", [check_file, read_jobs, lambda path, rules: list(scan_jobs(path, rules))])
@@ -39,6 +36,13 @@ def test_a_path_that_cannot_be_opened_is_named(tmp_path: Path, name: str) -> Non
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(InvalidInputError, match="cannot be read"):
         check_file(tmp_path / name, FileRules())
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="Linux has a file whose reading fails")
+def test_a_disk_that_fails_in_the_middle_is_named() -> None:
+    """An input error with its reason, not a surprise: opening it had worked."""
+    with pytest.raises(InvalidInputError, match="cannot be read"):
+        check_file(Path("/proc/self/mem"), FileRules())
 
 
 def test_a_file_over_the_limit_is_refused_before_it_is_read(tmp_path: Path) -> None:
