@@ -12,21 +12,19 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote, urlsplit
 
+from lib import setting_values as parsers
 from lib.errors import SettingsError
+from lib.setting_values import DEFAULT_REDIS_URL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 RedisUrlSource = Literal["flag", "environment", "embedded", "default"]
-
-DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
-"""Where a server answers on most machines, and where `job-runner server start` puts the bundled one."""
 
 EMBEDDED_ADDRESS_FILE = "server.json"
 EMBEDDED_LAUNCH_FILE = "valkey/launch.json"
@@ -34,86 +32,6 @@ EMBEDDED_LAUNCH_FILE = "valkey/launch.json"
 
 _STATE_DIR = "$JOBS_STATE_DIR"
 """In a default: the value of that variable."""
-
-_SECRET_MIN_LENGTH = 16
-
-_PREFIX = re.compile(r"^[A-Za-z0-9._:-]*(\{[A-Za-z0-9._:-]+\})?[A-Za-z0-9._-]*$")
-_DURABILITY = re.compile(r"^(memory|fsynced|replicated:[1-9][0-9]*)$")
-_MODULE = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", re.ASCII)
-_HOST = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$")
-_INTEGER = re.compile(r"^[+-]?[0-9]+$")
-_DECIMAL = re.compile(r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)$")
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        # int() alone would also take 1_000 and digits of other scripts, which a person rarely means.
-        if not _INTEGER.match(text) or not low <= int(text) <= high:
-            raise ValueError(f"a whole number from {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-def _seconds(low: float, high: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        # float() alone would also take nan and inf, which make every later comparison silently false.
-        if not _DECIMAL.match(text) or not low <= float(text) <= high:
-            raise ValueError(f"seconds, from {low:g} to {high:g}")
-        return float(text)
-
-    return parse
-
-
-def _matching(pattern: re.Pattern[str], allowed: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if not text or not pattern.match(text):
-            raise ValueError(allowed)
-        return text
-
-    return parse
-
-
-def _list_of(pattern: re.Pattern[str], allowed: str) -> Callable[[str], tuple[str, ...]]:
-    def parse(text: str) -> tuple[str, ...]:
-        items = tuple(item for item in (part.strip() for part in text.split(",")) if item)
-        if not all(pattern.match(item) for item in items):
-            raise ValueError(allowed)
-        return items
-
-    return parse
-
-
-def _secret(text: str) -> str:
-    # A short one could be guessed from a signature, and would blacken half of every log line.
-    if text and len(text) < _SECRET_MIN_LENGTH:
-        raise ValueError(f"at least {_SECRET_MIN_LENGTH} characters")
-    return text
-
-
-def _redis_url(text: str) -> str:
-    allowed = f"redis://HOST:PORT/DB, rediss://… or unix:///path, such as {DEFAULT_REDIS_URL}"
-    try:
-        parts = urlsplit(text)
-        port_is_sound = parts.port is None or parts.port > 0
-    except ValueError as exc:
-        raise ValueError(allowed) from exc
-    has_place = bool(parts.path) if parts.scheme == "unix" else bool(parts.hostname)
-    if parts.scheme not in {"redis", "rediss", "unix"} or not has_place or not port_is_sound:
-        raise ValueError(allowed)
-    return text
-
-
-def _directory(text: str) -> Path:
-    allowed = "a directory, existing or to be made"
-    try:
-        path = Path(text).expanduser()
-        is_other = path.exists() and not path.is_dir()
-    except (RuntimeError, OSError) as exc:  # no such user; a name that is too long
-        raise ValueError(allowed) from exc
-    if is_other:
-        raise ValueError(allowed)
-    return path.absolute()
 
 
 def _variable(parse: Callable[[str], Any], default: str | None, *, unit: str, why: str, secret: bool = False) -> Any:
@@ -127,7 +45,7 @@ class Settings:
     """All settings of one process, checked. `load` makes one; tests may use `dataclasses.replace`."""
 
     redis_url: str = _variable(
-        _redis_url,
+        parsers.redis_url,
         None,
         unit="URL",
         why="Unset: the bundled server of this state directory, once it was started, "
@@ -135,117 +53,136 @@ class Settings:
         secret=True,  # it may carry a password
     )
     jobs_prefix: str = _variable(
-        _matching(_PREFIX, "letters, digits and . _ : -, with at most one {part} in braces"),
+        parsers.matching(parsers.PREFIX, "1 to 64 letters, digits and . _ -, with at most one {part} in braces"),
         "pab",
         unit="start of every key",
         why="One prefix is one queue. On Redis Cluster it carries braces, as {pab}, to live in one slot.",
     )
     jobs_durability: str = _variable(
-        _matching(_DURABILITY, "memory, fsynced or replicated:N"),
+        parsers.matching(parsers.DURABILITY, "memory, fsynced or replicated:N"),
         "memory",
         unit="level",
         why="What a submit waits for: memory is fastest and survives a crash of any watcher; fsynced also a "
         "power cut, and needs a server with appendfsync always; replicated:N the loss of the master.",
     )
     jobs_max_file_bytes: int = _variable(
-        _whole(1, 2**40),
+        parsers.whole(1, 2**40),
         "67108864",
         unit="bytes",
         why="64 MiB is some 300 000 jobs; a larger YAML file is more often a mistake than a plan.",
     )
     jobs_max_job_bytes: int = _variable(
-        _whole(256, 400 * 1024),
+        parsers.whole(256, 400 * 1024),
         "262144",
         unit="bytes",
         why="256 KiB holds a long chapter; a batch of jobs must stay under 512 KiB or it stalls the server.",
     )
     jobs_state_dir: Path = _variable(
-        _directory,
+        parsers.directory,
         None,
         unit="directory",
         why="What belongs to this machine: the bundled server's data, voices, work and output. "
         "Unset: $XDG_STATE_HOME/job-runner, else ~/.local/state/job-runner.",
     )
     jobs_task_modules: tuple[str, ...] = _variable(
-        _list_of(_MODULE, "import paths separated by commas, such as my_tasks,team.more_tasks"),
+        parsers.list_of(parsers.MODULE, "import paths separated by commas, such as my_tasks,team.more_tasks"),
         "",
         unit="import paths",
         why="Modules with further tasks, each with a tuple TASKS. None by default: to import is to run code.",
     )
     watcher_session_ttl: float = _variable(
-        _seconds(1, 3600),
+        parsers.seconds(1, 3600),
         "20",
         unit="seconds",
         why="How long a watcher that is not heard of keeps its jobs: shorter recovers sooner, longer "
         "forgives longer pauses of machine or network.",
     )
     watcher_session_renew_every: float = _variable(
-        _seconds(0.05, 600),
+        parsers.seconds(0.05, 600),
         "3",
         unit="seconds",
         why="Leaves room for several lost renewals within one session life.",
     )
     watcher_poll_interval: float = _variable(
-        _seconds(0.05, 600),
+        parsers.seconds(0.05, 600),
         "5",
         unit="seconds",
         why="How often one watcher sweeps for dead sessions, due jobs and expired records; "
         "recovery takes at most a session life plus this.",
     )
     watcher_lease_idle_ms: int = _variable(
-        _whole(1, 2**40),
+        parsers.whole(1, 2**40),
         "180000",
         unit="milliseconds",
         why="When `status` calls an entry stale whose consumer is no session of ours.",
     )
     watcher_max_attempts: int = _variable(
-        _whole(1, 1000),
+        parsers.whole(1, 1000),
         "3",
         unit="attempts",
         why="Pauses of 30 s and 2 min outlast most short outages; a job may say its own number.",
     )
     watcher_max_crashes: int = _variable(
-        _whole(1, 1000),
+        parsers.whole(1, 1000),
         "3",
         unit="crashes",
         why="A job whose process dies this often is set aside as poison, with its bytes kept.",
     )
     watcher_voices_dir: Path = _variable(
-        _directory, f"{_STATE_DIR}/voices", unit="directory", why="Voices of your own."
+        parsers.directory, f"{_STATE_DIR}/voices", unit="directory", why="Voices of your own."
     )
     watcher_work_dir: Path = _variable(
-        _directory,
+        parsers.directory,
         f"{_STATE_DIR}/work",
         unit="directory",
         why="Where attempts write before their outputs are checked and stored.",
     )
     watcher_output_root: Path = _variable(
-        _directory,
+        parsers.directory,
         f"{_STATE_DIR}/output",
         unit="directory",
         why="Finished outputs, one folder an output_name.",
     )
     metal_concurrency: int = _variable(
-        _whole(1, 256),
+        parsers.whole(1, 256),
         "1",
         unit="jobs at once",
         why="Speech and local models use every core they get, so a second job rarely finishes sooner.",
     )
     metal_queue_max: int = _variable(
-        _whole(1, 10_000),
+        parsers.whole(1, 10_000),
         "2",
         unit="jobs a slot",
         why="Waiting and running together: one runs, one is ready, the rest wait where priority counts.",
     )
+    s3_bucket: str = _variable(
+        parsers.matching_or_empty(parsers.BUCKET, "3 to 63 lower-case letters, digits, dots and dashes"),
+        "",
+        unit="bucket",
+        why="Where outputs go, with the extra [s3]. Unset: WATCHER_OUTPUT_ROOT. Credentials come by the usual chain of "
+        "the AWS libraries (environment, shared files, instance role).",
+    )
+    s3_prefix: str = _variable(
+        parsers.matching(parsers.OBJECT_PREFIX, "letters, digits and . _ - /, without a slash at either end"),
+        "voice-results",
+        unit="start of every object's name",
+        why="Lets a bucket hold more than this queue's outputs.",
+    )
+    s3_endpoint_url: str = _variable(
+        parsers.matching_or_empty(parsers.HTTP_URL, "http://HOST:PORT or https://HOST"),
+        "",
+        unit="URL",
+        why="An S3-compatible store that is not Amazon's, such as MinIO, R2 or Ceph. Unset: Amazon's.",
+    )
     callback_secret: str = _variable(
-        _secret,
+        parsers.secret,
         "",
         unit="secret",
         why="Signs callbacks (HMAC-SHA256). Unset: a job with callback_url is refused.",
         secret=True,
     )
     callback_allowed_hosts: tuple[str, ...] = _variable(
-        _list_of(_HOST, "host names separated by commas, such as hooks.example.org,10.0.0.5:8080"),
+        parsers.list_of(parsers.HOST, "host names separated by commas, such as hooks.example.org,10.0.0.5:8080"),
         "",
         unit="hosts",
         why="The only places that callbacks may go to. Unset: a job with callback_url is refused.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from job_runner.service.doctor import LEAST_REDIS, LEAST_VALKEY
+from job_runner.service.doctor.server import LEAST_REDIS, LEAST_VALKEY
 from lib.jobqueue.normalise import FIELD_NAMES
 from lib.voice_synth.voices import SPEAKERS, VoiceRegistry
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.errors import SettingsError
-from lib.settings import DEFAULT_REDIS_URL, Settings, variable_name, variables
+from lib.setting_values import DEFAULT_REDIS_URL
+from lib.settings import Settings, variable_name, variables
 
 CANARY = "canary-value-0123456789"
 

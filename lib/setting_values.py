@@ -1,0 +1,123 @@
+"""How the text of an environment variable becomes a value: one parser a kind, each saying what it allows.
+
+A parser raises ValueError whose text is what is allowed; `lib.settings` puts the name and the value in front. None of
+them connects to anything or creates anything.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
+"""Where a server answers on most machines, and where `job-runner server start` puts the bundled one."""
+
+_SECRET_MIN_LENGTH = 16
+
+PREFIX = re.compile(r"^(?=.{1,64}$)[A-Za-z0-9._-]*(\{[A-Za-z0-9._-]+\})?[A-Za-z0-9._-]*$")
+DURABILITY = re.compile(r"^(memory|fsynced|replicated:[1-9][0-9]*)$")
+MODULE = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", re.ASCII)
+HOST = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$")
+BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+OBJECT_PREFIX = re.compile(r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")
+HTTP_URL = re.compile(r"^https?://[^/\s?#@]+(/[^\s?#]*)?$")
+_INTEGER = re.compile(r"^[+-]?[0-9]+$")
+_DECIMAL = re.compile(r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)$")
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """A whole number within bounds."""
+
+    def parse(text: str) -> int:
+        # int() alone would also take 1_000 and digits of other scripts, which a person rarely means.
+        if not _INTEGER.match(text) or not low <= int(text) <= high:
+            raise ValueError(f"a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def seconds(low: float, high: float) -> Callable[[str], float]:
+    """Seconds within bounds."""
+
+    def parse(text: str) -> float:
+        # float() alone would also take nan and inf, which make every later comparison silently false.
+        if not _DECIMAL.match(text) or not low <= float(text) <= high:
+            raise ValueError(f"seconds, from {low:g} to {high:g}")
+        return float(text)
+
+    return parse
+
+
+def matching(pattern: re.Pattern[str], allowed: str) -> Callable[[str], str]:
+    """A text of this form, not empty."""
+
+    def parse(text: str) -> str:
+        if not text or not pattern.match(text):
+            raise ValueError(allowed)
+        return text
+
+    return parse
+
+
+def matching_or_empty(pattern: re.Pattern[str], allowed: str) -> Callable[[str], str]:
+    """A text of this form, or none."""
+
+    def parse(text: str) -> str:
+        if text and not pattern.match(text):
+            raise ValueError(allowed)
+        return text
+
+    return parse
+
+
+def list_of(pattern: re.Pattern[str], allowed: str) -> Callable[[str], tuple[str, ...]]:
+    """Items of this form, separated by commas."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        items = tuple(item for item in (part.strip() for part in text.split(",")) if item)
+        if not all(pattern.match(item) for item in items):
+            raise ValueError(allowed)
+        return items
+
+    return parse
+
+
+def secret(text: str) -> str:
+    """A secret, or none."""
+    # A short one could be guessed from a signature, and would blacken half of every log line.
+    if text and len(text) < _SECRET_MIN_LENGTH:
+        raise ValueError(f"at least {_SECRET_MIN_LENGTH} characters")
+    return text
+
+
+def redis_url(text: str) -> str:
+    """A URL of a server, with its scheme and its place."""
+    allowed = f"redis://HOST:PORT/DB, rediss://… or unix:///path, such as {DEFAULT_REDIS_URL}"
+    try:
+        parts = urlsplit(text)
+        port_is_sound = parts.port is None or parts.port > 0
+    except ValueError as exc:
+        raise ValueError(allowed) from exc
+    has_place = bool(parts.path) if parts.scheme == "unix" else bool(parts.hostname)
+    if parts.scheme not in {"redis", "rediss", "unix"} or not has_place or not port_is_sound:
+        raise ValueError(allowed)
+    return text
+
+
+def directory(text: str) -> Path:
+    """A directory, as an absolute path."""
+    allowed = "a directory, existing or to be made"
+    try:
+        path = Path(text).expanduser()
+        is_other = path.exists() and not path.is_dir()
+    except (RuntimeError, OSError) as exc:  # no such user; a name that is too long
+        raise ValueError(allowed) from exc
+    if is_other:
+        raise ValueError(allowed)
+    return path.absolute()
