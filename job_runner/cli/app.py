@@ -67,7 +67,7 @@ class LazyGroup(typer.core.TyperGroup):
         """The command, imported now; None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"job_runner.cli.{cmd_name}")
+        module = importlib.import_module(f"job_runner.cli.{cmd_name.replace('-', '_')}")
         return _as_called(typer.main.get_command(module.app))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

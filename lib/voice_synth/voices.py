@@ -10,11 +10,12 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from lib.errors import PermanentError
+from lib.voice_synth.engines.base import EngineVoice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,20 +31,16 @@ class UnknownVoiceError(PermanentError):
 
 
 @dataclass(frozen=True, slots=True)
-class EngineVoice:
-    """One of an engine's own voices, and the pace it is given: a factor, above 1 faster."""
-
-    name: str
-    speed: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
 class Voice:
-    """A registered voice: `on_engine` maps an engine's name to how the voice sounds there."""
+    """A registered voice: `on_engine` maps an engine's name to how the voice sounds there.
+
+    `language` is the one that it was recorded or made for, None when the engine decides.
+    """
 
     slug: str
     description: str
     on_engine: Mapping[str, EngineVoice]
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ class Choice:
     @property
     def digest(self) -> str:
         """Changes whenever the choice sounds different; part of a cache key beside engine and model version."""
-        what = json.dumps([self.engine, asdict(self.voice)], separators=(",", ":"), sort_keys=True)
+        what = json.dumps([self.engine, self.voice.name, self.voice.speed], separators=(",", ":"), sort_keys=True)
         return f"sha256:{hashlib.sha256(what.encode()).hexdigest()}"
 
 

@@ -7,11 +7,13 @@ that a plan can be made on a machine that never loads a model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     import numpy as np
     import numpy.typing as npt
@@ -20,6 +22,32 @@ if TYPE_CHECKING:
     """Mono samples, full scale at ±1.0."""
 
 DEFAULT_LANGUAGE = "English"
+
+
+@dataclass(frozen=True, slots=True)
+class VoicePart:
+    """Something that a voice of somebody's own must or may bring for an engine: a file, or a text, in a named role."""
+
+    role: str
+    kind: Literal["file", "text"]
+    required: bool
+    what: str
+    """For a person, as `the .onnx model`."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineVoice:
+    """How a voice sounds on one engine.
+
+    `name` is the engine's own name of it, empty when the files say all. `speed` is a factor on its natural pace, above
+    1 faster. `files` and `texts` are what a voice of somebody's own brings, by the role that a `VoicePart` names; the
+    paths are absolute.
+    """
+
+    name: str
+    speed: float = 1.0
+    files: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
+    texts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +96,10 @@ class SpeechEngine(Protocol):
     @property
     def controls(self) -> frozenset[str]:
         """The job fields it obeys, by name; any other that a job sets is reported as ignored."""
+
+    @property
+    def voice_parts(self) -> tuple[VoicePart, ...]:
+        """What a voice of somebody's own brings for it; empty when its voices come with it alone."""
 
     @property
     def sample_rate(self) -> int:

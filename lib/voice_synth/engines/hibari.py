@@ -15,7 +15,7 @@ from lib.errors import PermanentError, TemporaryError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lib.voice_synth.engines.base import Samples, SynthesisSettings
+    from lib.voice_synth.engines.base import Samples, SynthesisSettings, VoicePart
 
 _DISTRIBUTION = "hibari-tts"
 _VOICE = "heart"
@@ -35,6 +35,7 @@ class HibariEngine:
     speakers: tuple[str, ...] = ()
     languages: tuple[str, ...] = ("English",)
     controls = frozenset({"seed", "speed"})
+    voice_parts: tuple[VoicePart, ...] = ()
     sample_rate = _SAMPLE_RATE
     deterministic = True
 

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lib.voice_synth.engines.base import Samples, SynthesisSettings
+    from lib.voice_synth.engines.base import Samples, SynthesisSettings, VoicePart
 
 RATE = 8_000
 
@@ -38,6 +38,7 @@ class ScriptedEngine:
     speakers: tuple[str, ...] = ("Ryan", "Vivian")
     languages: tuple[str, ...] = ("English", "French")
     controls: frozenset[str] = frozenset({"seed", "speed", "temperature", "profile"})
+    voice_parts: tuple[VoicePart, ...] = ()
     sample_rate: int = RATE
     deterministic: bool = True
     loads: int = 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lib.errors import PermanentError
+from lib.voice_synth.engines.base import EngineVoice
 from lib.voice_synth.engines.hibari import HibariEngine
-from lib.voice_synth.voices import NEWSROOM, SPEAKERS, EngineVoice, UnknownVoiceError, Voice, VoiceRegistry
+from lib.voice_synth.voices import NEWSROOM, SPEAKERS, UnknownVoiceError, Voice, VoiceRegistry
 from tests.lib.voice_synth.scripted_engine import ScriptedEngine
 
 HIBARI = HibariEngine()
