@@ -58,11 +58,17 @@ class Execution:
     clock: Clock
     run_id: str
 
-    async def run(self, lease: Lease, on_progress: Callable[[dict[str, Any]], None]) -> Ending | Retry:
+    async def run(
+        self,
+        lease: Lease,
+        on_progress: Callable[[dict[str, Any]], None],
+        on_body_over: Callable[[], None] = lambda: None,
+    ) -> Ending | Retry:
         """Run one attempt; every failure of the job is an answer, not an exception.
 
         `on_progress` gets `{percent, step, total, message, at}` at most five times a second, in the event loop,
-        and never after this returns.
+        and never after this returns. `on_body_over` is called when the body has left the backend and its outputs are
+        still to be stored.
 
         Raises:
             asyncio.CancelledError: the caller cancelled; everything was cleaned up before.
@@ -80,7 +86,7 @@ class Execution:
         course = _Course(self.clock.now())
         throttle = ProgressThrottle(lambda progress: on_progress({**progress, "at": iso(self.clock.now())}))
         try:
-            ending = await self._attempt(job, lease, course, throttle)
+            ending = await self._attempt(job, lease, course, throttle, on_body_over)
         except ChildCrashedError as exc:
             throttle.finish(say_last=False)
             log.warning(exc.message)
@@ -95,12 +101,20 @@ class Execution:
             throttle.finish(say_last=False)
         return ending
 
-    async def _attempt(self, job: JobSpec, lease: Lease, course: _Course, throttle: ProgressThrottle) -> Ending:
+    async def _attempt(
+        self,
+        job: JobSpec,
+        lease: Lease,
+        course: _Course,
+        throttle: ProgressThrottle,
+        on_body_over: Callable[[], None],
+    ) -> Ending:
         async with self.work_dirs.attempt(lease) as work_dir:
             failpoints.reach("execution.before_run")
             result = await self._run_body(job, lease, work_dir, throttle)
             failpoints.reach("execution.after_run")
             course.stage = "upload"
+            on_body_over()
             ending = await self._store(job, lease, result, course)
             failpoints.reach("execution.outputs_stored")
         throttle.finish(say_last=True)

@@ -20,11 +20,16 @@ CANCEL_AGAIN_SECONDS: Final = 1.0
 
 @dataclass(slots=True)
 class Held:
-    """A lease and the task that runs its body; `running` until the body has an outcome."""
+    """A lease and the task that brings it to its outcome.
+
+    `running` until there is one; `in_slot` until the body is over, which is earlier: its outputs are then stored while
+    the next body has the slot.
+    """
 
     lease: Lease
     body: asyncio.Task[None] | None = None
     running: bool = True
+    in_slot: bool = True
 
 
 class InHand:
@@ -40,11 +45,18 @@ class InHand:
         self._held[lease.fence] = held
         return held
 
-    def body_ended(self, fence: str) -> None:
-        """The body has an outcome: its slot is free, its lease still stands."""
+    def leave_slot(self, fence: str) -> None:
+        """The body is over: its slot is free, its outcome is still to come."""
         held = self._held.get(fence)
         if held is not None:
-            held.running = False
+            held.in_slot = False
+        self.changed.set()
+
+    def body_ended(self, fence: str) -> None:
+        """There is an outcome; the lease still stands."""
+        held = self._held.get(fence)
+        if held is not None:
+            held.running = held.in_slot = False
         self.changed.set()
 
     def release(self, fence: str) -> None:
@@ -58,13 +70,25 @@ class InHand:
 
     @property
     def running(self) -> int:
-        """How many slots are taken."""
+        """How many have no outcome yet."""
         return sum(held.running for held in self._held.values())
 
     @property
+    def in_slots(self) -> int:
+        """How many slots are taken."""
+        return sum(held.in_slot for held in self._held.values())
+
+    @property
     def suspects_running(self) -> int:
-        """How many of them are suspects."""
-        return sum(held.running and held.lease.suspect for held in self._held.values())
+        """How many of them are taken by suspects."""
+        return sum(held.in_slot and held.lease.suspect for held in self._held.values())
+
+    def free(self, slots: int) -> int:
+        """How many more bodies may begin, of `slots` at once.
+
+        As many again may be storing what they made; more would pile up where a store is slower than the bodies.
+        """
+        return min(slots - self.in_slots, 2 * slots - self.running)
 
     def entries(self) -> set[tuple[str, str]]:
         """The lane entries of all leases in hand."""

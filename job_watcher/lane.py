@@ -1,4 +1,5 @@
-"""Leases from the lanes: fills the free slots of a backend, never takes more than it can run.
+"""Leases from the lanes: fills the free slots of a backend, never takes more than it can run. A slot is free again when
+a body is over: what it made is stored while the next one runs.
 
 Idle, it blocks on the lanes; busy, one call takes as many new entries as slots are free. After any error, and
 at every interval S, it compares what the server says was delivered to this session with what is in hand, and
@@ -36,8 +37,13 @@ if TYPE_CHECKING:
 class Execute(Protocol):
     """Runs one leased job to its outcome; see `job_watcher.execution`."""
 
-    async def run(self, lease: Lease, on_progress: Callable[[dict[str, Any]], None]) -> Ending | Retry:
-        """The outcome; cancellation cleans up and passes through."""
+    async def run(
+        self, lease: Lease, on_progress: Callable[[dict[str, Any]], None], on_body_over: Callable[[], None]
+    ) -> Ending | Retry:
+        """The outcome; cancellation cleans up and passes through.
+
+        `on_body_over` is called when the slot may be given to the next job, at most once.
+        """
 
 
 @dataclass(slots=True)
@@ -72,7 +78,7 @@ class LaneReader:
     async def _round(self) -> None:
         if self._doubt or self.clock.elapsed() - self._compared_at >= self.interval:
             await self._compare()
-        free = self.slots - self.in_hand.running
+        free = self.in_hand.free(self.slots)
         if free <= 0 or not self.session.fresh:
             await self._wait_for_change()
             return
@@ -113,7 +119,7 @@ class LaneReader:
         delivered = await leasing.pending_entries(self.queue, self.session.id, self.lanes)
         known |= self.in_hand.entries()
         missing = [entry for entry in delivered if entry not in known]
-        free = self.slots - self.in_hand.running
+        free = self.in_hand.free(self.slots)
         if missing and free > 0 and self.session.fresh:
             logger.debug("{} entries were delivered and never seen, starting them", len(missing))
             self._take(await self._start(missing[:free], 0, again=True))
@@ -145,7 +151,11 @@ class LaneReader:
         )
         try:
             log.info("started")
-            outcome = await self.execution.run(lease, lambda report: self.progress.tell(lease, report))
+            outcome = await self.execution.run(
+                lease,
+                lambda report: self.progress.tell(lease, report),
+                functools.partial(self.in_hand.leave_slot, lease.fence),
+            )
         except asyncio.CancelledError:
             log.info("stopped")
             self.in_hand.release(lease.fence)

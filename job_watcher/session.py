@@ -119,7 +119,7 @@ class Session:
             "session": self.id,
             "capabilities": sorted(self.offer.capabilities),
             "slots": self.offer.slots,
-            "running": self._in_hand.running,
+            "running": self._in_hand.in_slots,
             "version": self.offer.version,
             "host": socket.gethostname(),
             "pid": os.getpid(),

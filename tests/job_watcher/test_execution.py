@@ -76,6 +76,15 @@ def record_of(outcome: Ending | Retry) -> dict[str, Any]:
     return record
 
 
+async def test_the_slot_is_left_before_the_outputs_are_stored(place: Place) -> None:
+    """The end of the body is told once, when nothing of it runs any more and nothing is stored yet."""
+    stored: list[bool] = []
+    job = spec("write_output", payload={"files": {"a.txt": "x"}})
+    await place.execution.run(lease_of(job), lambda _: None, lambda: stored.append((place.output / ".store").exists()))
+    assert stored == [False]
+    assert (place.output / ".store").exists()
+
+
 async def test_a_done_job_has_a_whole_record(place: Place) -> None:
     """Who ran it, where, when, and what it gave, with the caller's own data untouched."""
     job = spec("debug", payload={"message": "hi"}, callback_data={"n": [1, {}]}, ttl_seconds=60)

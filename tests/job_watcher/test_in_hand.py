@@ -41,6 +41,23 @@ def test_a_slot_is_free_when_the_body_has_ended_and_the_lease_stands_until_it_is
     assert [each.fence for each in in_hand.leases()] == ["1"]
 
 
+def test_what_is_stored_takes_no_slot_and_is_bounded_all_the_same() -> None:
+    """A body that is over has left its slot, a suspect's too; as many may be storing as there are slots."""
+    in_hand = InHand()
+    in_hand.add(lease("1", deaths=2))
+    in_hand.add(lease("2"))
+    assert (in_hand.free(2), in_hand.in_slots) == (0, 2)
+    in_hand.leave_slot("1")
+    assert (in_hand.free(2), in_hand.in_slots, in_hand.running, in_hand.suspects_running) == (1, 1, 2, 0)
+    in_hand.add(lease("3"))
+    in_hand.leave_slot("2")
+    in_hand.add(lease("4"))
+    in_hand.leave_slot("3")
+    assert (in_hand.free(2), in_hand.in_slots, in_hand.running) == (0, 1, 4)
+    in_hand.body_ended("1")
+    assert in_hand.free(2) == 1
+
+
 def test_two_generations_of_one_job_are_two_leases() -> None:
     """The body of a cancelled generation is still being stopped while the next one runs."""
     in_hand = InHand()

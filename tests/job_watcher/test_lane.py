@@ -41,6 +41,27 @@ async def test_never_more_bodies_than_slots(stand: Stand) -> None:
     assert watcher.life.in_hand.leases() == []
 
 
+async def test_a_slot_is_free_while_outputs_are_stored(stand: Stand) -> None:
+    """Speech is not held up by a disk: the next body begins when the last is over, and its lease stands till its end.
+
+    No more are storing than there are slots, so that a slow store does not pile up work.
+    """
+    gate = Gate()
+    watcher = await stand.watcher(execution=gate, METAL_CONCURRENCY="1", METAL_QUEUE_MAX="5").start()
+    await stand.debug("a", "b", "c")
+    await wait_until(lambda: gate.ids() == ["a"])
+    gate.leave_slot("a")
+    await wait_until(lambda: gate.ids() == ["a", "b"], what="the next body, while the outputs of the first are stored")
+    assert (watcher.life.in_hand.running, watcher.life.in_hand.in_slots) == (2, 1)
+    gate.leave_slot("b")
+    await wait_until(lambda: watcher.life.in_hand.in_slots == 0)
+    assert watcher.life.in_hand.free(1) == 0
+    gate.let("a")
+    await wait_until(lambda: gate.ids() == ["a", "b", "c"])
+    gate.open.set()
+    await stand.ended("a", "b", "c")
+
+
 async def test_the_surplus_of_two_lanes_goes_back_at_no_cost(stand: Stand) -> None:
     """COUNT is per stream: with one slot and two lanes, what came too much waits again, no attempt and no death."""
     gate = Gate()

@@ -64,9 +64,13 @@ class Gate:
         self.most = 0
         self.open = asyncio.Event()
         self._ends: dict[str, asyncio.Event] = {}
+        self._over: dict[str, Callable[[], None]] = {}
 
-    async def run(self, lease: Lease, on_progress: Callable[[dict[str, Any]], None]) -> Ending | Retry:
+    async def run(
+        self, lease: Lease, on_progress: Callable[[dict[str, Any]], None], on_body_over: Callable[[], None]
+    ) -> Ending | Retry:
         """Wait at the gate, then end as done."""
+        self._over[lease.request_id] = on_body_over
         on_progress({"percent": 1.0})
         self.begun.append(lease)
         self.running[lease.fence] = lease
@@ -82,11 +86,15 @@ class Gate:
             for wait in waits:
                 wait.cancel()
             del self.running[lease.fence]
-        return await self.inner.run(lease, on_progress) if self.inner else done_ending(lease)
+        return await self.inner.run(lease, on_progress, on_body_over) if self.inner else done_ending(lease)
 
     def let(self, request_id: str) -> None:
         """Let one job end."""
         self._ends.setdefault(request_id, asyncio.Event()).set()
+
+    def leave_slot(self, request_id: str) -> None:
+        """Let one job's body be over while its outcome is still to come, as if its outputs were being stored."""
+        self._over[request_id]()
 
     def ids(self) -> list[str]:
         """The jobs begun, in order."""
