@@ -1,5 +1,6 @@
-"""Leases from the lanes: fills the free slots of a backend, never takes more than it can run. A slot is free again when
-a body is over: what it made is stored while the next one runs.
+"""Leases from the lanes: fills the free slots of a backend, never takes more than it can run.
+
+A slot is free again when its body is over: what it made is stored while the next body runs.
 
 Idle, it blocks on the lanes; busy, one call takes as many new entries as slots are free. After any error, and
 at every interval S, it compares what the server says was delivered to this session with what is in hand, and
