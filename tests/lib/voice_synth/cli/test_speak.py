@@ -9,48 +9,47 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from lib.capabilities.speech import WarmEngines
+from lib.errors import InvalidInputError
 from lib.jobqueue import SPEECH_FIELDS, normalize_job_spec
-from lib.voice_synth.cli import app
+from lib.voice_synth.cli.speak import SpeakCall, parse_speak
 from lib.voice_synth.engines.registry import make_engine
 from lib.voice_synth.request import SpeechRequest
 from lib.voice_synth.speaking import speak_row
+from tests.lib.voice_synth.cli.conftest import PROGRAM
 
 if TYPE_CHECKING:
     from lib.voice_synth.engines.base import SpeechEngine
+    from tests.lib.voice_synth.cli.conftest import VoiceSynth
 
-ROOT = Path(__file__).parents[3]
-
-
-def run(*arguments: str | Path, stdin: str | None = None) -> Result:
-    """The command in this process, stdout and stderr apart."""
-    return CliRunner().invoke(app, [str(argument) for argument in ("speak", *arguments)], input=stdin)
+ROOT = Path(__file__).parents[4]
+VOICE = ("--voice", "newsroom")
+GIVEN = ("--text", "Hi.", "--out-exact", "o")
 
 
 def started(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """The command as a process of its own."""
-    command = [sys.executable, "-m", "lib.voice_synth.cli", *map(str, arguments)]
+    command = [*PROGRAM, *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_it_writes_the_takes_and_prints_their_paths(tmp_path: Path) -> None:
+def test_it_writes_the_takes_and_prints_their_paths(synth: VoiceSynth) -> None:
     """Paths and lengths on stdout, notes on stderr, exit 0."""
-    done = run("--text", "Good evening.", "--speaker", "Ryan", "--profile", "stable", "--out-exact", tmp_path / "o")
-    assert done.exit_code == 0, done.stderr
-    assert done.stdout.startswith(f"{tmp_path / 'o' / 'take_01.wav'}\t")
-    assert "Ryan is spoken by hibari's heart" in done.stderr
-    assert "hibari ignores profile" in done.stderr
-    assert (tmp_path / "o/take_01.wav").stat().st_size > 20_000
+    done = synth("speak", *GIVEN, "--speaker", "Ryan", "--profile", "stable")
+    assert done.code == 0, done.err
+    assert done.out.startswith(f"{Path('o') / 'take_01.wav'}\t")
+    assert "Ryan is spoken by hibari's heart" in done.err
+    assert "hibari ignores profile" in done.err
+    assert (synth.home / "o/take_01.wav").stat().st_size > 10_000
 
 
-def test_json_is_one_document_and_nothing_else(tmp_path: Path) -> None:
+def test_json_is_one_document_and_nothing_else(synth: VoiceSynth, tmp_path: Path) -> None:
     """With --json stdout is result.json, byte for byte the same content as the file."""
-    done = run("--text", "Good evening.", "--voice", "newsroom", "--out-exact", tmp_path, "--json")
-    assert done.exit_code == 0
-    assert json.loads(done.stdout) == json.loads((tmp_path / "result.json").read_bytes())
-    assert done.stderr == ""
+    done = synth("speak", "--text", "Good evening.", "--voice", "newsroom", "--out-exact", tmp_path, "--json")
+    assert done.code == 0
+    assert json.loads(done.out) == json.loads((tmp_path / "result.json").read_bytes())
+    assert done.err == ""
 
 
 def test_the_command_and_the_library_speak_the_same_bytes(tmp_path: Path) -> None:
@@ -65,40 +64,44 @@ def test_the_command_and_the_library_speak_the_same_bytes(tmp_path: Path) -> Non
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_seed_changes_the_takes(tmp_path: Path) -> None:
+def test_seed_changes_the_takes(synth: VoiceSynth, tmp_path: Path) -> None:
     """Seed 1's first take is seed 0's second."""
-    run("--text", "Hello.", "--voice", "newsroom", "--variants", "2", "--out-exact", tmp_path / "a")
-    run("--text", "Hello.", "--voice", "newsroom", "--seed", "1", "--out-exact", tmp_path / "b")
+    synth("speak", "--text", "Hello.", "--voice", "newsroom", "--variants", "2", "--out-exact", tmp_path / "a")
+    synth("speak", "--text", "Hello.", "--voice", "newsroom", "--seed", "1", "--out-exact", tmp_path / "b")
     assert (tmp_path / "b/take_01.wav").read_bytes() == (tmp_path / "a/take_02.wav").read_bytes()
     assert (tmp_path / "b/take_01.wav").read_bytes() != (tmp_path / "a/take_01.wav").read_bytes()
 
 
-def test_the_result_goes_where_it_was_asked_for(tmp_path: Path) -> None:
+def test_the_result_goes_where_it_was_asked_for(synth: VoiceSynth, tmp_path: Path) -> None:
     """--json-result names the file, its directory is made, and there is only one result."""
     elsewhere = tmp_path / "deep/er/r.json"
-    done = run("--text", "Hi there.", "--voice", "newsroom", "--out-exact", tmp_path / "o", "--json-result", elsewhere)
-    assert done.exit_code == 0
+    done = synth(
+        "speak", "--text", "Hi there.", "--voice", "newsroom", "--out-exact", tmp_path / "o", "--json-result", elsewhere
+    )
+    assert done.code == 0
     assert json.loads(elsewhere.read_bytes())["schema_version"] == 1
-    assert not (tmp_path / "o/result.json").exists()
+    assert not (synth.home / "o/result.json").exists()
     inside = tmp_path / "p/result.json"
     assert (
-        run("--text", "Hi.", "--voice", "newsroom", "--out-exact", tmp_path / "p", "--json-result", inside).exit_code
+        synth(
+            "speak", "--text", "Hi.", "--voice", "newsroom", "--out-exact", tmp_path / "p", "--json-result", inside
+        ).code
         == 0
     )
     assert inside.exists()
 
 
-def test_text_comes_from_a_file_or_from_stdin(tmp_path: Path) -> None:
+def test_text_comes_from_a_file_or_from_stdin(synth: VoiceSynth, tmp_path: Path) -> None:
     """Both are kept verbatim but for a byte-order mark."""
     (tmp_path / "t.txt").write_bytes("\ufeffCaf\u00e9.\r\nDone.\n".encode())
-    assert run("--text-file", tmp_path / "t.txt", "--voice", "newsroom", "--out-exact", tmp_path / "a").exit_code == 0
+    assert (
+        synth("speak", "--text-file", tmp_path / "t.txt", "--voice", "newsroom", "--out-exact", tmp_path / "a").code
+        == 0
+    )
     assert (tmp_path / "a/text.txt").read_bytes() == "Caf\u00e9.\r\nDone.\n".encode()
-    done = run("--text-file", "-", "--voice", "newsroom", "--out-exact", tmp_path / "b", stdin="From a pipe.")
-    assert done.exit_code == 0
+    done = synth("speak", "--text-file", "-", *VOICE, "--out-exact", tmp_path / "b", stdin=b"From a pipe.")
+    assert done.code == 0
     assert (tmp_path / "b/text.txt").read_text() == "From a pipe."
-
-
-VOICE = ("--voice", "newsroom")
 
 
 @pytest.mark.parametrize(
@@ -127,37 +130,38 @@ def test_mistakes_are_told_with_their_mend(
     arguments: tuple[str, ...],
     exit_code: int,
     said: str,
+    synth: VoiceSynth,
     tmp_path: Path,
 ) -> None:
     """Each has its exit code, a message on stderr, an empty stdout, no traceback and no take."""
-    done = run(*arguments, "--out-exact", tmp_path / "o")
-    assert done.exit_code == exit_code
-    assert said in done.stderr
-    assert done.stdout == ""
-    assert "Traceback" not in done.stderr
+    done = synth("speak", *arguments, "--out-exact", tmp_path / "o")
+    assert done.code == exit_code
+    assert said in done.err
+    assert done.out == ""
+    assert "Traceback" not in done.err
     assert not list((tmp_path / "o").glob("*.wav"))
 
 
-def test_a_text_file_that_is_not_text(tmp_path: Path) -> None:
+def test_a_text_file_that_is_not_text(synth: VoiceSynth, tmp_path: Path) -> None:
     """Bytes that are not UTF-8 are named with their place."""
     (tmp_path / "t").write_bytes(b"ok \xff")
-    done = run(*VOICE, "--text-file", tmp_path / "t", "--out-exact", tmp_path / "o")
-    assert (done.exit_code, "not UTF-8 at byte 3" in done.stderr) == (2, True)
+    done = synth("speak", *VOICE, "--text-file", tmp_path / "t", "--out-exact", tmp_path / "o")
+    assert (done.code, "not UTF-8 at byte 3" in done.err) == (2, True)
 
 
-def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written(synth: VoiceSynth, tmp_path: Path) -> None:
     """A file where a directory should be is an input mistake."""
     (tmp_path / "file").write_text("")
-    done = run(*VOICE, "--text", "Hi.", "--out-exact", tmp_path / "file" / "o")
-    assert done.exit_code == 2
-    assert "file" in done.stderr
+    done = synth("speak", *VOICE, "--text", "Hi.", "--out-exact", tmp_path / "file" / "o")
+    assert done.code == 2
+    assert "file" in done.err
 
 
-def test_errors_as_json(tmp_path: Path) -> None:
+def test_errors_as_json(synth: VoiceSynth, tmp_path: Path) -> None:
     """With --json the error is one document on stdout with a stable code, and is still told on stderr."""
-    done = run("--voice", "newsrom", "--text", "Hi.", "--out-exact", tmp_path, "--json")
-    assert done.exit_code == 2
-    error = json.loads(done.stdout)["error"]
+    done = synth("speak", "--voice", "newsrom", "--text", "Hi.", "--out-exact", tmp_path, "--json")
+    assert done.code == 2
+    error = json.loads(done.out)["error"]
     assert error["code"] == "unknown_voice"
     assert "newsrom" in error["message"]
     assert "newsroom" in error["hint"]
@@ -174,9 +178,8 @@ def test_help_loads_no_model() -> None:
     """`--help` imports neither numpy nor the engine."""
     code = (
         "import sys\n"
-        "from lib.voice_synth.cli import app\n"
-        "try:\n    app(['speak', '--help'])\n"
-        "except SystemExit:\n    pass\n"
+        "from lib.voice_synth.cli import main\n"
+        "main(['speak', '--help'])\n"
         "sys.stderr.write(' '.join(m for m in ('numpy', 'hibari', 'onnxruntime') if m in sys.modules))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -187,7 +190,7 @@ def test_an_interrupt_is_exit_130_and_leaves_no_half_file(tmp_path: Path) -> Non
     """Ctrl-C in mid-speech: said in one word, no traceback, no partial take."""
     text = "The traveler walked on and on. " * 4000
     (tmp_path / "t.txt").write_text(text)
-    command = [sys.executable, "-m", "lib.voice_synth.cli", "speak", "--voice", "newsroom"]
+    command = [*PROGRAM, "speak", "--voice", "newsroom"]
     command += ["--text-file", str(tmp_path / "t.txt"), "--out-exact", str(tmp_path / "o")]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         partial = tmp_path / "o" / ".take_01.wav.part"
@@ -221,3 +224,48 @@ def test_flags_and_jobs_are_validated_alike() -> None:
     defaults = SpeechRequest(text="Hi.", voice="newsroom")
     for field in SPEECH_FIELDS:
         assert getattr(job, field) == getattr(defaults, field)
+
+
+def test_a_command_line_is_read_without_being_run(synth: VoiceSynth) -> None:
+    """A manifest's line becomes a call with the fields that were given, as the command itself would take them."""
+    words = ["--voice", "newsroom", "--text-file", "t.txt", "--out-exact", "o/a", "--seed", "7", "--variants", "2"]
+    call = parse_speak([*words, "--select-best", "--json-result", "r.json", "--engine", "hibari", "--top-p", ".5"])
+    assert call == SpeakCall(
+        row={"voice": "newsroom", "variants": 2, "select_best": True, "top_p": 0.5},
+        text_file=Path("t.txt"),
+        out_exact=Path("o/a"),
+        json_result=Path("r.json"),
+        seed=7,
+        engine="hibari",
+    )
+    assert list(synth.home.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((*GIVEN, "--no-such"), "--no-such"),
+        ((*GIVEN, "--seed", "x"), "--seed"),
+        ((*GIVEN, "--seed", "-1"), "--seed"),
+        ((*GIVEN, "--variants", "1.5"), "--variants"),
+        ((*GIVEN, "--tone"), "--tone"),
+        ((*GIVEN, "--text-file", "t"), "--text-file"),
+        (("--text", "Hi."), "--out-exact"),
+        (("--out-exact", "o"), "--text"),
+        ((*GIVEN, "stray"), "stray"),
+        ((*GIVEN, "--help"), "--help"),
+        ((*GIVEN, "--select-best=1"), "--select-best"),
+    ],
+)
+def test_a_command_line_that_cannot_be_read(words: tuple[str, ...], said: str, synth: VoiceSynth) -> None:
+    """The option is named, nothing is printed, and the program is not left."""
+    with pytest.raises(InvalidInputError, match=said):
+        parse_speak(words)
+    assert synth.capture.readouterr() == ("", "")
+
+
+def test_reading_listens_to_no_environment(synth: VoiceSynth, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell's completion variable is for programs, not for lines of a manifest."""
+    monkeypatch.setenv("_VOICE_SYNTH_SPEAK_COMPLETE", "complete_bash")
+    assert parse_speak(GIVEN).row == {"text": "Hi."}
+    assert synth.capture.readouterr() == ("", "")

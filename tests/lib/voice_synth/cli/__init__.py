@@ -1,0 +1,1 @@
+"""The `voice-synth` program, a test file a command."""
