@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, str]] = {
     "report": "Show what became of the jobs of files, with the paths of what they made.",
     "history": "List the newest finished jobs, newest first.",
     "result": "Show what became of one job.",
+    "why": "Say why a job is where it is: what is in its way, and what to do about it.",
     "retry": "Queue failed or cancelled jobs again.",
     "cancel": "End jobs: waiting ones at once, running ones within seconds.",
     "flush": "Empty the queue.",

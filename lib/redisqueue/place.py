@@ -1,0 +1,93 @@
+"""Where one active job stands: how many are before it, when it is due, who holds its conflict key.
+
+Reads only, a few round trips for one job; `why` shows it. The state of the whole queue is in `overview`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from lib.redisqueue.connection import as_text, edge
+from lib.redisqueue.keys import is_intake, parse_intake
+
+if TYPE_CHECKING:
+    from lib.redisqueue.queue import Queue
+    from lib.redisqueue.rows import IndexRow
+
+AHEAD_MAX: Final = 1000
+"""Entries are counted up to here; with so many ahead the exact number tells a person nothing more."""
+
+_RANK: Final = {"high": 0, "normal": 1, "low": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What can be said of one active job's place; a part that does not apply is None or 0.
+
+    `ahead` counts the jobs before it in its own stream, up to AHEAD_MAX; `higher` those that wait in intakes of a
+    higher priority; `beside` names how many other intakes of its own priority take turns with its own. `due_ms` is
+    Unix time. `key_holder` is the request_id that holds its conflict key, `key_ahead` how many wait for it longer.
+    """
+
+    now_ms: int
+    ahead: int = 0
+    higher: int = 0
+    beside: int = 0
+    due_ms: int | None = None
+    key_holder: str | None = None
+    key_ahead: int = 0
+    session_left_ms: int | None = None
+
+
+async def place_of(queue: Queue, request_id: str, row: IndexRow) -> Place:
+    """The place of the job with this row."""
+    await queue.refresh_streams()
+    keys = queue.keys
+    others = _others(queue.intakes, row.stream)
+    async with edge(queue.url), queue.client.pipeline(transaction=False) as pipe:
+        pipe.time()
+        pipe.zscore(keys.of("due"), request_id)
+        pipe.zscore(keys.of("sessions"), row.session)
+        pipe.hget(keys.of("key"), row.key)
+        pipe.zlexcount(keys.of("key_wait"), f"[{row.key}\0", f"({row.key}\0{row.generation}\0")
+        if row.state == "queued" and row.entry:
+            pipe.xrange(keys.stream(row.stream), max=f"({row.entry}", count=AHEAD_MAX)
+        else:
+            pipe.zcard(keys.of("due"))  # any cheap reply: there is no stream to look into
+        for name in others:
+            pipe.xlen(keys.stream(name))
+        time, due, expiry, holder, key_ahead, before, *lengths = await pipe.execute()
+    now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
+    higher, beside = _of_other_intakes(row.stream, dict(zip(others, map(int, lengths), strict=True)))
+    return Place(
+        now_ms,
+        ahead=len(before) if isinstance(before, list) else 0,
+        higher=higher,
+        beside=beside,
+        due_ms=None if due is None else int(due),
+        key_holder=_holder(holder, request_id) if row.key else None,
+        key_ahead=int(key_ahead) if row.key else 0,
+        session_left_ms=None if expiry is None else int(expiry) - now_ms,
+    )
+
+
+def _others(intakes: tuple[str, ...], stream: str) -> list[str]:
+    return [name for name in intakes if name != stream] if is_intake(stream) else []
+
+
+def _of_other_intakes(stream: str, lengths: dict[str, int]) -> tuple[int, int]:
+    """Jobs in intakes of a higher priority, and how many intakes with jobs have the same one."""
+    if not lengths:
+        return 0, 0
+    rank = _RANK[parse_intake(stream).priority]
+    ranks = {name: _RANK[parse_intake(name).priority] for name in lengths}
+    higher = sum(length for name, length in lengths.items() if ranks[name] < rank)
+    return higher, sum(1 for name, length in lengths.items() if ranks[name] == rank and length)
+
+
+def _holder(raw: Any, request_id: str) -> str | None:
+    if raw is None:
+        return None
+    holder = as_text(raw).partition("|")[2]
+    return None if holder == request_id else holder
