@@ -178,10 +178,10 @@ def _of_room(watchers: Sequence[Mapping[str, Any]], document: Mapping[str, Any],
 
 def _of_others(place: Place) -> Iterator[Blocker]:
     if place.higher:
-        yield Blocker("higher_priority", f"{_jobs(place.higher)} of a higher priority go first")
+        yield Blocker("higher_priority", f"{_jobs(place.higher)} of a higher priority before it")
     if place.ahead:
-        number = f"{AHEAD_MAX} jobs or more are" if place.ahead >= AHEAD_MAX else f"{_jobs(place.ahead)} before it:"
-        yield Blocker("in_line", f"{number} in the same line")
+        number = f"{AHEAD_MAX} jobs or more" if place.ahead >= AHEAD_MAX else _jobs(place.ahead)
+        yield Blocker("in_line", f"{number} before it in the same line")
     if place.beside and (place.ahead or place.higher):
         yield Blocker(
             "turns", f"{place.beside} other {'line takes' if place.beside == 1 else 'lines take'} turns with it"
