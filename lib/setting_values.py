@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+
+from lib.server_url import parse_server_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,16 +98,8 @@ def secret(text: str) -> str:
 
 
 def redis_url(text: str) -> str:
-    """A URL of a server, with its scheme and its place."""
-    allowed = f"redis://HOST:PORT/DB, rediss://… or unix:///path, such as {DEFAULT_REDIS_URL}"
-    try:
-        parts = urlsplit(text)
-        port_is_sound = parts.port is None or parts.port > 0
-    except ValueError as exc:
-        raise ValueError(allowed) from exc
-    has_place = bool(parts.path) if parts.scheme == "unix" else bool(parts.hostname)
-    if parts.scheme not in {"redis", "rediss", "unix"} or not has_place or not port_is_sound:
-        raise ValueError(allowed)
+    """A URL of a server or of its Sentinels."""
+    parse_server_url(text)
     return text
 
 

@@ -15,10 +15,10 @@ import os
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import unquote, urlsplit
 
 from lib import setting_values as parsers
 from lib.errors import SettingsError
+from lib.server_url import parse_server_url
 from lib.setting_values import DEFAULT_REDIS_URL
 
 if TYPE_CHECKING:
@@ -230,8 +230,7 @@ class Settings:
         """What must never be seen in a log: each secret's value, and the password inside `redis_url`."""
         found = {getattr(self, each.name) for each in variables() if each.metadata["secret"]}
         found.discard(self.redis_url)
-        password = urlsplit(self.redis_url).password or ""
-        found |= {password, unquote(password)}
+        found.update(parse_server_url(self.redis_url).secrets)
         return tuple(sorted(value for value in found if value))
 
     def contradictions(self) -> list[str]:
