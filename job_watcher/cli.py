@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from job_watcher.display import Display
     from job_watcher.draining import Mode
+    from job_watcher.metrics.address import Address
     from job_watcher.outcomes import Tally
 
 EXIT_ERROR: Final = 1
@@ -69,6 +70,14 @@ ConsumerName = Annotated[
     typer.Option("--consumer-name", help="This watcher's name; default: host name and a number.", show_default=False),
 ]
 
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics-port", min=0, max=65535, help="Serve /metrics, /healthz and /readyz there.", show_default=False
+    ),
+]
+MetricsHost = Annotated[str, typer.Option("--metrics-host", help="Address of this machine to serve them on.")]
+
 
 @app.callback(invoke_without_command=True, epilog=_EPILOG)
 def watch(  # noqa: PLR0913 - one parameter for each flag
@@ -82,19 +91,22 @@ def watch(  # noqa: PLR0913 - one parameter for each flag
     force: Annotated[bool, typer.Option("--force", help="Work even on a Redis that may evict jobs.")] = False,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Log warnings and errors only.")] = False,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = "127.0.0.1",
     version: Version = False,  # noqa: ARG001 - its callback has done all
 ) -> None:
     """Lease jobs from the queue and run them on this machine."""
     if ctx.invoked_subcommand is not None:
         return
     _check_backends(backends)
+    metrics = _metrics_address(metrics_port, metrics_host)
     if once and drain:
         raise InvalidInputError("--once and --drain exclude each other", hint="--drain also waits for retries")
     settings = Settings.load(redis_url=redis_url)
     mode: Mode = "drain" if drain else "once" if once else "forever"
     begun = time.monotonic()
     with _shown(settings, mode, log_json=log_json, quiet=quiet) as display:
-        tally, interrupted = asyncio.run(_watch(settings, mode, consumer_name, display, force=force))
+        tally, interrupted = asyncio.run(_watch(settings, mode, consumer_name, display, force, metrics))
     if mode != "forever" and not quiet:
         _tell(_summary(tally, time.monotonic() - begun), log_json=log_json)
     if interrupted:
@@ -104,11 +116,16 @@ def watch(  # noqa: PLR0913 - one parameter for each flag
 
 
 async def _watch(
-    settings: Settings, mode: Mode, consumer_name: str | None, display: Display, *, force: bool
+    settings: Settings,
+    mode: Mode,
+    consumer_name: str | None,
+    display: Display,
+    force: bool,  # noqa: FBT001 - passed on, beside five others
+    metrics: Address | None,
 ) -> tuple[Tally, bool]:
     from job_watcher.daemon import Daemon  # noqa: PLC0415 - --help must not pay for it
 
-    daemon = Daemon(settings, mode=mode, consumer_name=consumer_name, display=display, force=force)
+    daemon = Daemon(settings, mode=mode, consumer_name=consumer_name, display=display, force=force, metrics=metrics)
     return await daemon.run(), daemon.interrupted
 
 
@@ -148,6 +165,14 @@ def _shown(settings: Settings, mode: Mode, *, log_json: bool, quiet: bool) -> It
         # After the start of the bars, which take stderr over, so that a warning is printed above them.
         logs.configure(level="WARNING", secrets=settings.secret_values(), stream=sys.stderr)
         yield Bars(progress)
+
+
+def _metrics_address(port: int | None, host: str) -> Address | None:
+    if port is None:
+        return None
+    from job_watcher.metrics.address import Address  # noqa: PLC0415 - only this flag needs it
+
+    return Address(host, port)
 
 
 def _check_backends(given: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import signal
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +14,8 @@ from loguru import logger
 from job_watcher.backends.metal import Metal
 from job_watcher.execution import Execution
 from job_watcher.life import Equipment, Life
+from job_watcher.metrics.counts import Counts
+from job_watcher.metrics.measured import Measured
 from job_watcher.naming import claim
 from job_watcher.outcomes import Tally
 from job_watcher.retrying import RetryPolicy
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
     from job_watcher.display import Display
     from job_watcher.draining import Mode
+    from job_watcher.lane import Execute
+    from job_watcher.metrics.address import Address
     from job_watcher.naming import WatcherName
     from lib.redisqueue.queue import Queue
     from lib.settings import Settings
@@ -39,13 +44,22 @@ class Daemon:
     """One watcher process."""
 
     def __init__(
-        self, settings: Settings, *, mode: Mode, consumer_name: str | None, display: Display, force: bool = False
+        self,
+        settings: Settings,
+        *,
+        mode: Mode,
+        consumer_name: str | None,
+        display: Display,
+        force: bool = False,
+        metrics: Address | None = None,
     ) -> None:
         self._settings = settings
         self._mode: Mode = mode
         self._consumer_name = consumer_name
         self._display = display
         self._force = force
+        self._metrics = metrics
+        self._life: Life | None = None
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self.interrupted = False
@@ -56,6 +70,7 @@ class Daemon:
 
         Raises:
             NameTakenError: the name is alive elsewhere.
+            InvalidInputError: metrics cannot be served at the address given.
             UnreachableError: there is no server, and this watcher was to end by itself.
             RefusedError: the server may throw jobs away, and this watcher was not told to work there all the same.
 
@@ -64,18 +79,21 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
         name = claim(self._settings.jobs_state_dir, self._consumer_name)
-        backend = Metal(wiring.tasks(self._settings), self._settings)
+        tasks = wiring.tasks(self._settings)
+        backend = Metal(tasks, self._settings)
         queue = wiring.open_queue(self._settings)
         store = wiring.artifacts(self._settings)
         clock = SystemClock()
         work_dirs: list[WorkDirs] = []
+        counts = Counts()
 
-        def execution(session: str, run_id: str) -> Execution:
+        def execution(session: str, run_id: str) -> Execute:
             work_dirs.append(WorkDirs(self._settings.watcher_work_dir, session))
             policy = RetryPolicy(self._settings.watcher_max_crashes, chance=random.random)
-            return Execution(
+            made = Execution(
                 backend=backend, store=store, work_dirs=work_dirs[-1], policy=policy, clock=clock, run_id=run_id
             )
+            return made if self._metrics is None else Measured(made, counts, clock, frozenset(tasks.tasks))
 
         equipment = Equipment(
             settings=self._settings,
@@ -90,10 +108,12 @@ class Daemon:
             version=own_version(),
             listeners=[self._display],
             on_progress=self._display.progressed,
+            counts=counts,
         )
         try:
-            if await self._reach(lambda: self._check_server(queue)):
-                await self._live(equipment, name)
+            async with self._exposed(equipment, name):
+                if await self._reach(lambda: self._check_server(queue)):
+                    await self._live(equipment, name)
         finally:
             await backend.aclose()
             for held in work_dirs:
@@ -101,6 +121,24 @@ class Daemon:
             await queue.client.aclose()
             name.release()
         return self.tally
+
+    def _exposed(self, equipment: Equipment, name: WatcherName) -> contextlib.AbstractAsyncContextManager[None]:
+        """Metrics and health for the length of a block, if they were asked for."""
+        if self._metrics is None:
+            return contextlib.nullcontext()
+        from job_watcher.metrics.exposure import Exposure  # noqa: PLC0415 - a library that only this flag needs
+
+        exposure = Exposure(
+            address=self._metrics,
+            settings=self._settings,
+            queue=equipment.queue,
+            clock=equipment.clock,
+            counts=equipment.counts,
+            watcher=name.name,
+            version=equipment.version,
+            life=lambda: self._life,
+        )
+        return exposure.running()
 
     async def _check_server(self, queue: Queue) -> None:
         policy = (await queue.check_server()).eviction
@@ -116,7 +154,7 @@ class Daemon:
     async def _live(self, equipment: Equipment, name: WatcherName) -> None:
         """One life after another, as long as only the session was lost."""
         while not self._stop.is_set():
-            life = Life(equipment, name)
+            life = self._life = Life(equipment, name)
             with about(run_id=life.session.run_id):
                 try:
                     if not await self._reach(life.open):

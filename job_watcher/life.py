@@ -20,6 +20,7 @@ from job_watcher.due import DueJobs
 from job_watcher.duties import Duty, keep_going
 from job_watcher.in_hand import InHand
 from job_watcher.lane import LaneReader
+from job_watcher.metrics.counts import Counts
 from job_watcher.outcomes import OutcomeListener, Outcomes, Tally
 from job_watcher.publish import Publisher
 from job_watcher.reclaim import Reclaimer
@@ -72,6 +73,7 @@ class Equipment:
     version: str
     listeners: list[OutcomeListener] = field(default_factory=list)
     on_progress: Callable[[Lease, dict[str, Any]], None] | None = None
+    counts: Counts = field(default_factory=Counts)
 
 
 class Life:
@@ -89,20 +91,22 @@ class Life:
             settings.watcher_session_ttl, settings.watcher_session_renew_every, settings.watcher_margin
         )
         offer = Offer(frozenset(backend.capabilities), {backend.name: backend.slots}, equipment.version)
-        self.session = Session(self._queue, name.name, run_id, times, offer, self.in_hand, equipment.clock)
+        self.session = Session(
+            self._queue, name.name, run_id, times, offer, self.in_hand, equipment.clock, equipment.counts
+        )
         self._lanes = tuple(str(LaneName(backend.name, capability)) for capability in sorted(backend.capabilities))
         self._build(run_id)
 
     def _build(self, run_id: str) -> None:
         equipment, settings, clock = self._equipment, self._equipment.settings, self._equipment.clock
-        interval = settings.watcher_poll_interval
+        interval, counts = settings.watcher_poll_interval, equipment.counts
         sessions_ended = asyncio.Event()
         self.publisher = Publisher(self._queue, self.session, equipment.store, clock, interval)
         self.outcomes = Outcomes(
-            self._queue, self.session, self.in_hand, equipment.tally, self.publisher.offer, equipment.listeners
+            self._queue, self.session, self.in_hand, equipment.tally, self.publisher.offer, equipment.listeners, counts
         )
-        self.reports = ProgressReports(self._queue, self.session, clock, equipment.on_progress)
-        self.reclaimer = Reclaimer(self._queue, clock, interval, settings.watcher_session_ttl, sessions_ended)
+        self.reports = ProgressReports(self._queue, self.session, clock, equipment.on_progress, counts)
+        self.reclaimer = Reclaimer(self._queue, clock, interval, settings.watcher_session_ttl, sessions_ended, counts)
         self.control = ControlListener(self._queue, self._clients[0], self.in_hand, interval)
         adopter = Adopter(
             self._queue,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from loguru import logger
 
+from job_watcher.metrics.counts import Counts
 from lib.failpoints import reach
 from lib.jobqueue.protocol import Ending, OutboxEntry, Retry
 from lib.redisqueue import leasing
@@ -63,6 +64,7 @@ class Outcomes:
     tally: Tally
     publish: Callable[[OutboxEntry], None]
     listeners: list[OutcomeListener] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
     _waiting: asyncio.Queue[Ending | Retry] = field(default_factory=asyncio.Queue)
     _unsent: list[Ending | Retry] = field(default_factory=list)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -109,6 +111,7 @@ class Outcomes:
             self.in_hand.release(ending.fence)
             log = logger.bind(request_id=ending.request_id)
             if committed.code == "refused":
+                self.counts.refusals["commit"] += 1
                 log.warning("its ending was refused: the job is not this watcher's any more")
                 self.stopped(ending.request_id)
                 continue
@@ -116,6 +119,7 @@ class Outcomes:
                 self.tally.done += 1
             else:
                 self.tally.failed += 1
+            self.counts.records[ending.status] += 1
             _log_ending(ending)
             if committed.outbox:
                 self.publish(OutboxEntry(committed.outbox, ending.request_id, ending.fence, self.session.id))
@@ -126,9 +130,11 @@ class Outcomes:
         for retry, taken in zip(retries, await leasing.retry(self.queue, self.session.id, retries), strict=True):
             self.in_hand.release(retry.lease.fence)
             if not taken:
+                self.counts.refusals["retry"] += 1
                 self.stopped(retry.lease.request_id)
             else:
                 self.tally.delayed += 1
+                self.counts.retries[retry.kind] += 1
                 logger.bind(request_id=retry.lease.request_id, kind=retry.kind).warning(
                     "again in {:.0f} s{}", retry.delay_ms / 1000, " after a crash" if retry.kind == "crash" else ""
                 )

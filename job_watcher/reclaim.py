@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from job_watcher.metrics.counts import Counts
 from lib.errors import InvalidInputError
 from lib.failpoints import reach
 from lib.jobqueue import JobSpec
@@ -33,6 +34,7 @@ class Reclaimer:
     life: float
     sessions_ended: asyncio.Event
     """Set when a sweep ended sessions: the lead may be free."""
+    counts: Counts = field(default_factory=Counts)
     _lost: list[LostEntry] = field(default_factory=list)
 
     def note_lost(self, entries: Sequence[LostEntry]) -> None:
@@ -51,6 +53,8 @@ class Reclaimer:
             self.queue, interval_ms=int(self.interval * 1000), life_ms=int(self.life * 1000), force=force
         )
         reach("sweep.after")
+        self.counts.sessions_reaped += len(swept.ended)
+        self.counts.jobs_reclaimed += swept.put_back
         for lane in swept.mended_lanes:
             logger.info("lane {}: its group is there, from the first entry on", lane)
         if swept.ended:

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from job_watcher.metrics.counts import Counts
 from lib.jobqueue.protocol import Lease, Progress
 from lib.redisqueue import leasing
 
@@ -29,6 +30,7 @@ class ProgressReports:
     session: Session
     clock: Clock
     listener: Callable[[Lease, dict[str, Any]], None] | None = None
+    counts: Counts = field(default_factory=Counts)
     _newest: dict[str, Progress] = field(default_factory=dict)
     _any: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -52,4 +54,5 @@ class ProgressReports:
         reports = list(self._newest.values())
         self._newest.clear()
         if reports:
-            await leasing.report_progress(self.queue, self.session.id, reports)
+            taken = await leasing.report_progress(self.queue, self.session.id, reports)
+            self.counts.refusals["progress"] += taken.count(False)

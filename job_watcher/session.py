@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from lib.errors import SessionLostError
+from job_watcher.metrics.counts import Counts
+from lib.errors import JobRunnerError, SessionLostError
 from lib.redisqueue import sessions
 
 if TYPE_CHECKING:
@@ -45,7 +46,15 @@ class Session:
     """One life of a watcher as the server knows it."""
 
     def __init__(
-        self, queue: Queue, name: str, run_id: str, times: SessionTimes, offer: Offer, in_hand: InHand, clock: Clock
+        self,
+        queue: Queue,
+        name: str,
+        run_id: str,
+        times: SessionTimes,
+        offer: Offer,
+        in_hand: InHand,
+        clock: Clock,
+        counts: Counts | None = None,
     ) -> None:
         self.id = f"{name}:{run_id}"
         self.name = name
@@ -55,6 +64,7 @@ class Session:
         self._queue = queue
         self._in_hand = in_hand
         self._clock = clock
+        self._counts = counts or Counts()
         self._renewed_at = float("-inf")
 
     async def open(self, previous: str) -> None:
@@ -73,7 +83,7 @@ class Session:
             life_ms=int(self.times.life * 1000),
             heartbeat=self._heartbeat(),
         )
-        self._renewed_at = sent
+        self._note_renewed(sent)
 
     async def run_once(self) -> None:
         """Renew, stop what no longer stands, and wait for the next renewal."""
@@ -88,22 +98,32 @@ class Session:
 
         """
         sent = self._clock.elapsed()
-        renewed = await sessions.renew(
-            self._queue,
-            self.id,
-            name=self.name,
-            life_ms=int(self.times.life * 1000),
-            heartbeat=self._heartbeat(),
-            held=self._in_hand.leases(),
-            draining=not self.offer.slots,
-        )
+        try:
+            renewed = await sessions.renew(
+                self._queue,
+                self.id,
+                name=self.name,
+                life_ms=int(self.times.life * 1000),
+                heartbeat=self._heartbeat(),
+                held=self._in_hand.leases(),
+                draining=not self.offer.slots,
+            )
+        except JobRunnerError:
+            self._counts.renewals["failed"] += 1
+            raise
         if not renewed.alive:
+            self._counts.renewals["lost"] += 1
             raise SessionLostError(f"session {self.id} was ended while this watcher was away")
-        self._renewed_at = sent
+        self._note_renewed(sent)
+        self._counts.refusals["renewal"] += len(renewed.lost)
         for fence in renewed.lost:
             held = self._in_hand.stop(fence)
             if held is not None and held.running:
                 logger.bind(request_id=held.lease.request_id).warning("its lease no longer stands, stopping it")
+
+    def _note_renewed(self, sent: float) -> None:
+        self._renewed_at = sent
+        self._counts.renewed(elapsed=sent, unix_time=self._clock.now().timestamp())
 
     @property
     def fresh(self) -> bool:

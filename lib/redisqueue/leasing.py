@@ -146,17 +146,18 @@ async def _pending_page(queue: Queue, session: str, lane: str, lowest: str) -> l
     return [as_text(item["message_id"]) for item in page]
 
 
-async def report_progress(queue: Queue, session: str, reports: Sequence[Progress]) -> None:
-    """Record how far jobs are; what no longer stands is left out by the server."""
+async def report_progress(queue: Queue, session: str, reports: Sequence[Progress]) -> list[bool]:
+    """Record how far jobs are; False where the lease no longer stands."""
     rows = [(report.request_id, report.fence, report.progress) for report in reports]
-    await queue.scripts.call("progress", rows=rows, session=session)
+    replies = await queue.scripts.call("progress", rows=rows, session=session)
+    return [reply == 1 for reply in replies]
 
 
 async def commit(queue: Queue, session: str, endings: Sequence[Ending]) -> list[Committed]:
     """End leased jobs; safe to repeat after any error."""
     committed: list[Committed] = []
     for batch in batches(endings, [len(ending.tail) for ending in endings]):
-        rows = [(e.request_id, e.fence, e.status, e.tail, e.ttl_ms, int(e.publish)) for e in batch]
+        rows = [(e.request_id, e.fence, e.status, e.tail, e.ttl_ms, int(e.publish), e.callback) for e in batch]
         replies = await queue.scripts.call("commit", lanes=queue.lanes, rows=rows, session=session)
         committed += [
             Committed(ending.request_id, as_text(code), as_text(outbox))  # type: ignore[arg-type]  # the codes of commit.lua are CommitCode

@@ -1,0 +1,1 @@
+"""What an operator sees of a watcher over HTTP: metrics and health; absent unless `--metrics-port` is given."""

@@ -1,0 +1,65 @@
+"""Every metric of ours: name, kind, labels and meaning, once, for the exposition and for the table of the manual.
+
+Names follow Prometheus: a prefix, base units, `_total` for what only grows. No label ever holds a request_id, or
+anything else that whoever writes jobs can make up at will; backlogs are named by the operator.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+PREFIX: Final = "job_runner_"
+
+Kind = Literal["gauge", "counter", "histogram"]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric; `queue` says that it is about the whole queue and the same at every watcher."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    labels: tuple[str, ...] = ()
+    queue: bool = False
+
+    @property
+    def full_name(self) -> str:
+        """As it is scraped and asked for; a histogram is asked for with `_bucket`, `_sum` or `_count` behind it."""
+        return PREFIX + self.name + ("_total" if self.kind == "counter" else "")
+
+
+FAMILIES: Final = (
+    Family("jobs", "gauge", "Jobs by state.", ("state",), queue=True),
+    Family("jobs_submitted", "counter", "Jobs ever accepted.", queue=True),
+    Family("lane_jobs", "gauge", "Jobs in a lane, waiting or running.", ("backend", "capability", "state"), queue=True),
+    Family("backlog_jobs", "gauge", "Jobs waiting in a backlog.", ("backlog", "priority"), queue=True),
+    Family("oldest_entry_age_seconds", "gauge", "Age of the oldest entry that waits or runs.", queue=True),
+    Family("stale_entries", "gauge", "Leased entries whose owner is gone and that no sweep has put back.", queue=True),
+    Family("outbox_entries", "gauge", "What commits left to do: publish, call back.", ("outbox",), queue=True),
+    Family("watchers", "gauge", "Watchers whose session stands.", queue=True),
+    Family("leader_present", "gauge", "1 while a watcher leads and jobs are moved to lanes.", queue=True),
+    Family("queue_view_age_seconds", "gauge", "Age of the queue-wide figures; they are left out when too old."),
+    Family("slots", "gauge", "Jobs that may run here at once; 0 while it stops.", ("backend",)),
+    Family("slots_busy", "gauge", "Bodies that run here now."),
+    Family("leading", "gauge", "1 while this watcher leads."),
+    Family("job_wait_seconds", "histogram", "From queued, or due, to the first start.", ("task", "backend")),
+    Family("job_run_seconds", "histogram", "From start to outcome, uploads too.", ("task", "backend", "outcome")),
+    Family("records", "counter", "Records that this watcher committed.", ("status",)),
+    Family("retries", "counter", "Leases answered with another try.", ("kind",)),
+    Family("fence_refusals", "counter", "Words about a job that were not this watcher's any more.", ("step",)),
+    Family("session_renewals", "counter", "Renewals of the session.", ("result",)),
+    Family("reaped_sessions", "counter", "Lapsed sessions that sweeps of this watcher ended."),
+    Family("reclaimed_jobs", "counter", "Jobs of dead watchers that those sweeps put back."),
+    Family("stuck_publications", "gauge", "Outputs that could not be published here; they are tried again."),
+    Family("last_round_trip_timestamp_seconds", "gauge", "Unix time of the last renewal that succeeded."),
+    Family("session_life_seconds", "gauge", "L: a watcher that is not heard of for so long loses its jobs."),
+    Family("build_info", "gauge", "Always 1.", ("version", "watcher")),
+)
+
+STATES: Final = ("queued", "leased", "delayed", "done", "failed", "cancelled")
+RENEWALS: Final = ("ok", "failed", "lost")
+REFUSALS: Final = ("commit", "retry", "progress", "renewal")
+RETRIES: Final = ("attempt", "crash", "free")
+STATUSES: Final = ("done", "failed", "cancelled")
