@@ -26,6 +26,8 @@ CommitCode = Literal["ok", "already", "refused"]
 CancelCode = Literal["cancelled", "changed", "not_active"]
 PublishCode = Literal["ok", "changed", "gone"]
 RetryKind = Literal["attempt", "crash", "free"]
+CallbackOutcome = Literal["delivered", "again", "failed"]
+CallbackCode = Literal["delivered", "again", "failed", "gone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,10 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a leased job ended: `tail` is the record's JSON behind the head that the queue writes."""
+    """How a leased job ended: `tail` is the record's JSON behind the head that the queue writes.
+
+    `callback` is the URL that is to be told, or empty; so it is in a `Cancellation` and a `Verdict`.
+    """
 
     request_id: str
     fence: str
@@ -173,6 +178,7 @@ class Ending:
     tail: bytes
     ttl_ms: int = 0
     publish: bool = False
+    callback: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +216,7 @@ class Cancellation:
     generation: str
     tail: bytes
     ttl_ms: int = 0
+    callback: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +230,7 @@ class Verdict:
     tail: bytes
     lost: bool = False
     ttl_ms: int = 0
+    callback: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +287,51 @@ class OutboxEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Callback:
+    """What one URL is still to be told: `record` is the record as it was written when the job ended.
+
+    `member` is its name among the due ones; it says how often it was tried.
+    """
+
+    member: str
+    request_id: str
+    generation: str
+    fence: str
+    status: str
+    url: str
+    record: bytes
+
+    @property
+    def tries(self) -> int:
+        """How often it was tried before."""
+        return int(self.member.split(" ")[1])
+
+    @property
+    def host(self) -> str:
+        """The host of its URL, with the port where that names one: what may be shown of it."""
+        return self.member.split(" ", 2)[2]
+
+
+@dataclass(frozen=True, slots=True)
+class CallbacksTaken:
+    """Callbacks to deliver now; when the next one comes due (None: none waits), and whether more are due at once."""
+
+    callbacks: tuple[Callback, ...]
+    next_in_ms: int | None
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TriedCallback:
+    """What came of one try; `why` is told with `failed`, `delay_ms` is for `again`."""
+
+    callback: Callback
+    outcome: CallbackOutcome
+    delay_ms: int = 0
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Renewed:
     """The answer to a renewal: whether the session still stands, and which fences do not."""
 
@@ -325,9 +378,12 @@ class Remaining:
     """What is still to do: `active` jobs that are waiting, running or due soon, and `outbox` entries.
 
     `waiting` are the entries of each intake, foreign ones too, `held` those of each lane, by relative name.
+    `callbacks` come due in that time, `callbacks_later` after it.
     """
 
     active: int
     waiting: dict[str, int]
     held: dict[str, int]
     outbox: int
+    callbacks: int = 0
+    callbacks_later: int = 0

@@ -38,6 +38,8 @@ _FIXED: Final = {
     "control": ("jobs:control", "stream"),
     "wake": ("jobs:wake", "stream"),
     "outbox": ("jobs:outbox:publish", "stream"),
+    "outbox_callback": ("jobs:outbox:callback", "stream"),
+    "callback_due": ("jobs:outbox:callback:due", "zset"),
     "rejected": ("jobs:rejected", "stream"),
     "intakes": ("jobs:intakes", "set"),
     "lanes": ("jobs:lanes", "set"),

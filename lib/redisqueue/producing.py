@@ -79,7 +79,7 @@ async def cancel(queue: Queue, wishes: Sequence[Cancellation]) -> list[CancelCod
     await queue.refresh_streams()
     codes: list[CancelCode] = []
     for batch in batches(wishes, [len(wish.tail) for wish in wishes]):
-        rows = [(wish.request_id, wish.generation, wish.tail, wish.ttl_ms) for wish in batch]
+        rows = [(wish.request_id, wish.generation, wish.tail, wish.ttl_ms, wish.callback) for wish in batch]
         answers = await queue.scripts.call("cancel", intakes=queue.intakes, lanes=queue.lanes, rows=rows)
         for answer in answers:
             code = as_text(answer)

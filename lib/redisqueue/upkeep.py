@@ -92,7 +92,9 @@ async def condemn(queue: Queue, verdicts: Sequence[Verdict]) -> list[bool]:
     """End as failed what can never run; False where the job has moved on meanwhile."""
     ended: list[bool] = []
     for batch in batches(verdicts, [len(verdict.tail) for verdict in verdicts]):
-        rows = [(v.request_id, v.generation, v.stream, v.entry, int(v.lost), v.tail, v.ttl_ms) for v in batch]
+        rows = [
+            (v.request_id, v.generation, v.stream, v.entry, int(v.lost), v.tail, v.ttl_ms, v.callback) for v in batch
+        ]
         replies = await queue.scripts.call("condemn", intakes=queue.intakes, lanes=queue.lanes, rows=rows)
         ended += [reply == 1 for reply in replies]
     return ended
@@ -169,12 +171,16 @@ async def remaining(queue: Queue, *, soon_ms: int) -> Remaining:
         pipe.zcount(queue.keys.of("due"), f"({horizon}", "+inf")
         pipe.zcard(queue.keys.of("key_wait"))
         pipe.xlen(queue.keys.of("outbox"))
+        pipe.zcount(queue.keys.of("callback_due"), "-inf", horizon)
+        pipe.zcount(queue.keys.of("callback_due"), f"({horizon}", "+inf")
         for name in (*intakes, *lanes):
             pipe.xlen(queue.keys.stream(name))
-        active, later, behind, outbox, *lengths = await pipe.execute()
+        active, later, behind, outbox, callbacks, callbacks_later, *lengths = await pipe.execute()
     return Remaining(
         active=max(int(active) - int(later) - int(behind), 0),
         waiting=dict(zip(intakes, lengths, strict=False)),
         held=dict(zip(lanes, lengths[len(intakes) :], strict=True)),
         outbox=int(outbox),
+        callbacks=int(callbacks),
+        callbacks_later=int(callbacks_later),
     )

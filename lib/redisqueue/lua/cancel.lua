@@ -2,13 +2,13 @@
 --- Ends jobs at a person's wish, in whatever state they are, as long as it is the generation that was looked at.
 -- A running body is told over `control`; its commit is refused from now on.
 -- KEYS: fence index result failed due delayed key key_wait history_done history_failed history_cancelled
--- KEYS: expiry progress events control wake outbox
+-- KEYS: expiry progress events control wake outbox outbox_callback callback_due
 -- STREAMS: intakes lanes
--- EACH: request_id generation tail ttl_ms
+-- EACH: request_id generation tail ttl_ms callback
 -- REPLY: per row: code
 -- CODES: cancelled changed streams not_active
 -- EVENTS: cancelled
--- INCLUDE: base rows streams records conflict finish
+-- INCLUDE: base rows streams records conflict callbacks finish
 local replies, cancelled = {}, {}
 for i = 1, ROWS do
   local ask = row_args(i)
@@ -26,7 +26,8 @@ for i = 1, ROWS do
     end
     -- A fence of its own: with the lease's one in the record, the running body's commit would read `already`.
     finish(ask.request_id, row, {
-      status = 'cancelled', fence = digits(take_fences(1)), attempt = row.attempt, tail = ask.tail, ttl_ms = tonumber(ask.ttl_ms),
+      status = 'cancelled', fence = digits(take_fences(1)), attempt = row.attempt, tail = ask.tail,
+      ttl_ms = tonumber(ask.ttl_ms), callback = ask.callback,
     })
     cancelled[#cancelled + 1] = ask.request_id
     replies[i] = 'cancelled'

@@ -2,14 +2,14 @@
 --- Ends leased jobs: session alive and fence right, or refused. The fence already in the record answers `already`,
 -- so a commit whose reply was lost can be sent again.
 -- KEYS: index result failed due delayed key key_wait history_done history_failed history_cancelled
--- KEYS: expiry progress events wake outbox sessions fence
+-- KEYS: expiry progress events wake outbox outbox_callback callback_due sessions fence
 -- STREAMS: lanes
 -- ARGV: session
--- EACH: request_id fence status tail ttl_ms publish
+-- EACH: request_id fence status tail ttl_ms publish callback
 -- REPLY: per row: code, outbox entry id or ''
 -- CODES: ok already refused
 -- EVENTS: done failed cancelled
--- INCLUDE: base rows streams records conflict finish
+-- INCLUDE: base rows streams records conflict callbacks finish
 local live = is_live(session)
 local replies = {}
 local ended = { done = {}, failed = {}, cancelled = {} }
@@ -26,7 +26,7 @@ for i = 1, ROWS do
   if row and row.state == 'L' and row.session == session and row.fence == ask.fence then
     local outbox = finish(ask.request_id, row, {
       status = ask.status, fence = ask.fence, attempt = row.attempt + 1, tail = ask.tail,
-      ttl_ms = tonumber(ask.ttl_ms), publish = ask.publish == '1',
+      ttl_ms = tonumber(ask.ttl_ms), publish = ask.publish == '1', callback = ask.callback,
     })
     local list = ended[ask.status]
     list[#list + 1] = ask.request_id

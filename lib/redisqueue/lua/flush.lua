@@ -1,9 +1,10 @@
 #!lua flags=allow-oom
---- Empties the queue: soft takes what is waiting, delayed or leased; `hard` = 1 the terminal records too.
+--- Empties the queue: soft takes what is waiting, delayed or leased; `hard` = 1 the terminal records too, and what is
+-- still to be published or called back.
 -- The counter of fences stays, so that a late worker of before is still refused. Refused while a watcher is alive,
 -- unless `force` = 1.
 -- KEYS: index result failed due delayed key key_wait history_done history_failed history_cancelled
--- KEYS: expiry progress events control wake outbox rejected sessions counters intakes lanes
+-- KEYS: expiry progress events control wake outbox outbox_callback callback_due rejected sessions counters intakes lanes
 -- STREAMS: intakes lanes
 -- ARGV: hard force
 -- REPLY: 'flushed', jobs removed, records removed, names of the keys removed; or 'alive' and the live sessions;
@@ -46,6 +47,7 @@ if hard == '1' then
   records = redis.call('HLEN', K.result) + redis.call('HLEN', K.failed)
   for _, key in ipairs({
     'result', 'failed', 'history_done', 'history_failed', 'history_cancelled', 'expiry', 'outbox', 'rejected',
+    'outbox_callback', 'callback_due',
   }) do
     remove(K[key])
   end

@@ -1,6 +1,7 @@
 -- The one way a job ends: done, failed, cancelled, poison, timeout, payload lost or refused.
 -- Lua is not rolled back, so the record is written first and the entry leaves its stream last.
--- Returns the id of the outbox entry, or '' when nothing is to be published.
+-- Returns the id of the outbox entry, or '' when nothing is to be published. A callback goes into an outbox of its own
+-- together with the record, so that it tells of this end whatever becomes of the record.
 
 local function finish(request_id, row, ending)
   local history = redis.call('XADD', K[HISTORY[ending.status]], '*', 'id', request_id)
@@ -12,6 +13,9 @@ local function finish(request_id, row, ending)
   local outbox = ''
   if ending.publish then
     outbox = redis.call('XADD', K.outbox, '*', 'id', request_id, 'fence', ending.fence, 'session', row.session)
+  end
+  if ending.callback and ending.callback ~= '' then
+    leave_callback(request_id, row.generation, ending, record)
   end
   redis.call('HDEL', K.progress, request_id)
   redis.call('HDEL', K.index, request_id)
