@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lib.capabilities.speech import SpeechEngines, WarmEngine
+    from lib.voice_synth.listening import Listener
 
 # A line under a progress bar.
 _MESSAGE_CHARACTERS: Final = 200
@@ -30,6 +31,10 @@ class NoEngines:
         raise PermanentError(
             f"an inline task asked for the speech engine {name!r}", hint="give its TaskKind isolation='child'"
         )
+
+    def listener(self) -> Listener | None:
+        """Nobody."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lib.voice_synth.engines.base import SpeechEngine
+    from lib.voice_synth.listening import Listener
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,9 @@ class SpeechEngines(Protocol):
         `TemporaryError` when loading failed for want of memory or disk.
         """
 
+    def listener(self) -> Listener | None:
+        """Somebody who hears what a take says, kept like the engines; None where none is installed."""
+
 
 class WarmEngines:
     """Engines made by `make(name)` and kept for the life of the process.
@@ -43,8 +47,12 @@ class WarmEngines:
     nothing behind and is tried again by the next caller.
     """
 
-    def __init__(self, make: Callable[[str], SpeechEngine]) -> None:
+    def __init__(
+        self, make: Callable[[str], SpeechEngine], make_listener: Callable[[], Listener | None] = lambda: None
+    ) -> None:
         self._make = make
+        self._make_listener = make_listener
+        self._listener: Listener | None = None
         self._loaded: dict[str, SpeechEngine] = {}
         self._lock = threading.Lock()
 
@@ -59,6 +67,13 @@ class WarmEngines:
             engine.load()
             self._loaded[name] = engine
             return WarmEngine(engine, time.perf_counter() - began)
+
+    def listener(self) -> Listener | None:
+        """The one listener; its model is loaded when it is first asked to hear."""
+        with self._lock:
+            if self._listener is None:
+                self._listener = self._make_listener()
+            return self._listener
 
     @property
     def loaded(self) -> tuple[str, ...]:

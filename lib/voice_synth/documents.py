@@ -13,7 +13,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from lib.voice_synth.ranking import METHOD
+from lib.voice_synth.ranking import method_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -184,14 +184,18 @@ def result_document(
         "selection": {
             "selected_take": ranking[0].take if ranking else 1,
             "enabled": request.select_best,
-            "method": METHOD if ranking else None,
-            "ranking": [asdict(rank) for rank in ranking],
+            "method": method_of(ranking),
+            "ranking": [_rank_json(rank) for rank in ranking],
         },
         "timings": timed,
         "files": [
             {"name": file.path.name, "kind": file.kind, "bytes": file.bytes, "sha256": file.sha256} for file in files
         ],
     }
+
+
+def _rank_json(rank: Rank) -> dict[str, Any]:
+    return {name: value for name, value in asdict(rank).items() if value is not None}
 
 
 def summary_of(document: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any]:

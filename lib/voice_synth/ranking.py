@@ -1,7 +1,7 @@
-"""Which take is best, by what can be measured without listening: pace, level, pauses, clipping.
+"""Which take is best: what a recogniser understood of it, where one is installed, and what can be measured.
 
-It does not hear words: a take that says the wrong thing at the right pace ranks well. What it measured stands
-beside each score in result.json, so nobody takes it for more. A recogniser's score would be one more part here.
+Without a recogniser nobody hears words: a take that says the wrong thing at the right pace ranks well. What was
+measured and heard stands beside each score in result.json, so nobody takes it for more.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from lib.voice_synth.audio import USUAL_CHARACTERS_PER_SECOND, Loudness, spoken_
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-METHOD: Final = "pace, level, pauses and clipping"
+MEASURED: Final = "pace, level, pauses and clipping"
+HEARD: Final = f"intelligibility, {MEASURED}"
 
 # Weights sum to 1: the pace shows dropped or repeated words, the rest only a poor recording.
 _PACE_WEIGHT: Final = 0.5
 _LEVEL_WEIGHT: Final = 0.2
 _PAUSES_WEIGHT: Final = 0.2
 _CLIPPING_WEIGHT: Final = 0.1
+# Beside what was measured: a wrong word is worse than any flaw of the sound.
+_HEARD_WEIGHT: Final = 0.6
 
 _WANTED_RMS_DB: Final = -26.0
 _LEVEL_RANGE_DB: Final = 20.0
@@ -31,8 +34,19 @@ _WORST_CLIPPED_SHARE: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """What a recogniser wrote down of one take, and the share of the text's words in it, 0 to 1."""
+
+    words: str
+    intelligibility: float
+
+
+@dataclass(frozen=True, slots=True)
 class Rank:
-    """One take's score, 0 to 1, and its parts, each 0 (bad) to 1 (good)."""
+    """One take's score, 0 to 1, and its parts, each 0 (bad) to 1 (good).
+
+    The last two are None where nobody listened.
+    """
 
     take: int
     score: float
@@ -40,22 +54,40 @@ class Rank:
     level: float
     pauses: float
     clipping: float
+    intelligibility: float | None = None
+    heard: str | None = None
 
 
-def rank_takes(takes: Sequence[Loudness], text: str, speed: float) -> list[Rank]:
-    """The takes, counted from 1, best first; of equals the first made. `speed` is the pace that was asked for."""
+def rank_takes(takes: Sequence[Loudness], text: str, speed: float, heard: Sequence[Heard] | None = None) -> list[Rank]:
+    """The takes, counted from 1, best first; of equals the first made.
+
+    `speed` is the pace that was asked for; `heard` has one entry a take, or is None where nobody listened.
+    """
     usual_seconds = max(0.3, spoken_characters(text) / (USUAL_CHARACTERS_PER_SECOND * speed))
-    ranks = [_rank(number, loudness, usual_seconds) for number, loudness in enumerate(takes, start=1)]
+    ranks = [
+        _rank(number, loudness, usual_seconds, heard[number - 1] if heard is not None else None)
+        for number, loudness in enumerate(takes, start=1)
+    ]
     return sorted(ranks, key=lambda rank: (-rank.score, rank.take))
 
 
-def _rank(number: int, loudness: Loudness, usual_seconds: float) -> Rank:
+def method_of(ranking: Sequence[Rank]) -> str | None:
+    """What a ranking was made from, in words; None for none."""
+    if not ranking:
+        return None
+    return MEASURED if ranking[0].intelligibility is None else HEARD
+
+
+def _rank(number: int, loudness: Loudness, usual_seconds: float, heard: Heard | None) -> Rank:
     pace = _within(1 - abs(math.log2(max(loudness.seconds, 1e-3) / usual_seconds)))
     level = _within(1 - abs(loudness.rms_db - _WANTED_RMS_DB) / _LEVEL_RANGE_DB)
     pauses = _within(1 - max(0.0, loudness.quiet_share - _USUAL_QUIET_SHARE) / (1 - _USUAL_QUIET_SHARE))
     clipping = _within(1 - loudness.clipped_share / _WORST_CLIPPED_SHARE)
     score = _PACE_WEIGHT * pace + _LEVEL_WEIGHT * level + _PAUSES_WEIGHT * pauses + _CLIPPING_WEIGHT * clipping
-    return Rank(number, *(round(value, 4) for value in (score, pace, level, pauses, clipping)))
+    if heard is not None:
+        score = _HEARD_WEIGHT * heard.intelligibility + (1 - _HEARD_WEIGHT) * score
+    parts = (round(value, 4) for value in (score, pace, level, pauses, clipping))
+    return Rank(number, *parts, *((round(heard.intelligibility, 4), heard.words) if heard is not None else ()))
 
 
 def _within(value: float) -> float:

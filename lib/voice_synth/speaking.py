@@ -12,6 +12,7 @@ from lib.errors import InvalidInputError
 from lib.jobqueue import InvalidJobError, normalize_job_spec
 from lib.voice_synth import documents
 from lib.voice_synth.engines.registry import make_engine
+from lib.voice_synth.listening import listener_here
 from lib.voice_synth.request import request_of_job
 from lib.voice_synth.takes import Report, Speaking, Step
 
@@ -48,7 +49,7 @@ def speak_row(
     except OSError as exc:
         raise InvalidInputError(f"{exc.filename}: {exc.strerror}", hint="name a directory that can be written") from exc
     request = request_of_job(job, seed=seed, engine=engine)
-    speaking = Speaking(request, engines or WarmEngines(make_engine), directory, durable=True)
+    speaking = Speaking(request, engines or WarmEngines(make_engine, listener_here), directory, durable=True)
     watch(speaking.steps())
     report = speaking.report()
     if json_result is not None and json_result.resolve() != (directory / documents.RESULT).resolve():

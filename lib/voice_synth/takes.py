@@ -30,7 +30,8 @@ from lib.voice_synth.audio import (
 )
 from lib.voice_synth.chunking import CHUNK_SILENCE_SECONDS, chunks_of
 from lib.voice_synth.engines.registry import DEFAULT_ENGINE
-from lib.voice_synth.ranking import Rank, rank_takes
+from lib.voice_synth.listening import LANGUAGE, intelligibility
+from lib.voice_synth.ranking import Heard, Rank, rank_takes
 from lib.voice_synth.request import prepare
 from lib.voice_synth.voices import VoiceRegistry
 
@@ -116,7 +117,11 @@ class Speaking:
                 yield Step(round(_SPOKEN * (variant + part) / total, 1), variant, total, message)
             yield Step(round(_SPOKEN * (variant + 1) / total, 1), variant + 1, total, message)
         ended = time.perf_counter()
-        ranking = self._select(takes, prepared)
+        heard = None
+        if self._listens():
+            yield Step(_SPOKEN, total, total, "listening to the takes")
+            heard = self._hear(total)
+        ranking = self._select(takes, prepared, heard)
         timings = documents.timings(
             load=warm.load_seconds,
             synth=ended - synthesising,
@@ -158,10 +163,23 @@ class Speaking:
         pace = USUAL_CHARACTERS_PER_SECOND * prepared.settings.speed
         return max(1.0, spoken_characters(self._request.text) / pace)
 
-    def _select(self, takes: list[Loudness], prepared: PreparedSpeech) -> list[Rank]:
+    def _listens(self) -> bool:
+        """Only where there is something to choose from, and in the language that the recogniser knows."""
+        comparable = self._request.select_best and self._request.variants > 1
+        return comparable and self._request.language.strip().casefold() in {LANGUAGE.casefold(), "en", "en-us"}
+
+    def _hear(self, takes: int) -> list[Heard] | None:
+        listener = self._engines.listener()
+        if listener is None:
+            return None
+        said = self._request.text
+        words = [listener.hear(self._directory / documents.take_name(number)) for number in range(1, takes + 1)]
+        return [Heard(each, intelligibility(said, each)) for each in words]
+
+    def _select(self, takes: list[Loudness], prepared: PreparedSpeech, heard: list[Heard] | None) -> list[Rank]:
         if not self._request.select_best:
             return []
-        ranking = rank_takes(takes, self._request.text, prepared.settings.speed)
+        ranking = rank_takes(takes, self._request.text, prepared.settings.speed, heard)
         best = self._directory / documents.BEST
         partial = best.with_name(f".{best.name}.part")
         shutil.copyfile(self._directory / documents.take_name(ranking[0].take), partial)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from lib.voice_synth.audio import Loudness
-from lib.voice_synth.ranking import rank_takes
+from lib.voice_synth.ranking import HEARD, MEASURED, Heard, method_of, rank_takes
 
 TEXT = "The quick brown fox jumps over the lazy dog."  # 35 letters: 2.8 s at the usual pace
 GOOD = Loudness(seconds=2.8, peak=0.5, rms=0.05, clipped_share=0.0, quiet_share=0.2)
@@ -51,3 +51,25 @@ def test_scores_are_shares() -> None:
     for rank in rank_takes([absurd, GOOD, Loudness(0.0, 0.0, 0.0, 0.0, 0.0)], "", 1.0):
         for value in (rank.score, rank.pace, rank.level, rank.pauses, rank.clipping):
             assert 0 <= value <= 1
+
+
+def test_a_word_that_was_heard_wrong_outweighs_every_flaw_of_the_sound() -> None:
+    """The take that says the text wins over the one that sounds better and says something else."""
+    poor = replace(GOOD, rms=0.01, quiet_share=0.5)
+    heard = [Heard("the quick brown box jumps over a lazy dog", 7 / 9), Heard(TEXT, 1.0)]
+    best, other = rank_takes([GOOD, poor], TEXT, 1.0, heard)
+    assert (best.take, best.intelligibility, best.heard) == (2, 1.0, TEXT)
+    assert other.intelligibility == pytest.approx(0.7778)
+
+
+def test_of_takes_that_are_understood_alike_the_better_sound_wins() -> None:
+    """Listening adds to what is measured and does not replace it."""
+    heard = [Heard(TEXT, 1.0), Heard(TEXT, 1.0)]
+    assert [rank.take for rank in rank_takes([replace(GOOD, seconds=1.6), GOOD], TEXT, 1.0, heard)] == [2, 1]
+
+
+def test_the_method_says_whether_anybody_listened() -> None:
+    """Nobody takes a measured score for one that was heard."""
+    assert method_of([]) is None
+    assert method_of(rank_takes([GOOD], TEXT, 1.0)) == MEASURED
+    assert method_of(rank_takes([GOOD], TEXT, 1.0, [Heard(TEXT, 1.0)])) == HEARD
