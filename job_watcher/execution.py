@@ -147,6 +147,7 @@ class Execution:
             ),
             ttl_ms=_ttl_ms(job),
             publish=bool(stored) and job.output_name is not None,
+            callback=job.callback_url or "",
         )
 
     def _after_error(self, lease: Lease, job: JobSpec, error: TaskError, stage: Stage) -> Ending | Retry:
@@ -169,6 +170,7 @@ class Execution:
             status="failed",
             tail=failed_tail(job, failure, request_id=lease.request_id, backlog=backlog_of(lease.home)),
             ttl_ms=ttl_ms,
+            callback=(job.callback_url or "") if isinstance(job, JobSpec) else "",
         )
 
 

@@ -81,7 +81,8 @@ class Reclaimer:
             logger.bind(request_id=job.request_id).error("poison: {}", error)
             failure = Failure("poison", "execute", error, self.clock.now())
             spec = _readable(job.job)
-            ttl_seconds = spec.ttl_seconds if isinstance(spec, JobSpec) else None
+            known = spec if isinstance(spec, JobSpec) else None
+            ttl_seconds = known.ttl_seconds if known else None
             verdicts.append(
                 Verdict(
                     job.request_id,
@@ -90,6 +91,7 @@ class Reclaimer:
                     job.entry,
                     failed_tail(spec, failure, request_id=job.request_id, backlog=backlog_of(job.home)),
                     ttl_ms=int((ttl_seconds or 0) * 1000),
+                    callback=(known.callback_url or "") if known else "",
                 )
             )
         await upkeep.condemn(self.queue, verdicts)

@@ -108,15 +108,15 @@ async def _ended(queue: Queue, ids: Sequence[str]) -> dict[str, CancelledRow]:
 
 def _wish(looked: reader.Looked, clock: Clock) -> Cancellation:
     job: JobSpec | bytes | None = looked.job
-    ttl_ms = 0
+    ttl_ms, callback = 0, ""
     if looked.job is not None:
         try:
             job = JobSpec.from_json(looked.job)
-            ttl_ms = (job.ttl_seconds or 0) * 1000
+            ttl_ms, callback = (job.ttl_seconds or 0) * 1000, job.callback_url or ""
         except InvalidInputError:
             pass  # kept as bytes in the record
     stage: Literal["execute", "route"] = "execute" if looked.row and looked.row.state == "leased" else "route"
     failure = Failure("permanent", stage, "cancelled by request", clock.now())
     tail = failed_tail(job, failure, request_id=looked.request_id, backlog=backlog_of(looked.intake))
     assert looked.row is not None  # noqa: S101 - the caller picked the active ones
-    return Cancellation(looked.request_id, looked.row.generation, tail, ttl_ms)
+    return Cancellation(looked.request_id, looked.row.generation, tail, ttl_ms, callback)

@@ -10,10 +10,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from lib.jobqueue.callback_urls import callback_url_problem
 from lib.jobqueue.catalogue import BUILT_IN, DEFAULT_TASK
 from lib.jobqueue.json_values import json_problems, text_problem
 from lib.jobqueue.problems import FieldProblem, InvalidJobError, from_validation, nearest, shown
@@ -204,20 +204,10 @@ def _callback_rules(url: object, hosts: frozenset[str]) -> Iterator[FieldProblem
             "is refused while callbacks are off; set CALLBACK_SECRET and CALLBACK_ALLOWED_HOSTS, or remove it",
         )
         return
-    if not isinstance(url, str):
-        return
-    try:
-        parts = urlsplit(url)
-        host, _port = parts.hostname, parts.port
-    except ValueError:
-        yield FieldProblem("callback_url", "is no URL; write one such as https://example.com/done")
-        return
-    if parts.scheme not in {"http", "https"} or not host or not url.isprintable() or " " in url:
-        yield FieldProblem("callback_url", "must be an http or https URL such as https://example.com/done")
-    elif parts.username is not None or parts.password is not None:
-        yield FieldProblem("callback_url", "holds a user name or password, which records would show; remove it")
-    elif host not in hosts:
-        yield FieldProblem("callback_url", f"host {shown(host)} is not allowed; add it to CALLBACK_ALLOWED_HOSTS")
+    if isinstance(url, str):
+        problem = callback_url_problem(url, hosts)
+        if problem is not None:
+            yield FieldProblem("callback_url", problem)
 
 
 def _validated(values: dict[str, Any], problems: list[FieldProblem]) -> JobSpec | None:

@@ -1,7 +1,7 @@
 """Callbacks still to be delivered: taken when they are due, settled when they were tried.
 
-A commit, a cancel and a condemn leave them behind; `job_watcher.callbacks` delivers them. Between the two steps a callback
-is nobody's: it comes due again after `hold_ms`, so a watcher that dies in between loses none.
+A commit, a cancel and a condemn leave them behind; `job_watcher.callbacks` delivers them. What is taken and not settled
+comes due again after `hold_ms`, so a watcher that dies in between loses none.
 """
 
 from __future__ import annotations

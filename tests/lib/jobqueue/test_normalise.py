@@ -287,7 +287,7 @@ def test_a_task_of_ones_own_is_validated_like_a_built_in_one() -> None:
 
 def test_callbacks_go_only_to_hosts_that_are_allowed() -> None:
     """A job file must not make the watcher call whom it likes."""
-    hosts = frozenset({"example.com"})
+    hosts = frozenset({"example.com", "example.com:8443"})
     allowed = normalize_job_spec({**SPEECH, "callback_url": "https://example.com:8443/done?x=1"}, callback_hosts=hosts)
     assert allowed.callback_url == "https://example.com:8443/done?x=1"
     for url, words in {
@@ -300,6 +300,7 @@ def test_callbacks_go_only_to_hosts_that_are_allowed() -> None:
         "https:///x": "http or https",
         "https://[::1": "no URL",
         "https://example.com:99999/": "no URL",
+        "https://example.com:444/": "add 'example.com:444' to",
         "https://example.com/a b": "http or https",
         "https://example.com/\r\nX: y": "http or https",
     }.items():
