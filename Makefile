@@ -16,7 +16,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet --quiet install --constraint constraints.txt
 RUNNER = ./run job-runner
 
-.PHONY: help setup demo test check lint types imports format lock clean \
+.PHONY: help setup demo test check lint types imports format docs lock clean \
 	jobs-plan jobs-enqueue jobs-status jobs-history jobs-result jobs-report jobs-retry jobs-flush jobs-dashboard
 
 help: ## list these targets
@@ -104,6 +104,9 @@ imports: .venv/dev ## who may import whom
 format: .venv/dev ## mend what can be mended by itself
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+docs: .venv/dev ## write the generated pages of docs/ anew
+	.venv/bin/python -m docs.generate
 
 check: lint types imports test ## everything above, as .ci/run does it
 
