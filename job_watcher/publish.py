@@ -29,6 +29,10 @@ BATCH: Final = 64
 """How many records are read and entries removed in one call."""
 
 
+TIDY_SECONDS: Final = 3600.0
+"""How often the store is rid of what dead processes left half stored, in a moment when nothing is to be published."""
+
+
 @dataclass(slots=True)
 class Publisher:
     """The publishing of one watcher."""
@@ -41,6 +45,7 @@ class Publisher:
     _waiting: dict[str, OutboxEntry] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _taken_over_at: float = float("-inf")
+    _tidied_at: float = float("-inf")
     _stuck: set[str] = field(default_factory=set)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -70,11 +75,24 @@ class Publisher:
     async def _wait(self) -> None:
         self.idle.set()
         self._news.clear()
+        await self._tidy()
         try:
             async with asyncio.timeout(self.interval):
                 await self._news.wait()
         except TimeoutError:
             return
+
+    async def _tidy(self) -> None:
+        if self.clock.elapsed() - self._tidied_at < TIDY_SECONDS:
+            return
+        self._tidied_at = self.clock.elapsed()
+        try:
+            removed = await self.store.tidy()
+        except (JobRunnerError, OSError) as exc:
+            logger.debug("the store was not tidied: {}", exc)
+            return
+        if removed:
+            logger.info("removed {} files that were never stored to their end", removed)
 
     async def _take_over(self) -> None:
         """Take what is left of sessions that have ended, the oldest first, and of this one.

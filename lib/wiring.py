@@ -76,7 +76,12 @@ def tasks(settings: Settings) -> TaskRegistry:
 
 
 def artifacts(settings: Settings) -> ArtifactStore:
-    """Where outputs go."""
+    """Where outputs go: the bucket of the settings, else the directory."""
+    if settings.s3_bucket:
+        from lib.stores.s3 import S3Artifacts
+        from lib.stores.s3_client import Bucket
+
+        return S3Artifacts(Bucket(settings.s3_bucket, settings.s3_endpoint_url), settings.s3_prefix)
     from lib.stores.artifacts import LocalArtifacts
 
     return LocalArtifacts(settings.watcher_output_root)

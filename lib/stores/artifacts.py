@@ -40,6 +40,11 @@ if TYPE_CHECKING:
     from lib.tasks.base import Output, OutputKind
 
 STORE_DIRECTORY = ".store"  # no output name has a part like it: lib.jobqueue.output_names refuses it
+_INCOMING = ".incoming"
+"""In the store: where files lie until they are whole, so that what a dead process left is found in one place."""
+
+ABANDONED_SECONDS = 3600.0
+"""Only older files are looked at when that place is swept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,9 @@ class ArtifactStore(Protocol):
     async def put(self, job_dir: str, outputs: Sequence[Output]) -> list[StoredOutput]:
         """Store every file under `job_dir`, a relative name that only this attempt uses; all or an error.
 
-        Repeatable: putting the same bytes again changes nothing. What is returned was read back and checked.
+        `job_dir` is `<request>/<generation>-<fence>`: who comes with a higher one has proven that the earlier attempts
+        of that request are dead. Repeatable: putting the same bytes again changes nothing. What is returned was
+        checked where it stands.
         """
 
     async def publish(self, output_name: str, stored: Sequence[StoredOutput], *, order: Order = ()) -> bool:
@@ -71,6 +78,15 @@ class ArtifactStore(Protocol):
 
     def published_uri(self, output_name: str, name: str) -> str:
         """Where `publish` puts this file."""
+
+    async def check(self) -> None:
+        """Find out at a watcher's start what would fail every job.
+
+        `RefusedError` when the settings or rights are wrong, `UnreachableError` when it does not answer.
+        """
+
+    async def tidy(self) -> int:
+        """Remove what processes that died left half stored, how many; never a living one's. Cheap, for every hour."""
 
 
 class LocalArtifacts:
@@ -97,16 +113,31 @@ class LocalArtifacts:
         """A file URI."""
         return self._root.joinpath(*directories.plain_parts(output_name), directories.plain_name(name)).as_uri()
 
+    async def check(self) -> None:
+        """Nothing: a disk that is full or read-only by now may be mended by the time a job ends."""
+
+    async def tidy(self) -> int:
+        """Look through the one directory where files lie until they are whole."""
+        return await asyncio.to_thread(self._tidy)
+
+    def _tidy(self) -> int:
+        try:
+            with directories.opened_below(self._root, (STORE_DIRECTORY, _INCOMING), create=False) as incoming:
+                return directories.sweep_incoming(incoming, ABANDONED_SECONDS)
+        except FileNotFoundError:
+            return 0
+
     def _put(self, job_dir: str, outputs: tuple[Output, ...]) -> list[StoredOutput]:
         parts = (STORE_DIRECTORY, *directories.plain_parts(job_dir))
         stored: list[StoredOutput] = []
         with (
             directories.disk_errors(f"storing outputs under {self._root}"),
+            directories.opened_below(self._root, (STORE_DIRECTORY, _INCOMING), create=True) as incoming,
             directories.opened_below(self._root, parts, create=True) as place,
         ):
             for output in outputs:
                 name = directories.plain_name(output.name)
-                digest = directories.store_file(output.path, place, name)
+                digest = directories.store_file(output.path, incoming, place, name)
                 uri = self._root.joinpath(*parts, name).as_uri()
                 stored.append(StoredOutput(name, output.kind, uri, digest.size, digest.sha256))
             directories.sync(place)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
 import stat
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -126,13 +128,13 @@ def sync(directory: int) -> None:
     os.fsync(directory)
 
 
-def store_file(source: Path, folder: int, name: str) -> Digest:
+def store_file(source: Path, incoming: int, folder: int, name: str) -> Digest:
     """Copy `source` into the directory as `name`, and prove it by reading it back.
 
-    A file that already stands there with the same bytes is kept; one with other bytes is an error, because
-    a record may point to it.
+    `incoming` is a directory of the same disk where it lies until it is whole. A file that already stands there with
+    the same bytes is kept; one with other bytes is an error, because a record may point to it.
     """
-    with _open_source(source) as opened:
+    with open_source(source) as opened:
         existing = digest_of(folder, name)
         if existing is not None:
             wanted = _copy(opened, None)
@@ -142,21 +144,48 @@ def store_file(source: Path, folder: int, name: str) -> Digest:
                     hint="each attempt needs a job_dir of its own",
                 )
             return existing
-        with temporary(folder) as (target, temporary_name):
+        with temporary(incoming) as (target, temporary_name):
+            _hold(target)
             wanted = _copy(opened, target)
             target.flush()
             os.fchmod(target.fileno(), _STORED_MODE)
             os.fsync(target.fileno())
-            if digest_of(folder, temporary_name) != wanted:
+            if digest_of(incoming, temporary_name) != wanted:
                 raise TemporaryError(
                     f"{name} reads back other than it was written", hint="the disk is failing; check it"
                 )
             failpoints.reach("store.rename")
-            os.rename(temporary_name, name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.rename(temporary_name, name, src_dir_fd=incoming, dst_dir_fd=folder)
     return wanted
 
 
-def _open_source(source: Path) -> BinaryIO:
+def sweep_incoming(incoming: int, abandoned_seconds: float) -> int:
+    """Remove what processes that died left there, how many: old, and held by nobody."""
+    removed = 0
+    for name in os.listdir(incoming):
+        if not name.startswith(TEMPORARY_PREFIX):
+            continue
+        with contextlib.suppress(OSError):
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=incoming)
+            try:
+                # Also by age: there is a moment between making a file and holding it, and disks without locks.
+                if time.time() - os.fstat(descriptor).st_mtime > abandoned_seconds:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.unlink(name, dir_fd=incoming)
+                    removed += 1
+            finally:
+                os.close(descriptor)
+    return removed
+
+
+def _hold(opened: BinaryIO) -> None:
+    """Say that a living process is writing this file; the lock ends with it."""
+    with contextlib.suppress(OSError):  # a disk without locks: then age alone protects it
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def open_source(source: Path) -> BinaryIO:
+    """A file that a task names as its output, which must be a regular one and no symlink."""
     try:
         # O_NONBLOCK: opening a pipe that a task left there would wait for a writer for ever.
         descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -167,7 +167,7 @@ class PublishedDirectory:
                 return {}, ()
         if not isinstance(document, dict):
             return {}, ()
-        return _files(document.get("files")), _order(document.get("order"))
+        return files_of(document.get("files")), order_of(document.get("order"))
 
     def _write(self, files: Mapping[str, list[str]], order: Order) -> None:
         document = {
@@ -191,21 +191,23 @@ class PublishedDirectory:
                     os.unlink(name, dir_fd=self._folder)
 
 
-def _is_ours(name: str) -> bool:
+def is_ours(name: str) -> bool:
+    """Whether a manifest can mean a file of ours by this name: a plain one, that is not hidden."""
     return not name.startswith(".") and "/" not in name
 
 
-def _files(written: object) -> dict[str, list[str]]:
+def files_of(written: object) -> dict[str, list[str]]:
+    """The names and digests of a manifest, without those that are none of ours."""
     if not isinstance(written, dict):
         return {}
     return {
         name: [digest for digest in digests if isinstance(digest, str)]
         for name, digests in written.items()
-        if _is_ours(name) and isinstance(digests, list)
+        if is_ours(name) and isinstance(digests, list)
     }
 
 
-def _order(written: object) -> Order:
+def order_of(written: object) -> Order:
     """None is the lowest, so that a manifest that was changed by hand keeps nothing from being published."""
     if not isinstance(written, list) or not all(type(part) is int for part in written):
         return ()
