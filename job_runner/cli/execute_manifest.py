@@ -1,0 +1,46 @@
+"""`job-runner execute-manifest`: the jobs of a compiled folder, here and now."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from job_runner.cli.executing import Again, DryRun, FailFast, execute_and_tell
+from job_runner.cli.options import Json, NoColor, Quiet
+from job_runner.cli.output import Output
+from lib.manifest import Wishes, read_manifest
+from lib.settings import Settings
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+EXAMPLES = """\b
+Examples:
+  job-runner execute-manifest batch/manifest.json
+  job-runner execute-manifest batch/manifest.json --dry-run
+  job-runner execute-manifest batch/manifest.json --fail-fast --json
+
+After a crash or Ctrl-C run it again: what is made and whole is skipped (already_made). execution.json stands beside
+the manifest and is whole after every job; with --dry-run it is execution.dry-run.json.
+Exit code 1 when a job failed, 2 when the manifest is not sound (nothing is run then), 130 when interrupted.
+"""
+
+Manifest = Annotated[
+    Path, typer.Argument(metavar="MANIFEST", help="A manifest.json, or the folder of one.", show_default=False)
+]
+
+
+@app.command(epilog=EXAMPLES)
+def execute_manifest(
+    manifest: Manifest,
+    *,
+    dry_run: DryRun = False,
+    fail_fast: FailFast = False,
+    again: Again = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
+    """Make the audio of a compiled folder on this machine; needs no Redis."""
+    output = Output(as_json=json, quiet=quiet, no_color=no_color)
+    wishes = Wishes(dry_run=dry_run, fail_fast=fail_fast, again=again)
+    raise typer.Exit(execute_and_tell(read_manifest(manifest), Settings.load(), wishes, output))
