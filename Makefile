@@ -17,7 +17,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet --quiet instal
 RUNNER = ./run job-runner
 
 .PHONY: help setup demo test check lint types imports format docs lock clean \
-	jobs-plan jobs-enqueue jobs-status jobs-history jobs-result jobs-report jobs-retry jobs-flush jobs-dashboard
+	jobs-plan jobs-enqueue jobs-status jobs-history jobs-result jobs-report jobs-retry jobs-flush jobs-dashboard jobs-logs
 
 help: ## list these targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -141,3 +141,6 @@ jobs-flush: .venv/core ## remove what waits (ARGS='--hard --yes' also what is fi
 jobs-dashboard: .venv/core ## status and recent history
 	@$(RUNNER) status $(ARGS)
 	@$(RUNNER) history $(ARGS)
+
+jobs-logs: .venv/core ## the latest execution.json of a run without a queue (ARGS='--json')
+	@$(RUNNER) logs $(ARGS)

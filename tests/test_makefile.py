@@ -173,6 +173,7 @@ def test_make_alone_is_help(checkout: Path) -> None:
         (["jobs-retry", "ID=topic:beat-001", "ARGS=--yes"], ["job-runner retry topic:beat-001 --yes"]),
         (["jobs-flush", "ARGS=--hard --yes"], ["job-runner flush --hard --yes"]),
         (["jobs-dashboard"], ["job-runner status", "job-runner history"]),
+        (["jobs-logs", "ARGS=--json"], ["job-runner logs --json"]),
     ],
 )
 def test_shortcuts(checkout: Path, arguments: list[str], expected: list[str]) -> None:

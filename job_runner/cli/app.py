@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 COMMANDS: Final[dict[str, str]] = {
     "plan": "Check job files and show what they would cost; needs no Redis.",
     "enqueue": "Put the jobs of files into the queue, each once by its request_id.",
+    "compile": "Write job files as a folder of texts with a manifest, to execute anywhere; needs no Redis.",
+    "execute-manifest": "Make the audio of a compiled folder on this machine; needs no Redis.",
+    "run": "Make the audio of job files at once, on this machine; needs no Redis.",
+    "logs": "Show the latest execution.json of a run without a queue.",
     "status": "Show what waits, what runs, who works and how long it will take.",
     "watch": "Follow the queue live: progress bars, lanes, rate and ETA.",
     "report": "Show what became of the jobs of files, with the paths of what they made.",

@@ -42,11 +42,14 @@ def test_every_command_has_examples(runner: JobRunner, name: str) -> None:
     assert f"  job-runner {name}" in shown.out.partition("Examples:")[2]
 
 
+OFFLINE = {"plan", "compile", "execute-manifest", "run", "logs"}
+
+
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in {"server", "watch"}])
 def test_shared_options_stand_after_every_command(runner: JobRunner, name: str) -> None:
-    """The same flags mean the same everywhere; only plan needs no Redis."""
+    """The same flags mean the same everywhere; what works without a queue needs no Redis."""
     words = [word for line in runner(name, "--help").out.splitlines() for word in line.split()]
-    wanted = {"--json", "--quiet", "--no-color"} | ({"--redis-url"} if name != "plan" else set())
+    wanted = {"--json", "--quiet", "--no-color"} | ({"--redis-url"} if name not in OFFLINE else set())
     assert wanted <= {word.rstrip(",") for word in words}
 
 
