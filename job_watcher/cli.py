@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
 import sys
 import time
@@ -14,7 +15,8 @@ import typer.main
 
 from lib.calling import as_called, examples_as_called, program_as_called
 from lib.errors import InvalidInputError, InvalidJobsError, JobRunnerError
-from lib.settings import Settings
+from lib.redaction import excepthook, process_secrets, this_process
+from lib.settings import Settings, process_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -153,8 +155,9 @@ def _shown(settings: Settings, mode: Mode, *, log_json: bool, quiet: bool) -> It
     from lib import logs  # noqa: PLC0415 - ditto
 
     level = "WARNING" if quiet else "INFO"
+    secrets = process_secrets(process_environment(), sys.argv) | {*settings.secret_values()}
     if mode == "forever" or log_json or quiet or not sys.stderr.isatty():
-        logs.configure(json_lines=log_json, level=level, secrets=settings.secret_values())
+        logs.configure(json_lines=log_json, level=level, secrets=secrets)
         yield NoDisplay()
         return
     from rich.console import Console  # noqa: PLC0415 - ditto
@@ -163,7 +166,7 @@ def _shown(settings: Settings, mode: Mode, *, log_json: bool, quiet: bool) -> It
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=False) as progress:
         # After the start of the bars, which take stderr over, so that a warning is printed above them.
-        logs.configure(level="WARNING", secrets=settings.secret_values(), stream=sys.stderr)
+        logs.configure(level="WARNING", secrets=secrets, stream=sys.stderr)
         yield Bars(progress)
 
 
@@ -213,18 +216,22 @@ def main(argv: Sequence[str] | None = None) -> int:
             standalone_mode=False,
         )
     except typer.TyperException as exc:
-        exc.show()  # type: ignore[attr-defined]  # every kind that parsing raises has it; the base lacks it in the stubs
+        usage = io.StringIO()
+        exc.show(file=usage)  # type: ignore[attr-defined]  # every kind that parsing raises has it; the base lacks it in the stubs
+        _write(usage.getvalue().rstrip("\n"))
         return exc.exit_code
     except (KeyboardInterrupt, typer.Abort):
         _write("interrupted")
         return EXIT_INTERRUPTED
     except JobRunnerError as exc:
         if _debugging():
+            sys.excepthook = excepthook(this_process(process_environment))
             raise
         explain(exc)
         return exc.exit_code
     except Exception as exc:
         if _debugging():
+            sys.excepthook = excepthook(this_process(process_environment))
             raise
         explain(
             JobRunnerError(
@@ -249,7 +256,8 @@ def explain(error: JobRunnerError) -> None:
 def _write(text: str) -> None:
     # Text of others is in it: nothing but line ends may drive a terminal.
     shown = "".join(
-        each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode() for each in text
+        each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode()
+        for each in this_process(process_environment)(text)
     )
     with contextlib.suppress(BrokenPipeError):
         sys.stderr.write(f"{shown}\n")

@@ -24,6 +24,8 @@ from lib import wiring
 from lib.clock import SystemClock
 from lib.errors import RefusedError, SessionLostError, UnreachableError
 from lib.logs import about
+from lib.redaction import this_process
+from lib.settings import process_environment
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -86,12 +88,19 @@ class Daemon:
         clock = SystemClock()
         work_dirs: list[WorkDirs] = []
         counts = Counts()
+        redact = this_process(process_environment, self._settings.secret_values())
 
         def execution(session: str, run_id: str) -> Execute:
             work_dirs.append(WorkDirs(self._settings.watcher_work_dir, session))
             policy = RetryPolicy(self._settings.watcher_max_crashes, chance=random.random)
             made = Execution(
-                backend=backend, store=store, work_dirs=work_dirs[-1], policy=policy, clock=clock, run_id=run_id
+                backend=backend,
+                store=store,
+                work_dirs=work_dirs[-1],
+                policy=policy,
+                clock=clock,
+                run_id=run_id,
+                redact=redact,
             )
             return made if self._metrics is None else Measured(made, counts, clock, frozenset(tasks.tasks))
 

@@ -7,7 +7,7 @@ the caller knows why it cancelled. The lanes are its only callers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from lib.errors import InvalidInputError, TaskError, TemporaryError
 from lib.jobqueue import JobSpec
 from lib.jobqueue.protocol import Ending, Lease, Retry
 from lib.jobqueue.records import Failure, Run, done_tail, failed_tail
+from lib.redaction import Redactor
 from lib.redisqueue.keys import backlog_of
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Execution:
     policy: RetryPolicy
     clock: Clock
     run_id: str
+    redact: Redactor = field(default_factory=Redactor)
+    """Whatever a body says passes it: its error, its result and its progress may quote a secret of this host."""
 
     async def run(
         self,
@@ -76,7 +79,9 @@ class Execution:
         try:
             job = JobSpec.from_json(lease.job)
         except InvalidInputError as exc:
-            return self._failed(lease, lease.job, Failure("permanent", "validate", str(exc), self.clock.now()))
+            return self._failed(
+                lease, lease.job, Failure("permanent", "validate", self.redact(str(exc)), self.clock.now())
+            )
         log = logger.bind(
             request_id=lease.request_id,
             attempt=lease.attempts_used + 1,
@@ -84,7 +89,7 @@ class Execution:
             stream_id=lease.entry,
         )
         course = _Course(self.clock.now())
-        throttle = ProgressThrottle(lambda progress: on_progress({**progress, "at": iso(self.clock.now())}))
+        throttle = ProgressThrottle(lambda said: on_progress({**self.redact.value(said), "at": iso(self.clock.now())}))
         try:
             ending = await self._attempt(job, lease, course, throttle, on_body_over)
         except ChildCrashedError as exc:
@@ -141,7 +146,7 @@ class Execution:
                 job,
                 run,
                 outputs=stored,
-                result=result.result,
+                result=self.redact.value(result.result),
                 published=published,
                 backlog=backlog_of(lease.home),
             ),
@@ -160,7 +165,8 @@ class Execution:
     def _answer(self, lease: Lease, job: JobSpec, decision: Decision, stage: Stage, said: str) -> Ending | Retry:
         if isinstance(decision, Again):
             return Retry(lease, decision.kind, decision.delay_ms)
-        failure = Failure(decision.error_type, stage, said, self.clock.now(), self.run_id)
+        error = self.redact.cut(said)
+        failure = Failure(decision.error_type, stage, error, self.clock.now(), self.run_id)
         return self._failed(lease, job, failure, ttl_ms=_ttl_ms(job))
 
     def _failed(self, lease: Lease, job: JobSpec | bytes, failure: Failure, *, ttl_ms: int = 0) -> Ending:

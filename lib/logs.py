@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from loguru import logger
 
 from lib.clock import iso
+from lib.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,8 +36,6 @@ _FOR_MACHINES = frozenset({*FIELDS, "seconds", "epoch", "session", "kind", "erro
 
 _SHOWN_CHARACTERS = 500
 """Of one value in a line for people."""
-
-BLACKENED = "***"
 
 _RESET = "\x1b[0m"
 _DIM = "\x1b[2m"
@@ -59,7 +58,7 @@ def configure(
 ) -> None:
     """Set where and how this process logs; a second call replaces the first.
 
-    `secrets` are values (`Settings.secret_values()`), never shown again. `colour` None means: on a terminal,
+    `secrets` are values (`lib.redaction.process_secrets`), never shown again. `colour` None means: on a terminal,
     unless NO_COLOR is set.
     """
     target = stream if stream is not None else sys.stderr
@@ -70,8 +69,9 @@ def configure(
 
     def sink(message: Message) -> None:
         text = redact(form(message.record, str(message).strip(), redact))
-        # A reader that went away, as `| head`, must not end a watcher.
-        with contextlib.suppress(BrokenPipeError):
+        # A reader that went away, as `| head`, or a full disk must not end a watcher; nor may loguru complain of it on
+        # the same stderr, with the line as it was before redaction.
+        with contextlib.suppress(OSError, ValueError):
             target.write(f"{text}\n")
             target.flush()
 
@@ -101,32 +101,15 @@ def about(
     return logger.contextualize(**{name: value for name, value in given.items() if value is not None})
 
 
-class Redactor:
-    """Blackens values in text, in the ways that they are written: plain, inside JSON, inside a repr."""
-
-    def __init__(self, secrets: Iterable[str]) -> None:
-        written = set()
-        for secret in filter(None, secrets):
-            written |= {secret, json.dumps(secret)[1:-1], repr(secret)[1:-1]}
-        # The longest first, or a secret that begins with another would leave its end behind.
-        self._written = sorted(written, key=len, reverse=True)
-
-    def __call__(self, text: str) -> str:
-        """The text without the secrets."""
-        for value in self._written:
-            text = text.replace(value, BLACKENED)
-        return text
-
-
-def _plain_line(record: Record, trace: str, _: Redactor) -> str:
-    line = f"{record['time']:%H:%M:%S} {_level(record)}{_said(record)}{_about(record)}"
+def _plain_line(record: Record, trace: str, redact: Redactor) -> str:
+    line = f"{record['time']:%H:%M:%S} {_level(record)}{_said(record)}{_about(record, redact)}"
     return line + (f"\n{trace}" if trace else "")
 
 
-def _coloured_line(record: Record, trace: str, _: Redactor) -> str:
+def _coloured_line(record: Record, trace: str, redact: Redactor) -> str:
     tint = _COLOURS.get(record["level"].name, "")
     level = f"{tint}{level}{_RESET}" if (level := _level(record)) else ""
-    line = f"{_DIM}{record['time']:%H:%M:%S}{_RESET} {level}{tint}{_said(record)}{_RESET}{_about(record)}"
+    line = f"{_DIM}{record['time']:%H:%M:%S}{_RESET} {level}{tint}{_said(record)}{_RESET}{_about(record, redact)}"
     return line + (f"\n{trace}" if trace else "")
 
 
@@ -141,22 +124,24 @@ def _said(record: Record) -> str:
     return f"{record['message']:<7}" if "request_id" in record["extra"] else record["message"]
 
 
-def _about(record: Record) -> str:
+def _about(record: Record, redact: Redactor) -> str:
     """Which job, how long, which try, why: what a person wants to know in a line of 80 columns."""
     extra = record["extra"]
-    parts = [_clean(str(extra["request_id"]))] if "request_id" in extra else []
+    parts = [_clean(extra["request_id"], redact)] if "request_id" in extra else []
     if "seconds" in extra:
         parts.append(f"{extra['seconds']:.1f} s")
     if extra.get("attempt", 1) != 1:
         parts.append(f"attempt {extra['attempt']}")
     if "error" in extra:
-        parts.append(f"{extra.get('error_type', 'failed')} at {extra.get('stage', '?')}: {_clean(str(extra['error']))}")
-    parts += [f"{name}={_clean(str(value))}" for name, value in extra.items() if name not in _FOR_MACHINES]
+        error = _clean(extra["error"], redact)
+        parts.append(f"{extra.get('error_type', 'failed')} at {extra.get('stage', '?')}: {error}")
+    parts += [f"{name}={_clean(value, redact)}" for name, value in extra.items() if name not in _FOR_MACHINES]
     return "".join(f"  {part}" for part in parts)
 
 
-def _clean(text: str) -> str:
-    """Without what drives a terminal: names and errors come from jobs."""
+def _clean(value: object, redact: Redactor) -> str:
+    """Without what drives a terminal: names and errors come from jobs. Redacted whole, before anything is cut off."""
+    text = redact(str(value))
     shown = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in shown)
 

@@ -7,6 +7,7 @@ modules. What a command raises becomes a message and an exit code in `main` and 
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -21,6 +22,8 @@ from lib.errors import InvalidJobsError, JobRunnerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from lib.redaction import Redactor
 
 COMMANDS: Final[dict[str, str]] = {
     "plan": "Check job files and show what they would cost; needs no Redis.",
@@ -142,34 +145,53 @@ def main(argv: Sequence[str] | None = None) -> int:
             standalone_mode=False,
         )
     except typer.TyperException as exc:
-        exc.show()  # type: ignore[attr-defined]  # every kind that parsing raises has it; the base lacks it in the stubs
+        usage = io.StringIO()
+        exc.show(file=usage)  # type: ignore[attr-defined]  # every kind that parsing raises has it; the base lacks it in the stubs
+        sys.stderr.write(_redactor()(usage.getvalue()))
         return exc.exit_code
     except (KeyboardInterrupt, typer.Abort):
         output.say("\ninterrupted")
         return EXIT_INTERRUPTED
     except JobRunnerError as exc:
         if _debugging():
+            _hide_secrets_of_tracebacks()
             raise
         _explain(exc, output)
         return exc.exit_code
     except Exception as exc:
         if _debugging():
+            _hide_secrets_of_tracebacks()
             raise
-        output.fail(
+        _explain(
             JobRunnerError(
                 f"this should not happen: {type(exc).__name__}: {exc}",
                 hint="run it again with `job-runner --debug …` and report what it prints",
-            )
+            ),
+            output,
         )
         return EXIT_ERROR
     return code if isinstance(code, int) else 0
 
 
 def _explain(error: JobRunnerError, output: Output) -> None:
+    redact = _redactor()
     if isinstance(error, InvalidJobsError):
         for problem in error.problems:
-            output.line_of_error(str(problem))
-    output.fail(error)
+            output.line_of_error(redact(str(problem)))
+    output.fail(JobRunnerError(redact(error.message), hint=redact(error.hint) if error.hint else None))
+
+
+def _redactor() -> Redactor:
+    from lib.redaction import this_process  # noqa: PLC0415 - --help must not pay for it
+    from lib.settings import process_environment  # noqa: PLC0415 - ditto
+
+    return this_process(process_environment)
+
+
+def _hide_secrets_of_tracebacks() -> None:
+    from lib.redaction import excepthook  # noqa: PLC0415 - --help must not pay for it
+
+    sys.excepthook = excepthook(_redactor())
 
 
 def _debugging() -> bool:

@@ -11,6 +11,8 @@ import re
 import sys
 from typing import TYPE_CHECKING, Final
 
+from lib.redaction import process_secrets
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -24,10 +26,15 @@ _NEVER: Final = frozenset({"REDIS_URL"})
 
 def child_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, str]:
     """The environment of a child: `inherited` cleaned, then what `settings` say, wherever they came from."""
+    secrets = {*settings.secret_values(), *process_secrets(inherited)}
     kept = {
         name: value
         for name, value in inherited.items()
-        if name not in _NEVER and not _SECRET_NAME.search(name) and not _SECRET_VALUE.search(value)
+        if name not in _NEVER
+        and not _SECRET_NAME.search(name)
+        and not _SECRET_VALUE.search(value)
+        # A copy under a harmless name is the secret all the same.
+        and not any(secret in value for secret in secrets)
     }
     kept["JOBS_STATE_DIR"] = str(settings.jobs_state_dir)
     kept["JOBS_TASK_MODULES"] = ",".join(settings.jobs_task_modules)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from loguru import logger
 
 from lib import logs
+from lib.redaction import BLACKENED, Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,7 +183,7 @@ def test_a_secret_is_blackened_wherever_it_stands(out: io.StringIO, json_lines: 
             logger.exception("failed")
     written = out.getvalue()
     assert "0123" not in written
-    assert written.count(logs.BLACKENED) >= 8
+    assert written.count(BLACKENED) >= 8
 
 
 def test_variables_never_stand_in_tracebacks(out: io.StringIO) -> None:
@@ -234,11 +235,11 @@ def test_configuring_again_replaces(out: io.StringIO) -> None:
 @given(st.text(max_size=30), st.text(min_size=4, max_size=12), st.text(max_size=30))
 def test_redaction_leaves_no_secret(before: str, secret: str, after: str) -> None:
     """Whatever stands around it, the value is gone, also inside JSON."""
-    redact = logs.Redactor([secret])
-    assert secret not in redact(f"{before}{secret}{after}").replace(logs.BLACKENED, "")
-    assert json.dumps(secret)[1:-1] not in redact(json.dumps([secret])).replace(logs.BLACKENED, "")
+    redact = Redactor([secret])
+    assert secret not in redact(f"{before}{secret}{after}").replace(BLACKENED, "")
+    assert json.dumps(secret)[1:-1] not in redact(json.dumps([secret])).replace(BLACKENED, "")
 
 
 def test_a_secret_that_begins_with_another_leaves_no_end() -> None:
     """The longer one is blackened as a whole."""
-    assert logs.Redactor(["abcd", "abcdefgh"])("x abcdefgh y") == f"x {logs.BLACKENED} y"
+    assert Redactor(["abcd", "abcdefgh"])("x abcdefgh y") == f"x {BLACKENED} y"
