@@ -103,7 +103,10 @@ def _said(error: BaseException) -> str:
         return error.message
     if isinstance(error, SystemExit):
         return f"the task called sys.exit({error.code!r})"
-    text = str(error)
+    try:
+        text = str(error)
+    except Exception as exc:  # noqa: BLE001 - an exception of somebody's own may fail even to say what it is
+        text = f"(its message cannot be shown: {type(exc).__name__})"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -137,3 +137,17 @@ def test_the_message_names_the_exception_and_keeps_a_hint() -> None:
     assert as_task_error(SystemExit(3)).message == "the task called sys.exit(3)"
     ours = as_task_error(JobRunnerError("said", hint="do this"))
     assert (ours.message, ours.hint) == ("said", "do this")
+
+
+class MuteError(Exception):
+    """Fails even to say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def test_an_exception_that_cannot_be_shown_is_still_an_error_of_its_job() -> None:
+    """A library's broken exception ends one job with a record, not the process that ran it."""
+    error = as_task_error(MuteError())
+    assert isinstance(error, PermanentError)
+    assert error.message == "MuteError: (its message cannot be shown: RuntimeError)"
