@@ -37,7 +37,8 @@ def open_queue(settings: Settings) -> Queue:
         from lib import embedded
 
         embedded.require_running(settings.jobs_state_dir)
-    return Queue.over(connect(settings.redis_url), settings.redis_url, settings.jobs_prefix)
+    client = connect(settings.redis_url, prefix=settings.jobs_prefix)
+    return Queue.over(client, settings.redis_url, settings.jobs_prefix)
 
 
 @asynccontextmanager
@@ -54,7 +55,7 @@ def open_blocking(settings: Settings, *, block_seconds: float) -> Client:
     """A client of its own for reads that block up to `block_seconds`."""
     from lib.redisqueue.connection import connect
 
-    return connect(settings.redis_url, block_seconds=block_seconds)
+    return connect(settings.redis_url, block_seconds=block_seconds, prefix=settings.jobs_prefix)
 
 
 def catalogue(settings: Settings) -> Catalogue:

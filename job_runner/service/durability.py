@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from lib.errors import RefusedError, SettingsError
 
 if TYPE_CHECKING:
-    from lib.redisqueue.connection import Features
+    from lib.redisqueue.features import Features
     from lib.redisqueue.queue import Queue
     from lib.settings import Settings
 

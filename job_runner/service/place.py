@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from lib.redisqueue.connection import hide_password
+from lib.server_url import without_secrets
 
 if TYPE_CHECKING:
     from lib.settings import RedisUrlSource, Settings
@@ -19,4 +19,4 @@ _FROM: Final[dict[RedisUrlSource, str]] = {
 
 def server_text(settings: Settings) -> str:
     """The URL without its password, and where it was taken from."""
-    return f"{hide_password(settings.redis_url)} ({_FROM[settings.redis_url_source]})"
+    return f"{without_secrets(settings.redis_url)} ({_FROM[settings.redis_url_source]})"

@@ -64,7 +64,7 @@ async def submit_replicated(
 
     WAIT speaks of the writes of its own connection only, so both go over one that nobody else uses.
     """
-    client = connect(queue.url)
+    client = connect(queue.url, prefix=queue.keys.prefix)
     try:
         async with edge(queue.url), client.client() as alone:
             replies = await submit(queue, jobs, mode=mode, on=alone)

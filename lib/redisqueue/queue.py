@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from lib.errors import SettingsError
-from lib.redisqueue.connection import Client, Features, as_text, detect, edge
+from lib.redisqueue.connection import Client, as_text, edge
+from lib.redisqueue.features import Features, detect
+from lib.redisqueue.finding import torn_apart
 from lib.redisqueue.keys import Keys, is_intake, is_lane, parse_intake
 from lib.redisqueue.scripts import Scripts
 
@@ -51,10 +52,7 @@ class Queue:
         """
         features = await detect(self.client, self.url)
         if features.cluster and not self.keys.in_one_slot:
-            raise SettingsError(
-                f"JOBS_PREFIX: {self.keys.prefix!r} would spread the queue over the slots of a Redis Cluster",
-                hint=f"write it with braces: JOBS_PREFIX='{{{self.keys.prefix}}}'",
-            )
+            raise torn_apart(self.keys.prefix)
         return features
 
     async def refresh_streams(self) -> None:

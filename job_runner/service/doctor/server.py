@@ -14,7 +14,7 @@ from lib.redisqueue.overview import overview
 from lib.wiring import opened_queue
 
 if TYPE_CHECKING:
-    from lib.redisqueue.connection import Features
+    from lib.redisqueue.features import Features
     from lib.redisqueue.queue import Queue
     from lib.settings import Settings
 

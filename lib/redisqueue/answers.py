@@ -1,0 +1,128 @@
+"""What a server's errors mean to us: the one place where redis-py's exceptions become those of `lib.errors`.
+
+It knows no connection. `edge` is around every command that the rooms of the queue send.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from redis import exceptions as redis_errors
+
+from lib.errors import (
+    JobRunnerError,
+    NotLeaderError,
+    QueueError,
+    ServerFullError,
+    SessionLostError,
+    SettingsError,
+    UnreachableError,
+    WrongKeyError,
+)
+from lib.server_url import without_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+_OURS: Final[dict[str, type[JobRunnerError]]] = {
+    "WRONGKEY": WrongKeyError,
+    "NOLEADER": NotLeaderError,
+    "NOSESSION": SessionLostError,
+    "WRONGTYPE": WrongKeyError,
+    "OOM": ServerFullError,
+}
+# What a server says while it loads, fails over or cannot write to its disk: it passes, so it is unreachable for now.
+_PASSING: Final = (
+    "LOADING",
+    "READONLY",
+    "MASTERDOWN",
+    "MISCONF",
+    "NOREPLICAS",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "BUSY",
+)
+# redis-py takes the first word away where it has a class for it.
+_PASSING_KINDS: Final = (
+    redis_errors.ConnectionError,
+    redis_errors.TimeoutError,
+    redis_errors.ReadOnlyError,
+    redis_errors.ClusterDownError,
+    redis_errors.AskError,
+    redis_errors.TryAgainError,
+    OSError,
+    TimeoutError,
+)
+_DEMOTED: Final = "instance state changed"
+"""What a blocked read is told when its server becomes a replica; UNBLOCKED alone also means that a key is gone."""
+
+_MOVED_ON: Final = (redis_errors.ReadOnlyError, redis_errors.ClusterDownError, redis_errors.MovedError)
+
+_TLS_HINTS: Final = (
+    ("CERTIFICATE_VERIFY_FAILED] certificate verify failed: Hostname", "write the host that the certificate is for"),
+    ("CERTIFICATE_VERIFY_FAILED] certificate verify failed: IP", "write the host that the certificate is for"),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "name the file of the CA that signed it: rediss://HOST:PORT/DB?ssl_ca_certs=/path/ca.pem",
+    ),
+    ("WRONG_VERSION_NUMBER", "this port speaks no TLS: write redis://, or the server's TLS port"),
+    ("RECORD_LAYER_FAILURE", "this port speaks no TLS: write redis://, or the server's TLS port"),
+    ("ALERT_CERTIFICATE_REQUIRED", "it wants a certificate of yours: &ssl_certfile=/path&ssl_keyfile=/path"),
+    ("ALERT_HANDSHAKE_FAILURE", "it wants a certificate of yours: &ssl_certfile=/path&ssl_keyfile=/path"),
+)
+START_ONE: Final = "start one with `job-runner server start`, or set REDIS_URL"
+RIGHTS_PAGE: Final = "docs/how-to/redis-acl.md"
+
+
+def has_moved_on(error: redis_errors.RedisError) -> bool:
+    """Whether the answer says that somebody else is the master by now."""
+    return isinstance(error, _MOVED_ON) or _DEMOTED in str(error)
+
+
+def translate(error: redis_errors.RedisError | OSError | TimeoutError, url: str) -> JobRunnerError:
+    """Our error for one of redis-py's; the text of the server stays in the message."""
+    text = str(error)
+    code = text.partition(" ")[0]
+    if code in _OURS:
+        return _OURS[code](text.partition(" ")[2] or text)
+    if isinstance(error, redis_errors.AuthenticationError):
+        # It does answer; to wait for it would wait for ever.
+        return SettingsError(
+            f"Redis at {without_secrets(url)} refuses the user or the password: {text}",
+            hint="write them into REDIS_URL: redis://USER:PASSWORD@HOST:PORT/DB, with % signs for what is not plain",
+        )
+    if code in _PASSING or _DEMOTED in text or isinstance(error, _PASSING_KINDS):
+        return UnreachableError(
+            f"Redis at {without_secrets(url)} does not answer: {text or type(error).__name__}", hint=_hint(text, url)
+        )
+    if isinstance(error, redis_errors.OutOfMemoryError):
+        return ServerFullError(text)
+    if isinstance(error, redis_errors.NoPermissionError):
+        return QueueError(
+            f"Redis refuses: {text}", hint=f"give this user the rights in {RIGHTS_PAGE}; `job-runner doctor` names them"
+        )
+    return QueueError(f"Redis answered with an error: {text}")
+
+
+def _hint(text: str, url: str) -> str:
+    for sign, hint in _TLS_HINTS:
+        if sign in text:
+            return hint
+    if url.startswith("redis://") and ("closed by server" in text or "reset by peer" in text):
+        return f"if this port wants TLS, write rediss://; else {START_ONE}"
+    return START_ONE
+
+
+@asynccontextmanager
+async def edge(url: str) -> AsyncIterator[None]:
+    """Turns what redis-py raises inside into our errors."""
+    try:
+        yield
+    except (redis_errors.RedisError, OSError, TimeoutError) as exc:
+        raise translate(exc, url) from exc
+
+
+def as_text(value: bytes | str) -> str:
+    """A reply's bytes as text; bytes that are no UTF-8 survive as surrogates."""
+    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")

@@ -1,0 +1,71 @@
+"""What a server is and can do: looked up, never assumed from a version. `Queue.check_server` and the doctor ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from redis import exceptions as redis_errors
+
+from lib.redisqueue.answers import as_text, edge, translate
+
+if TYPE_CHECKING:
+    from lib.redisqueue.connection import Client
+
+_CONFIG: Final = ("appendonly", "appendfsync", "maxmemory-policy", "min-replicas-to-write")
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What a server says of itself; None where it does not tell."""
+
+    software: str
+    version: str
+    cluster: bool
+    run_id: str
+    append_only: bool | None
+    append_fsync: str | None
+    eviction: str | None
+    replicas: int
+    role: str
+    used_bytes: int
+    max_bytes: int
+    """Of memory; 0 without a limit."""
+    replicas_needed: int | None
+    """Below so many replicas the server refuses writes."""
+
+
+async def detect(client: Client, url: str) -> Features:
+    """Asks INFO and CONFIG; a refused CONFIG leaves None, so that a managed server works too."""
+    async with edge(url):
+        info: dict[str, Any] = await client.info()
+    config: dict[str, str] = {}
+    for name in _CONFIG:
+        try:
+            config.update(_text(await client.config_get(name)))
+        except redis_errors.ResponseError:
+            break
+        except (redis_errors.RedisError, OSError, TimeoutError) as exc:
+            raise translate(exc, url) from exc
+    append_only = config.get("appendonly")
+    if append_only is None and "aof_enabled" in info:
+        append_only = "yes" if info["aof_enabled"] else "no"
+    needed = config.get("min-replicas-to-write")
+    return Features(
+        software="valkey" if "valkey_version" in info else "redis",
+        version=str(info.get("valkey_version", info.get("redis_version", "?"))),
+        cluster=info.get("redis_mode") == "cluster" or info.get("cluster_enabled") == 1,
+        run_id=str(info.get("run_id", "")),
+        append_only=None if append_only is None else append_only == "yes",
+        append_fsync=config.get("appendfsync"),
+        eviction=config.get("maxmemory-policy", info.get("maxmemory_policy")),
+        replicas=int(info.get("connected_slaves", 0)),
+        role=str(info.get("role", "master")),
+        used_bytes=int(info.get("used_memory", 0)),
+        max_bytes=int(info.get("maxmemory", 0)),
+        replicas_needed=None if needed is None else int(needed),
+    )
+
+
+def _text(reply: dict[Any, Any]) -> dict[str, str]:
+    return {as_text(name): as_text(value) for name, value in reply.items()}

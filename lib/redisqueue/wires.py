@@ -1,0 +1,95 @@
+"""Connections that find their server anew each time they are made, and notice that it is the right one no more.
+
+redis-py's own pool for Sentinels asks one Sentinel after the other, sees only READONLY, and knows no Cluster; these
+few lines over its connection class serve all three. They send nothing twice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from redis import exceptions as redis_errors
+from redis.asyncio.connection import Connection, SSLConnection
+
+from lib.errors import UnreachableError
+from lib.redisqueue.answers import as_text, has_moved_on
+
+if TYPE_CHECKING:
+    from lib.redisqueue.finding import Finder
+
+HOPS_MAX: Final = 3
+"""From the host of the URL to the owner of a slot is one hop; a Cluster that is being changed may need another."""
+
+
+class FoundConnection(Connection):
+    """A connection to wherever its finder says."""
+
+    def __init__(self, *, finder: Finder, **more: Any) -> None:
+        super().__init__(**more)
+        self._finder = finder
+        self._generation = -1
+        self._greeting: dict[Any, Any] = {}
+
+    @property
+    def mode(self) -> str:
+        """`standalone`, `cluster` or `sentinel`, as the server greeted; empty when it did not say."""
+        return as_text(self._greeting.get(b"mode", b""))
+
+    @property
+    def role(self) -> str:
+        """`master` or `replica`, as the server greeted."""
+        return as_text(self._greeting.get(b"role", b""))
+
+    async def connect(self) -> None:
+        """Also leaves a server that is the right one no more, as another connection has found out."""
+        if self.is_connected and self._generation != self._finder.generation:
+            await self.disconnect(nowait=True)
+        await super().connect()  # type: ignore[no-untyped-call]  # redis-py
+
+    async def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
+        """Connect to the right server; every way of redis-py to a new socket comes by here."""
+        if self.is_connected:
+            return
+        for _ in range(HOPS_MAX):
+            self._generation = self._finder.generation
+            self.host, self.port = await self._finder.address()
+            self._greeting = {}
+            try:
+                await super().connect_check_health(*args, **kwargs)
+            except (redis_errors.ConnectionError, redis_errors.TimeoutError):
+                self._finder.lost()
+                raise
+            if await self._is_right():
+                return
+        self._finder.lost()
+        raise UnreachableError("the Cluster names another node for the queue's slot each time", hint="try again")
+
+    async def _is_right(self) -> bool:
+        right = False
+        try:
+            right = await self._finder.is_here(self)
+        finally:
+            if not right:
+                await self.disconnect(nowait=True)
+        return right
+
+    async def ask(self, *words: str) -> Any:
+        """One command and its reply, while nobody else uses this connection."""
+        await self.send_command(*words, check_health=False)
+        return await self.read_response()
+
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """As redis-py's; keeps the greeting, and hears that the server has changed."""
+        try:
+            response = await super().read_response(*args, **kwargs)
+        except redis_errors.ResponseError as exc:
+            if has_moved_on(exc):
+                self._finder.lost()
+            raise
+        if not self._greeting and isinstance(response, dict):
+            self._greeting = response
+        return response
+
+
+class FoundTlsConnection(FoundConnection, SSLConnection):
+    """The same over TLS."""
