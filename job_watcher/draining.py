@@ -19,6 +19,7 @@ from lib.redisqueue.keys import parse_intake, parse_lane
 from lib.routing.policy import IntakeClass, is_offered
 
 if TYPE_CHECKING:
+    from job_watcher.callbacks.deliveries import Deliveries
     from job_watcher.in_hand import InHand
     from job_watcher.publish import Publisher
     from lib.clock import Clock
@@ -43,7 +44,7 @@ UNOFFERED_LOOK_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What the live watchers have still to do: `active` jobs and `outbox` entries.
+    """What the live watchers have still to do: `active` jobs, `outbox` entries, and callbacks by when they are due.
 
     `unoffered` counts the jobs that none of them can run, by what they wait for: a backend or a capability.
     """
@@ -51,6 +52,8 @@ class Left:
     active: int
     outbox: int
     unoffered: dict[str, int]
+    callbacks: int = 0
+    callbacks_later: int = 0
 
 
 async def left_to_do(queue: Queue, *, soon_ms: int) -> Left:
@@ -71,7 +74,13 @@ async def left_to_do(queue: Queue, *, soon_ms: int) -> Left:
         if count and not any(capability in watcher.capabilities for watcher in watchers):
             unoffered[capability] += count
     # What was added by hand is in no row of the index yet, so the entries of the intakes may be more.
-    return Left(max(remaining.active - unoffered.total(), offered), remaining.outbox, dict(unoffered))
+    return Left(
+        max(remaining.active - unoffered.total(), offered),
+        remaining.outbox,
+        dict(unoffered),
+        remaining.callbacks,
+        remaining.callbacks_later,
+    )
 
 
 def unoffered_text(unoffered: dict[str, int]) -> str:
@@ -91,6 +100,8 @@ class Drain:
     in_hand: InHand
     publisher: Publisher
     clock: Clock
+    deliveries: Deliveries | None = None
+    """None where callbacks are not set up: then they keep nobody waiting."""
     _told: set[str] = field(default_factory=set)
 
     async def wait(self) -> None:
@@ -131,10 +142,19 @@ class Drain:
             logger.warning("cannot tell what is left to do: {}", exc.message)
             await self.clock.sleep(FAILED_LOOK_SECONDS)
             return False
-        if left.active or left.outbox > self.publisher.stuck:
+        if left.active or left.outbox > self.publisher.stuck or self._delivers(left):
             return False
         if left.outbox:
             logger.warning("{} outputs could not be published from here", left.outbox)
+        self._tell_callbacks(left.callbacks + left.callbacks_later)
         if left.unoffered:
             logger.warning("{}", unoffered_text(left.unoffered))
         return True
+
+    def _delivers(self, left: Left) -> bool:
+        return self.deliveries is not None and (left.callbacks > 0 or self.deliveries.in_flight > 0)
+
+    def _tell_callbacks(self, waiting: int) -> None:
+        if waiting:
+            why = "another try" if self.deliveries else "a watcher with CALLBACK_SECRET and CALLBACK_ALLOWED_HOSTS"
+            logger.warning("{} {} for {}", waiting, "callback waits" if waiting == 1 else "callbacks wait", why)

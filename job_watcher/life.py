@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loguru import logger
 
 from job_watcher.adoption import Adopter
+from job_watcher.callbacks.deliveries import Deliveries
 from job_watcher.conductor import Conductor
 from job_watcher.control import ControlListener
 from job_watcher.draining import Drain
@@ -25,6 +26,7 @@ from job_watcher.outcomes import OutcomeListener, Outcomes, Tally
 from job_watcher.publish import Publisher
 from job_watcher.reclaim import Reclaimer
 from job_watcher.reporting import ProgressReports
+from job_watcher.retrying import RetryPolicy
 from job_watcher.session import Offer, Session, SessionTimes
 from lib.errors import JobRunnerError, SessionLostError
 from lib.redisqueue import leasing, sessions
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from job_watcher.backends.base import Backend
+    from job_watcher.callbacks.deliveries import Courier
     from job_watcher.draining import Mode
     from job_watcher.lane import Execute
     from job_watcher.naming import WatcherName
@@ -74,6 +77,8 @@ class Equipment:
     listeners: list[OutcomeListener] = field(default_factory=list)
     on_progress: Callable[[Lease, dict[str, Any]], None] | None = None
     counts: Counts = field(default_factory=Counts)
+    courier: Courier | None = None
+    """None where callbacks are not set up."""
 
 
 class Life:
@@ -102,8 +107,14 @@ class Life:
         interval, counts = settings.watcher_poll_interval, equipment.counts
         sessions_ended = asyncio.Event()
         self.publisher = Publisher(self._queue, self.session, equipment.store, clock, interval)
+        self.deliveries = (
+            Deliveries(self._queue, equipment.courier, RetryPolicy(settings.watcher_max_crashes), clock, interval)
+            if equipment.courier
+            else None
+        )
+        listeners = [*equipment.listeners, *([self.deliveries] if self.deliveries else [])]
         self.outcomes = Outcomes(
-            self._queue, self.session, self.in_hand, equipment.tally, self.publisher.offer, equipment.listeners, counts
+            self._queue, self.session, self.in_hand, equipment.tally, self.publisher.offer, listeners, counts
         )
         self.reports = ProgressReports(self._queue, self.session, clock, equipment.on_progress, counts)
         self.reclaimer = Reclaimer(self._queue, clock, interval, settings.watcher_session_ttl, sessions_ended, counts)
@@ -183,8 +194,10 @@ class Life:
             "conductor": self.conductor,
             "lane": self.lane,
         }
+        if self.deliveries:
+            duties["callbacks"] = self.deliveries
         tasks = {name: asyncio.create_task(keep_going(duty, name, clock), name=name) for name, duty in duties.items()}
-        drain = Drain(self._queue, mode, self.in_hand, self.publisher, clock)
+        drain = Drain(self._queue, mode, self.in_hand, self.publisher, clock, self.deliveries)
         ends = [asyncio.create_task(stop.wait()), asyncio.create_task(drain.wait())]
         try:
             await asyncio.wait([*tasks.values(), *ends], return_when=asyncio.FIRST_COMPLETED)
@@ -199,6 +212,8 @@ class Life:
         finally:
             await _cancel([*tasks.values(), *ends])
             await self.in_hand.stop_all()
+            if self.deliveries:
+                await self.deliveries.aclose()
             for client in self._clients:
                 await client.aclose()
 
@@ -230,6 +245,8 @@ class Life:
         await self._step("handing back", self._hand_back(running))
         await self._step("sending the last results", self.outcomes.idle.wait())
         await self._step("publishing", self.publisher.idle.wait())
+        if self.deliveries:
+            await self._step("sending callbacks", self.deliveries.finish())
         await _cancel(list(tasks.values()))
         await self._step("ending the session", self.session.close())
 
