@@ -7,10 +7,11 @@ has none. Where a report goes is the maker's business.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from lib.errors import PermanentError
+from lib.voice_synth.voices import VoiceRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,7 @@ class AttemptContext:
     """The `TaskContext` of one attempt.
 
     `make_work_dir` gives the directory when a body first asks; `report` is given each progress as the JSON that
-    people see.
+    people see; `voices` are the built-in ones where nobody speaks.
     """
 
     request_id: str
@@ -50,6 +51,7 @@ class AttemptContext:
     make_work_dir: Callable[[], Path]
     engines: SpeechEngines
     report: Callable[[dict[str, Any]], None]
+    voices: VoiceRegistry = field(default_factory=VoiceRegistry)
 
     @property
     def work_dir(self) -> Path:

@@ -1,12 +1,16 @@
-"""The speech engines of one child, loaded when a body first asks and warm from then on."""
+"""The speech engines of one child, loaded when a body first asks and warm from then on, and the voices for them."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib.capabilities.speech import WarmEngines
+from lib.voice_synth.library import VoiceLibrary
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lib.voice_synth.engines.base import SpeechEngine
     from lib.voice_synth.listening import Listener
 
@@ -27,3 +31,11 @@ def _make_listener() -> Listener | None:
     from lib.voice_synth.listening import listener_here  # noqa: PLC0415 - as above
 
     return listener_here()
+
+
+def voices_of(environ: Mapping[str, str]) -> VoiceLibrary:
+    """The voices of the directory that the parent has named, each looked up when a job asks for it.
+
+    A voice's files are checked against their digests before its first job here, not before each.
+    """
+    return VoiceLibrary(Path(environ["WATCHER_VOICES_DIR"]), check_files=True)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from job_watcher.child import lifeline, wire
 from job_watcher.child.arguments import ChildArguments
-from job_watcher.child.engines import warm_engines
+from job_watcher.child.engines import voices_of, warm_engines
 from job_watcher.child.environment import task_modules
 from job_watcher.child.reporting import Reporter
 from job_watcher.context import AttemptContext
@@ -31,6 +31,7 @@ from lib.tasks.registry import TaskRegistry, built_in_tasks, load_task_modules
 if TYPE_CHECKING:
     from lib.capabilities.speech import SpeechEngines
     from lib.tasks.base import TaskResult
+    from lib.voice_synth.voices import VoiceRegistry
 
 # Enough that a loop which renews a session always goes first on a busy core, and the body still gets every idle one.
 _NICENESS = 10
@@ -46,7 +47,7 @@ def main(argv: list[str]) -> int:
     _lower_own_rank(suspect=arguments.suspect)
     faulthandler.enable()
     registry = TaskRegistry((*built_in_tasks(), *load_task_modules(task_modules(os.environ))))
-    engines = warm_engines()
+    engines, voices = warm_engines(), voices_of(os.environ)
     with socket.socket(fileno=arguments.wire) as end:
         end.set_inheritable(False)
         reporter = Reporter(end)
@@ -55,7 +56,7 @@ def main(argv: list[str]) -> int:
             if not isinstance(message, wire.Order):
                 raise wire.WireError(f"a child was sent {type(message).__name__}")
             reporter.send(wire.encode(wire.Begun(message.serial)))
-            frame = _obey(message, registry, engines, reporter)
+            frame = _obey(message, registry, engines, voices, reporter)
             # What the body printed is in the pipe before the answer is, so the parent can tell whose it was.
             sys.stdout.flush()
             sys.stderr.flush()
@@ -63,7 +64,9 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _obey(order: wire.Order, registry: TaskRegistry, engines: SpeechEngines, reporter: Reporter) -> bytes:
+def _obey(
+    order: wire.Order, registry: TaskRegistry, engines: SpeechEngines, voices: VoiceRegistry, reporter: Reporter
+) -> bytes:
     try:
         work_dir = Path(order.work_dir)
         job = JobSpec.from_json(order.job.encode())
@@ -73,6 +76,7 @@ def _obey(order: wire.Order, registry: TaskRegistry, engines: SpeechEngines, rep
             make_work_dir=lambda: work_dir,
             engines=engines,
             report=lambda progress: reporter.report(wire.Report(order.serial, progress)),
+            voices=voices,
         )
         result = asyncio.run(_run(registry, job, context))
         return wire.answer(order.serial, checked(result, work_dir))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from lib.capabilities.speech import SpeechEngines
     from lib.jobqueue import JobSpec
+    from lib.voice_synth.voices import VoiceRegistry
 
 OutputKind = Literal["best", "take", "meta"]
 """What a file is to a listener. The first `meta` of a job is the one that a record names so."""
@@ -60,6 +61,10 @@ class TaskContext(Protocol):
     @property
     def engines(self) -> SpeechEngines:
         """The speech engines of this process, kept loaded between jobs."""
+
+    @property
+    def voices(self) -> VoiceRegistry:
+        """The voices that a job may name here and now; one that was registered since the last job is among them."""
 
     async def progress(
         self,

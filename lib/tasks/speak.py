@@ -26,14 +26,14 @@ class Speak:
     async def run(self, job: JobSpec, context: TaskContext) -> TaskResult:
         """Make every take; the same job gives the same bytes in any process.
 
-        Raises `PermanentError` for a voice, speaker, language or text that the engine cannot do, and for
+        Raises `PermanentError` for a voice that is not there or is broken, for a speaker, language or text that the engine cannot do, and for
         audio that fails its checks on an engine that would only repeat it.
         """
         # numpy costs 25 MB and 0.1 s: only the child that speaks pays, not the watcher that lists its tasks.
         from lib.voice_synth.request import request_of_job  # noqa: PLC0415
         from lib.voice_synth.takes import Speaking  # noqa: PLC0415
 
-        speaking = Speaking(request_of_job(job), context.engines, context.work_dir)
+        speaking = Speaking(request_of_job(job), context.engines, context.work_dir, voices=context.voices)
         for step in speaking.steps():
             await context.progress(step.percent, step=step.done, total=step.total, message=step.message)
         report = speaking.report()

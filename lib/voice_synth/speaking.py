@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lib.capabilities.speech import SpeechEngines
+    from lib.voice_synth.voices import VoiceRegistry
 
 
 def speak_row(
@@ -32,9 +33,11 @@ def speak_row(
     engine: str | None = None,
     json_result: Path | None = None,
     engines: SpeechEngines | None = None,
+    voices: VoiceRegistry | None = None,
 ) -> Report:
     """Speak the speech fields of `row` into `directory`; `watch` is given the steps and runs them to the end.
 
+    `engines` stay loaded for the next row that is given them; without `voices` only the built-in one is known.
     Raises `InvalidInputError` for fields that no job may have, a directory that cannot be made, and otherwise what
     `Speaking.steps` raises.
     """
@@ -49,7 +52,9 @@ def speak_row(
     except OSError as exc:
         raise InvalidInputError(f"{exc.filename}: {exc.strerror}", hint="name a directory that can be written") from exc
     request = request_of_job(job, seed=seed, engine=engine)
-    speaking = Speaking(request, engines or WarmEngines(make_engine, listener_here), directory, durable=True)
+    speaking = Speaking(
+        request, engines or WarmEngines(make_engine, listener_here), directory, voices=voices, durable=True
+    )
     watch(speaking.steps())
     report = speaking.report()
     if json_result is not None and json_result.resolve() != (directory / documents.RESULT).resolve():

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
 COMMANDS: Final[dict[str, str]] = {
     "speak": "Speak a text: takes, their description and result.json in one directory.",
+    "list-voices": "List the voices that a job may name: the built-in one and those that were registered.",
+    "list-speakers": "List the speakers that a job may name, and who really speaks here.",
+    "register": "Register a voice of your own, or one more engine for a voice.",
+    "rename": "Give a voice another name.",
+    "delete": "Delete a voice with its files, a broken one too.",
+    "export": "Write a voice with its files to one zip archive.",
+    "import": "Take a voice from a zip archive that `export` has made.",
+    "capabilities": "Show what each engine can do here, or why it cannot.",
 }
 
 EXIT_ERROR: Final = 1
@@ -32,6 +40,9 @@ _COMPLETE_VARIABLE: Final = "_VOICE_SYNTH_COMPLETE"
 _EPILOG: Final = """\b
 Start here:
   voice-synth speak --voice newsroom --text "Good morning." --out-exact hello
+  voice-synth list-voices            who can speak
+  voice-synth register anna --piper-model anna.onnx
+  voice-synth capabilities           what each engine can do here
 
 \b
 Exit codes: 0 ok; 1 it could not be done; 2 bad usage or input; 4 not found; 130 interrupted.

@@ -9,6 +9,7 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal to ask on.")]
+Slug = Annotated[str, typer.Argument(metavar="SLUG", help="A registered voice.", show_default=False)]
 VoicesDir = Annotated[
     Path | None,
     typer.Option(

@@ -20,6 +20,7 @@ import typer.main
 from lib.errors import InvalidInputError
 from lib.voice_synth.cli.options import Json, VoicesDir  # noqa: TC001  Typer reads the annotations when it runs
 from lib.voice_synth.cli.output import Output
+from lib.voice_synth.cli.places import voices_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -118,10 +119,12 @@ def speak(**flags: Any) -> None:
     call = speak_call(**flags)
     row = {**call.row, "text": text_of(call)}
     # pydantic, numpy and the model: 0.3 s that --help and a wrong flag need not pay.
+    from lib.voice_synth.library import VoiceLibrary  # noqa: PLC0415
     from lib.voice_synth.speaking import speak_row  # noqa: PLC0415
 
     report = speak_row(
         row,
+        voices=VoiceLibrary(voices_directory(call.voices_dir), check_files=True),
         seed=call.seed,
         engine=call.engine,
         directory=call.out_exact,

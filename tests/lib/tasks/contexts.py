@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lib.capabilities.speech import WarmEngines
 from lib.voice_synth.engines.registry import make_engine
+from lib.voice_synth.voices import VoiceRegistry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +21,7 @@ class RecordingContext:
 
     work_dir: Path
     engines: SpeechEngines = field(default_factory=lambda: WarmEngines(make_engine))
+    voices: VoiceRegistry = field(default_factory=VoiceRegistry)
     request_id: str = "test"
     attempt: int = 1
     reports: list[tuple[float, int | None, int | None, str]] = field(default_factory=list)

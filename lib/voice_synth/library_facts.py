@@ -1,0 +1,140 @@
+"""What there is to speak with on this machine, as plain JSON: voices, speakers, engines.
+
+For people and programs that look before they queue. No model is loaded, and nothing here raises because one voice or
+one engine is broken: that is what they came to see.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lib.errors import JobRunnerError
+from lib.voice_synth.engines.base import EngineVoice
+from lib.voice_synth.engines.registry import ENGINES, make_engine
+from lib.voice_synth.library import BUILT_IN_SLUGS, VoiceLibrary, voice_of
+from lib.voice_synth.listening import LANGUAGE as HEARD_LANGUAGE
+from lib.voice_synth.listening import missing as missing_listener
+from lib.voice_synth.voices import SPEAKERS, Choice, VoiceRegistry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lib.voice_synth.engines.base import SpeechEngine
+    from lib.voice_synth.voices import Voice
+
+
+def voices_here(directory: Path) -> list[dict[str, Any]]:
+    """The built-in voices and those of a directory; a broken one has `broken` and no engines."""
+    engines = {name: make_engine(name) for name in ENGINES}
+    built_in = VoiceRegistry()
+    found = [_voice(built_in.require(slug), engines, created_at=None) for slug in built_in.slugs]
+    for listed in VoiceLibrary(directory).listed():
+        if listed.document is None:
+            assert listed.broken is not None  # noqa: S101  one of the two; it narrows the type
+            broken = {"message": listed.broken.message, "hint": listed.broken.hint}
+            found.append(_described(listed.slug, broken=broken))
+        else:
+            voice = voice_of(directory, listed.document)
+            found.append(_voice(voice, engines, created_at=listed.document.created_at))
+    return found
+
+
+def _voice(voice: Voice, engines: dict[str, SpeechEngine], *, created_at: str | None) -> dict[str, Any]:
+    about = {
+        name: {
+            "usable": (why := why_not(engines.get(name), name, sound)) is None,
+            "why_not": why,
+            "name": sound.name,
+            "speed": sound.speed,
+            "digest": Choice(name, sound, None).digest,
+        }
+        for name, sound in voice.on_engine.items()
+    }
+    return _described(
+        voice.slug,
+        description=voice.description,
+        language=voice.language,
+        created_at=created_at,
+        engines=about,
+        usable=any(engine["usable"] for engine in about.values()),
+    )
+
+
+def _described(slug: str, **about: Any) -> dict[str, Any]:
+    empty: dict[str, Any] = {
+        "description": "",
+        "language": None,
+        "created_at": None,
+        "engines": {},
+        "usable": False,
+        "broken": None,
+    }
+    return {"slug": slug, "built_in": slug in BUILT_IN_SLUGS, **empty, **about}
+
+
+def speakers_here() -> list[dict[str, Any]]:
+    """Each listed speaker, and which engine and voice here speak for it."""
+    engines = [engine for engine in map(make_engine, ENGINES) if why_not(engine, engine.name) is None]
+    return [_speaker(speaker, engines) for speaker in SPEAKERS]
+
+
+def _speaker(speaker: str, engines: list[SpeechEngine]) -> dict[str, Any]:
+    about = {"speaker": speaker, "engine": None, "voice": None, "speed": None, "stand_in": False, "why_not": None}
+    # An engine that has the speaker goes before one that only stands in.
+    for engine in sorted(engines, key=lambda engine: speaker not in engine.speakers):
+        try:
+            choice = VoiceRegistry().choose(engine, voice=None, speaker=speaker)
+        except JobRunnerError as exc:
+            about["why_not"] = exc.message
+            continue
+        return {
+            **about,
+            "engine": engine.name,
+            "voice": choice.voice.name,
+            "speed": choice.voice.speed,
+            "stand_in": choice.substituted is not None,
+            "why_not": None,
+        }
+    return about
+
+
+def why_not(engine: SpeechEngine | None, name: str, voice: EngineVoice | None = None) -> str | None:
+    """Why this engine cannot speak here, with that voice if one is given; None when it can."""
+    if engine is None:
+        return f"no engine is named {name}; a newer voice-synth may have it"
+    try:
+        lacking = engine.missing(voice)
+        return None if lacking is None else f"this machine lacks {lacking}; {engine.remedy(voice)}"
+    except JobRunnerError as exc:
+        return exc.message
+
+
+def capabilities_here() -> dict[str, Any]:
+    """Every engine, and whether takes can be ranked by what a recogniser hears."""
+    lacking = missing_listener()
+    return {
+        "engines": [_engine(make_engine(name)) for name in ENGINES],
+        "qa": {"usable": lacking is None, "why_not": lacking, "language": HEARD_LANGUAGE},
+    }
+
+
+def _engine(engine: SpeechEngine) -> dict[str, Any]:
+    why = why_not(engine, engine.name)
+    # What it obeys and how finely it sounds may differ by voice; its first own voice speaks for all.
+    own = EngineVoice(next(iter((*engine.voices, *engine.speakers)), ""))
+    return {
+        "engine": engine.name,
+        "usable": why is None,
+        "why_not": why,
+        "version": engine.model_version,
+        "languages": list(engine.languages),
+        "voices": list(engine.voices),
+        "speakers": list(engine.speakers),
+        "controls": sorted(engine.controls_of(own)) if own.name else [],
+        "sample_rate": engine.sample_rate_of(own) if own.name and why is None else None,
+        "deterministic": engine.deterministic,
+        "voice_parts": [
+            {"role": part.role, "kind": part.kind, "required": part.required, "what": part.what}
+            for part in engine.voice_parts
+        ],
+    }

@@ -1,0 +1,171 @@
+"""What somebody brings to make a voice: checked against what the engine asks for before anything is copied.
+
+A mistake found here costs a second; found when the voice first speaks, it costs a night of failed jobs. Which parts
+there are is the engine's to say (`voice_parts`); only recordings and the description of a piper model are looked into.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import wave
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from lib.errors import InvalidInputError
+from lib.voice_synth.engines.registry import ENGINES, make_engine
+from lib.voice_synth.library_document import MAX_DOCUMENT_BYTES, MAX_FILE_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from lib.voice_synth.engines.base import SpeechEngine, VoicePart
+
+SHORTEST_REFERENCE_SECONDS: Final = 1.0
+LONGEST_REFERENCE_SECONDS: Final = 60.0
+"""Of the recording that a voice is cloned from: a word is too little, a chapter only costs memory."""
+
+AUDIO_SUFFIX: Final = "_audio"
+"""Roles that end so are recordings."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedSound:
+    """How a voice is to sound on one engine, by files that are where their owner has them."""
+
+    engine: str
+    name: str = ""
+    speed: float = 1.0
+    files: Mapping[str, Path] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+
+def checked_sound(wanted: CheckedSound) -> CheckedSound:
+    """The same, if the engine can make a voice of it.
+
+    Raises:
+        InvalidInputError: naming the engine, part, file or name that is wrong, and what would be right.
+
+    """
+    if wanted.engine not in ENGINES:
+        raise InvalidInputError(
+            f"no speech engine is named {wanted.engine!r}", hint=_near("engines", wanted.engine, ENGINES)
+        )
+    engine = make_engine(wanted.engine)
+    if not wanted.name and not wanted.files and not wanted.texts and not engine.voice_parts:
+        raise InvalidInputError(
+            f"nothing says how the voice sounds on {engine.name}",
+            hint=f"add --name with one of {engine.name}'s own voices: {', '.join(engine.voices) or 'none here'}",
+        )
+    check_roles(wanted)
+    if wanted.name:
+        _check_name(engine, wanted.name)
+    for role, path in wanted.files.items():
+        check_file(role, path)
+    for role, text in wanted.texts.items():
+        if not text.strip():
+            raise InvalidInputError(f"the text {role} is blank", hint="write what is said in the recording")
+    return wanted
+
+
+def check_roles(wanted: CheckedSound) -> None:
+    """Raise `InvalidInputError` for a part that the engine does not know, or one that it needs and is not there.
+
+    An engine that is unknown here may know better; nothing is said of it.
+    """
+    if wanted.engine not in ENGINES:
+        return
+    engine = make_engine(wanted.engine)
+    kinds = {part.role: part.kind for part in engine.voice_parts}
+    for kind, given in (("file", wanted.files), ("text", wanted.texts)):
+        for role in given:
+            if kinds.get(role) != kind:
+                raise InvalidInputError(
+                    f"{engine.name} takes no {kind} named {role!r} for a voice", hint=_takes(engine)
+                )
+    # A voice that is one of the engine's own by its name needs no parts.
+    missing = [part for part in engine.voice_parts if part.required and not _given(part, wanted)]
+    if missing and not wanted.name:
+        raise InvalidInputError(f"a voice for {engine.name} lacks {_named(missing)}", hint=_takes(engine))
+
+
+def check_file(role: str, path: Path) -> None:
+    """Raise `InvalidInputError` for a file that cannot be what its role says."""
+    try:
+        size = path.stat().st_size
+        if not path.is_file():
+            raise InvalidInputError(f"{path} is not a file", hint=f"name the file of {role}")
+    except OSError as exc:
+        raise InvalidInputError(f"{path}: {exc.strerror}", hint=f"name the file of {role}") from exc
+    if not 0 < size <= MAX_FILE_BYTES:
+        raise InvalidInputError(f"{path} has {size} bytes", hint=f"a file of a voice has 1 to {MAX_FILE_BYTES} of them")
+    if role.endswith(AUDIO_SUFFIX):
+        _check_recording(path)
+    elif path.suffix == ".json":
+        _check_json(path)
+
+
+def _check_recording(path: Path) -> None:
+    mend = "bring an uncompressed WAV file (PCM) of 1 to 60 seconds"
+    try:
+        with wave.open(str(path)) as opened:
+            seconds = opened.getnframes() / opened.getframerate()
+            whole = len(opened.readframes(opened.getnframes())) == (
+                opened.getnframes() * opened.getnchannels() * opened.getsampwidth()
+            )
+    except OSError as exc:
+        raise InvalidInputError(f"{path}: {exc.strerror}", hint=mend) from exc
+    except (wave.Error, EOFError, ZeroDivisionError) as exc:
+        raise InvalidInputError(f"{path} is no WAV file that can be read: {_words(exc)}", hint=mend) from exc
+    if not whole:
+        raise InvalidInputError(f"{path} is cut off: it has less sound than it says", hint=mend)
+    if not SHORTEST_REFERENCE_SECONDS <= seconds <= LONGEST_REFERENCE_SECONDS:
+        raise InvalidInputError(f"{path} lasts {seconds:.1f} s", hint=mend)
+
+
+def _check_json(path: Path) -> None:
+    try:
+        raw = path.read_bytes()[: MAX_DOCUMENT_BYTES * 16]
+        content: Any = json.loads(raw)
+    except OSError as exc:
+        raise InvalidInputError(f"{path}: {exc.strerror}", hint="name a file that can be read") from exc
+    except (ValueError, RecursionError) as exc:
+        raise InvalidInputError(f"{path} is no JSON: {exc}", hint="bring the file that came with the model") from exc
+    if not isinstance(content, dict):
+        raise InvalidInputError(f"{path} is no JSON object", hint="bring the file that came with the model")
+
+
+def _check_name(engine: SpeechEngine, name: str) -> None:
+    known = (*engine.voices, *engine.speakers)
+    if known and name not in known:
+        raise InvalidInputError(
+            f"{engine.name} has no voice of its own named {name!r}", hint=_near("its voices", name, known)
+        )
+
+
+def _words(error: Exception) -> str:
+    return str(error) or "it ends early"
+
+
+def _given(part: VoicePart, wanted: CheckedSound) -> bool:
+    return part.role in (wanted.files if part.kind == "file" else wanted.texts)
+
+
+def _named(parts: Iterable[VoicePart]) -> str:
+    return ", ".join(f"{part.role} ({part.what})" for part in parts)
+
+
+def _takes(engine: SpeechEngine) -> str:
+    flags = [
+        f"--{part.kind} {part.role}={'PATH' if part.kind == 'file' else 'WORDS'} "
+        f"({part.what}{'' if part.required else '; may be left out'})"
+        for part in engine.voice_parts
+    ]
+    return f"{engine.name} takes {', '.join(flags)}" if flags else f"{engine.name} takes --name and --speed alone"
+
+
+def _near(noun: str, name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3)
+    return f"near names: {', '.join(near)}" if near else f"{noun}: {', '.join(names)}"
