@@ -39,7 +39,7 @@ def with_part(page: str, mark: str, part: str) -> str:
     _, found_end, tail = rest.partition(end)
     if not (found and found_end):
         raise ValueError(f"the page needs the two lines {begin.strip()} and {end.strip()}")
-    return f"{head}{begin}\n{part}\n{end}{tail}"
+    return f"{head}{begin}\n{part}\n\n{end}{tail}"
 
 
 def _read(path: Path) -> str:
