@@ -54,6 +54,8 @@ def lines(document: dict[str, Any], output: Output) -> list[str]:
         f"  stale        {stream['stale_pel']}",
         f"  rate         {document['rate']['jobs_per_min']:g} jobs/min{eta}",
     ]
+    if document["outbox"]["callback"]:
+        shown.append(f"  callbacks    {document['outbox']['callback']} still to be delivered")
     if document["spend"]["today_usd"]:
         shown.append(f"  spent today  ${document['spend']['today_usd']:.2f}")
     shown.append("")

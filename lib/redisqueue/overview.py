@@ -36,6 +36,7 @@ _LENGTHS: Final = (
     ("xlen", "history_cancelled"),
     ("zcard", "due"),
     ("xlen", "outbox"),
+    ("xlen", "outbox_callback"),
 )
 
 
@@ -89,7 +90,7 @@ async def overview(queue: Queue, *, lease_idle_ms: int) -> dict[str, Any]:
         "lanes": {name: _lane(name, stream) for name, stream in lanes.items()},
         "backlogs": _backlogs(names, intakes),
         "retry_queue_size": raw["due"],
-        "outbox": {"publish": raw["outbox"]},
+        "outbox": {"publish": raw["outbox"], "callback": raw["outbox_callback"]},
         "lock": _lock(raw["lock"], sessions, live, now_ms),
         "instances": [],  # rented hosts, once there are any
         "watchers": _watchers(raw["heartbeat"], live),

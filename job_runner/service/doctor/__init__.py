@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from job_runner.service.doctor.callbacks import callback_checks
 from job_runner.service.doctor.checks import Check, Diagnosis
 from job_runner.service.doctor.machine import machine_checks
 from job_runner.service.doctor.server import server_checks
@@ -25,6 +26,7 @@ async def diagnose(settings: Settings) -> Diagnosis:
     return Diagnosis(
         (
             *await server_checks(settings),
+            *await callback_checks(settings),
             *await asyncio.to_thread(machine_checks, settings),
             *await asyncio.to_thread(voice_checks),
         )

@@ -31,7 +31,7 @@ def test_an_empty_queue(runner: JobRunner) -> None:
         "lanes": {},
         "backlogs": {"default": {"waiting": 0, "high": 0, "normal": 0, "low": 0}},
         "retry_queue_size": 0,
-        "outbox": {"publish": 0},
+        "outbox": {"publish": 0, "callback": 0},
         "lock": {"owner": None, "ttl_ms": None},
         "instances": [],
         "watchers": [],
