@@ -23,7 +23,13 @@ PAUSE_MS: Final = 5_000
 
 
 async def take(
-    queue: Queue, *, count: int, per_host: int, hold_ms: int, in_flight: Mapping[str, int] | None = None
+    queue: Queue,
+    *,
+    count: int,
+    per_host: int,
+    hold_ms: int,
+    in_flight: Mapping[str, int] | None = None,
+    scan_max: int = SCAN_MAX,
 ) -> CallbacksTaken:
     """Up to `count` callbacks that are due, none of a host that has `per_host` in flight."""
     taken, next_in_ms, more = await queue.scripts.call(
@@ -33,10 +39,15 @@ async def take(
         per_host=per_host,
         hold_ms=hold_ms,
         pause_ms=PAUSE_MS,
-        scan_max=SCAN_MAX,
+        scan_max=scan_max,
     )
-    found = tuple(Callback(*(as_text(part) for part in parts[:-1]), record=bytes(parts[-1])) for parts in taken)
+    found = tuple(_callback(*parts) for parts in taken)
     return CallbacksTaken(found, None if int(next_in_ms) < 0 else int(next_in_ms), more=bool(more))
+
+
+def _callback(*parts: bytes) -> Callback:
+    member, request_id, generation, fence, status, url = (as_text(part) for part in parts[:-1])
+    return Callback(member, request_id, generation, fence, status, url, bytes(parts[-1]))
 
 
 async def settle(queue: Queue, tried: Sequence[TriedCallback]) -> list[CallbackCode]:
