@@ -124,7 +124,7 @@ class Daemon:
         )
         try:
             async with self._exposed(equipment, name):
-                if await self._reach(lambda: self._check_server(queue)):
+                if await self._reach(lambda: self._check_server(queue)) and await self._reach(equipment.store.check):
                     await self._live(equipment, name)
         finally:
             await backend.aclose()

@@ -92,17 +92,20 @@ class PublishedName:
             seen = self._read()
             with contextlib.suppress(_MovedError):
                 if seen.order <= order:
-                    self._show(seen, seen.announcing(shown, order), check_wanted)
+                    self._show(seen, seen.announcing(shown, order), {}, check_wanted)
                     return True
-                # That the later one lacks a file is not this one's trouble.
+                # What this one may have put there after the later one was done goes too. That the later one lacks
+                # a file of its own is not this one's trouble.
                 with contextlib.suppress(PermanentError):
-                    self._show(seen, seen, check_wanted)
+                    self._show(seen, seen, shown, check_wanted)
                 return False
         raise TemporaryError(
             f"others were publishing {self.output_name} all the time", hint="this is tried again in a while"
         )
 
-    def _show(self, seen: Manifest, wanted: Manifest, check_wanted: Callable[[], None]) -> None:
+    def _show(
+        self, seen: Manifest, wanted: Manifest, outdated: Mapping[str, Source], check_wanted: Callable[[], None]
+    ) -> None:
         """From `seen` to `wanted`: announce it, copy, remove what is left over, and see that it still holds."""
         stored = {name: self._proven(name, source) for name, source in wanted.shown.items()}
         if wanted != seen:
@@ -111,7 +114,7 @@ class PublishedName:
             check_wanted()
             self._place(name, source, stored[name])
         reach("publish.settle")
-        self._remove_leftovers(wanted)
+        self._remove_leftovers(wanted.announcing(outdated, ()).ours, wanted.shown)
         final = wanted.settled()
         if final != wanted:
             self._write(final)
@@ -162,9 +165,9 @@ class PublishedName:
                 self.bucket.abort(key, upload_id)
             raise
 
-    def _remove_leftovers(self, manifest: Manifest) -> None:
-        for name, digests in manifest.ours.items():
-            if name in manifest.shown:
+    def _remove_leftovers(self, ours: Mapping[str, list[str]], shown: Mapping[str, Source]) -> None:
+        for name, digests in ours.items():
+            if name in shown:
                 continue
             there = self.bucket.head(self._key(name))
             if there is not None and there.sha256 in digests:
@@ -183,14 +186,10 @@ class PublishedName:
             document = json.loads(content)
         except ValueError:
             return Manifest(etag=etag)
-        if not isinstance(document, dict):
+        shown = _sources(document.get("shown"), self.store) if isinstance(document, dict) else None
+        if shown is None:
             return Manifest(etag=etag)
-        return Manifest(
-            order_of(document.get("order")),
-            _sources(document.get("shown"), self.store),
-            files_of(document.get("files")),
-            etag,
-        )
+        return Manifest(order_of(document.get("order")), shown, files_of(document.get("files")), etag)
 
     def _write(self, manifest: Manifest) -> Manifest:
         document: dict[str, Any] = {
@@ -207,14 +206,21 @@ class PublishedName:
         return replace(manifest, etag=etag)
 
 
-def _sources(written: object, store: str) -> dict[str, Source]:
-    """The files of a manifest, which is not taken on trust: only plain names, and only out of the store."""
+def _sources(written: object, store: str) -> dict[str, Source] | None:
+    """The files of a manifest, which is not taken on trust: None if one has an odd name, or lies outside the store."""
     if not isinstance(written, dict):
-        return {}
+        return None
     found: dict[str, Source] = {}
     for name, given in written.items():
-        if is_ours(name) and isinstance(given, dict):
-            key, size, sha256 = given.get("key"), given.get("bytes"), given.get("sha256")
-            if isinstance(key, str) and key.startswith(store) and type(size) is int and isinstance(sha256, str):
-                found[name] = Source(key, size, sha256)
+        if not is_ours(name) or not isinstance(given, dict):
+            return None
+        key, size, sha256 = given.get("key"), given.get("bytes"), given.get("sha256")
+        if (
+            not isinstance(key, str)
+            or not key.startswith(store)
+            or type(size) is not int
+            or not isinstance(sha256, str)
+        ):
+            return None
+        found[name] = Source(key, size, sha256)
     return found

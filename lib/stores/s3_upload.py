@@ -122,10 +122,14 @@ class Uploads:
         held = self.bucket.head(key)
         if held is not None and held.bytes == digest.size and self._is_proof(key, held.checksum, checksum):
             return
+        if held is None or held.sha256 != digest.sha256:
+            # Another writer's mark, on a store that does not honour the condition: it may be under a record.
+            self._check_standing(key, digest)
+            return
         if self.bucket.digest(key) == digest:
             return
-        # No record names it yet, so it may go; else the next try would find other bytes under its key.
-        self.bucket.delete(key)
+        # Our own, damaged on the way, and named by no record yet; else the next try would find other bytes there.
+        self.bucket.delete(key, held.etag)
         raise TemporaryError(
             f"{self.bucket.uri(key)} reads back other than it was sent", hint="the store or the way to it is failing"
         )

@@ -41,6 +41,11 @@ class S3Bench:
         """Another process's store over the same bucket; `url` of a road to it."""
         return S3Bench(self.work, self.server, self.name, url, **options)
 
+    @staticmethod
+    def output(path: Path) -> Output:
+        """A file as a task returns it."""
+        return Output(path.name, path, "take")
+
     def made(self, files: Mapping[str, bytes]) -> list[Output]:
         """Outputs of these names and bytes, as a task returns them."""
         outputs = []
