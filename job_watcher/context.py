@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lib.capabilities.speech import SpeechEngines, WarmEngine
+    from lib.voice_synth.engines.base import SpeechEngine
     from lib.voice_synth.listening import Listener
 
 # A line under a progress bar.
@@ -27,15 +28,23 @@ _MESSAGE_CHARACTERS: Final = 200
 class NoEngines:
     """Stands where a body runs inside the watcher's own loop, which no model may block."""
 
+    def known(self, name: str) -> SpeechEngine:
+        """Refuse."""
+        raise _no_engine(name)
+
     def warm(self, name: str) -> WarmEngine:
         """Refuse."""
-        raise PermanentError(
-            f"an inline task asked for the speech engine {name!r}", hint="give its TaskKind isolation='child'"
-        )
+        raise _no_engine(name)
 
     def listener(self) -> Listener | None:
         """Nobody."""
         return None
+
+
+def _no_engine(name: str) -> PermanentError:
+    return PermanentError(
+        f"an inline task asked for the speech engine {name!r}", hint="give its TaskKind isolation='child'"
+    )
 
 
 @dataclass(frozen=True, slots=True)

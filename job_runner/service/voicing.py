@@ -1,4 +1,4 @@
-"""What the bundled engine can say of a job, asked before it is queued: nothing is loaded for it.
+"""What the engines here can say of a job, asked before it is queued: nothing is loaded for it.
 
 An unknown voice, speaker or language is a mistake of the file like any other, unless the voices are to be found
 only where the watcher runs. What is the same for many rows is asked once.
@@ -6,69 +6,113 @@ only where the watcher runs. What is the same for many rows is asked once.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lib.errors import JobRunnerError
 from lib.jobqueue.problems import FieldProblem
+from lib.voice_synth.choice import first_that_can
+from lib.voice_synth.engines.base import DEFAULT_LANGUAGE, EngineVoice
 from lib.voice_synth.engines.registry import DEFAULT_ENGINE, make_engine
-from lib.voice_synth.request import check_text, ignored_fields, language_on
+from lib.voice_synth.request import LanguageError, check_text, ignored_fields, language_on
 from lib.voice_synth.voices import VoiceRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lib.jobqueue import JobSpec
+    from lib.voice_synth.engines.base import SpeechEngine
+    from lib.voice_synth.voices import Choice
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """Who would speak the jobs of one voice or speaker and language, or why nobody would."""
+
+    problems: tuple[FieldProblem, ...]
+    engine: SpeechEngine | None = None
+    choice: Choice | None = None
+    language: str = ""
 
 
 class Voicing:
     """Answers for one command. `refused` counts the jobs that it found a problem in."""
 
-    def __init__(self) -> None:
+    def __init__(self, voices: VoiceRegistry | None = None) -> None:
         self.refused = 0
-        self._engine = make_engine(DEFAULT_ENGINE)
-        self._voices = VoiceRegistry()
-        self._known: dict[tuple[str | None, str | None, str], tuple[FieldProblem, ...]] = {}
+        self._voices = voices or VoiceRegistry()
+        self._engines: dict[str, SpeechEngine] = {}
+        self._answers: dict[tuple[str | None, str | None, str], _Answer] = {}
 
     def problems(self, spec: JobSpec) -> tuple[FieldProblem, ...]:
-        """Why this job would fail on the bundled engine; empty when it would not, or does not speak."""
+        """Why this job would fail on the engines here; empty when it would not, or does not speak."""
         if spec.text is None:
             return ()
-        text = spec.text
-        key = (spec.voice, spec.speaker, spec.language)
-        found = self._known.get(key)
-        if found is None:
-            found = self._known[key] = self._about(*key)
-        found += _said("text", lambda: check_text(self._engine, text))
+        text, answer = spec.text, self._answer(spec)
+        found = answer.problems
+        engine, choice = answer.engine, answer.choice
+        if engine is None or choice is None:
+            # Nobody would speak it; the default engine still says what is wrong with the text.
+            engine = self._engine(DEFAULT_ENGINE)
+            found += _said("text", lambda: check_text(engine, EngineVoice(""), text, DEFAULT_LANGUAGE))
+        else:
+            found += _said("text", lambda: check_text(engine, choice.voice, text, answer.language))
         self.refused += bool(found)
         return found
 
     def notes(self, spec: JobSpec) -> tuple[str, ...]:
         """What a sound job will not get exactly as asked, a sentence each."""
-        if spec.text is None:
+        answer = self._answer(spec) if spec.text is not None else None
+        if answer is None or answer.engine is None or answer.choice is None:
             return ()
+        engine, choice = answer.engine, answer.choice
+        bundled = engine.name == DEFAULT_ENGINE
         notes: list[str] = []
-        if spec.speaker is not None and spec.speaker not in self._engine.speakers:
+        if choice.substituted is not None and bundled:
             notes.append(f"speaker {spec.speaker}: the bundled voice speaks in its place, at a pace of its own")
-        ignored = ignored_fields(self._engine, spec)
+        elif choice.substituted is not None:
+            who = f"speaker {spec.speaker}" if spec.speaker is not None else f"voice {spec.voice}"
+            notes.append(f"{who}: {engine.name}'s voice {choice.voice.name} speaks {answer.language} in its place")
+        ignored = ignored_fields(engine, choice.voice, spec)
         if ignored:
             has, they = ("has", "it is") if len(ignored) == 1 else ("have", "they are")
+            what = "the bundled voice" if bundled else "this voice"
             notes.append(
-                f"{', '.join(ignored)} {has} no effect with the bundled voice (engine {self._engine.name}); "
+                f"{', '.join(ignored)} {has} no effect with {what} (engine {engine.name}); "
                 f"{they} kept for engines that obey"
             )
         return tuple(notes)
 
-    def _about(self, voice: str | None, speaker: str | None, language: str) -> tuple[FieldProblem, ...]:
-        field = "voice" if voice is not None else "speaker"
-        return (
-            *_said(field, lambda: self._voices.choose(self._engine, voice=voice, speaker=speaker)),
-            *_said("language", lambda: language_on(self._engine, language)),
-        )
+    def _engine(self, name: str) -> SpeechEngine:
+        if name not in self._engines:
+            self._engines[name] = make_engine(name)
+        return self._engines[name]
+
+    def _answer(self, spec: JobSpec) -> _Answer:
+        key = (spec.voice, spec.speaker, spec.language)
+        if key not in self._answers:
+            self._answers[key] = self._asked(spec)
+        return self._answers[key]
+
+    def _asked(self, spec: JobSpec) -> _Answer:
+        field = "voice" if spec.voice is not None else "speaker"
+        try:
+            engine = first_that_can(spec, self._engine, self._voices)
+            choice = self._voices.choose(engine, voice=spec.voice, speaker=spec.speaker)
+            return _Answer((), engine, choice, language_on(engine, choice.voice, spec.language))
+        except LanguageError as exc:
+            return _Answer(_problem("language", exc))
+        except JobRunnerError as exc:
+            return _Answer(_problem(field, exc))
 
 
 def _said(field: str, ask: Callable[[], object]) -> tuple[FieldProblem, ...]:
     try:
         ask()
     except JobRunnerError as exc:
-        return (FieldProblem(field, f"{exc.message}; {exc.hint}" if exc.hint else exc.message),)
+        return _problem(field, exc)
     return ()
+
+
+def _problem(field: str, exc: JobRunnerError) -> tuple[FieldProblem, ...]:
+    return (FieldProblem(field, f"{exc.message}; {exc.hint}" if exc.hint else exc.message),)

@@ -29,6 +29,12 @@ class WarmEngine:
 class SpeechEngines(Protocol):
     """Engines by name."""
 
+    def known(self, name: str) -> SpeechEngine:
+        """The engine, loaded or not: to be asked what it can do, not to speak.
+
+        Raises `PermanentError` for a name that no engine has.
+        """
+
     def warm(self, name: str) -> WarmEngine:
         """The engine, loaded if it was not; blocks while it loads.
 
@@ -43,8 +49,8 @@ class SpeechEngines(Protocol):
 class WarmEngines:
     """Engines made by `make(name)` and kept for the life of the process.
 
-    A lock is held while one loads, so that two callers never load a model twice; a load that failed leaves
-    nothing behind and is tried again by the next caller.
+    A lock is held while one loads, so that two callers never load a model twice; a load that failed is tried again by
+    the next caller. Whoever only asks an engine waits for no load.
     """
 
     def __init__(
@@ -53,8 +59,17 @@ class WarmEngines:
         self._make = make
         self._make_listener = make_listener
         self._listener: Listener | None = None
+        self._made: dict[str, SpeechEngine] = {}
+        self._making = threading.Lock()
         self._loaded: dict[str, SpeechEngine] = {}
         self._lock = threading.Lock()
+
+    def known(self, name: str) -> SpeechEngine:
+        """The engine of this name, made when it is first asked for."""
+        with self._making:
+            if name not in self._made:
+                self._made[name] = self._make(name)
+            return self._made[name]
 
     def warm(self, name: str) -> WarmEngine:
         """The engine of this name, loaded."""
@@ -63,7 +78,7 @@ class WarmEngines:
             if engine is not None:
                 return WarmEngine(engine, 0.0)
             began = time.perf_counter()
-            engine = self._make(name)
+            engine = self.known(name)
             engine.load()
             self._loaded[name] = engine
             return WarmEngine(engine, time.perf_counter() - began)

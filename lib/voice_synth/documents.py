@@ -131,7 +131,7 @@ def model_of(engine: SpeechEngine, prepared: PreparedSpeech) -> dict[str, Any]:
         "voice": prepared.choice.voice.name,
         "speed": prepared.choice.voice.speed,
         "voice_digest": prepared.choice.digest,
-        "sample_rate": engine.sample_rate,
+        "sample_rate": engine.sample_rate_of(prepared.choice.voice),
     }
 
 

@@ -12,17 +12,24 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from lib.errors import PermanentError
-from lib.voice_synth.engines.base import DEFAULT_LANGUAGE, SynthesisSettings
+from lib.voice_synth.engines.base import BALANCED_TEMPERATURE, DEFAULT_LANGUAGE, SynthesisSettings
+from lib.voice_synth.languages import named_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lib.jobqueue import JobSpec
-    from lib.voice_synth.engines.base import SpeechEngine
+    from lib.voice_synth.engines.base import EngineVoice, SpeechEngine
     from lib.voice_synth.voices import Choice, VoiceRegistry
 
 DEFAULT_SEED: Final = 0
 DEFAULT_PROFILE: Final = "balanced"
+
+
+class LanguageError(PermanentError):
+    """A language that no engine here, or not the one that was asked for, speaks with this voice."""
+
+    code = "language"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,7 @@ class Sampling:
 PROFILES: Final[Mapping[str, Sampling]] = MappingProxyType(
     {
         "stable": Sampling(temperature=0.45, top_p=0.78, repetition_penalty=1.12),
-        "balanced": Sampling(temperature=0.70, top_p=0.90, repetition_penalty=1.05),
+        "balanced": Sampling(temperature=BALANCED_TEMPERATURE, top_p=0.90, repetition_penalty=1.05),
         "expressive": Sampling(temperature=0.92, top_p=0.96, repetition_penalty=1.00),
     }
 )
@@ -53,8 +60,6 @@ _SHAPING_FIELDS: Final = (
     "repetition_penalty",
     "max_new_tokens",
 )
-
-_LANGUAGE_CODES: Final[Mapping[str, str]] = MappingProxyType({"en": "english", "en-us": "english", "en_us": "english"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ class SpeechRequest:
     seed: int = DEFAULT_SEED
     """Variant i (from 0) uses seed + i."""
     engine: str | None = None
-    """None: the default engine."""
+    """None: the first that can (`lib.voice_synth.choice`)."""
 
     def as_json(self) -> dict[str, Any]:
         """The fields that say something, for result.json."""
@@ -129,15 +134,14 @@ def prepare(request: SpeechRequest, engine: SpeechEngine, voices: VoiceRegistry)
 
     Raises `PermanentError` for a voice, speaker, language or text that the engine cannot do.
     """
-    choice = voices.choose(engine, voice=request.voice, speaker=request.speaker)
-    language = language_on(engine, request.language)
-    check_text(engine, request.text)
+    choice = voices.choose(engine, voice=request.voice, speaker=request.speaker, by_name=request.engine is not None)
+    language = language_on(engine, choice.voice, request.language)
+    check_text(engine, choice.voice, request.text, language)
     sampling = PROFILES[request.profile or DEFAULT_PROFILE]
     settings = SynthesisSettings(
-        engine_voice=choice.voice.name,
+        voice=choice.voice,
         language=language,
         seed=request.seed,
-        speed=choice.voice.speed,
         temperature=_first(request.temperature, sampling.temperature),
         top_p=_first(request.top_p, sampling.top_p),
         repetition_penalty=_first(request.repetition_penalty, sampling.repetition_penalty),
@@ -146,20 +150,21 @@ def prepare(request: SpeechRequest, engine: SpeechEngine, voices: VoiceRegistry)
         instruct=request.instruct,
         instruct_style=request.instruct_style,
     )
-    return PreparedSpeech(choice, settings, ignored_fields(engine, request))
+    return PreparedSpeech(choice, settings, ignored_fields(engine, choice.voice, request))
 
 
-def check_text(engine: SpeechEngine, text: str) -> None:
+def check_text(engine: SpeechEngine, voice: EngineVoice, text: str, language: str) -> None:
     """Raise `PermanentError` for a text without a word, or one that the engine would silently skip a part of."""
     if not any(_is_spoken(char) for char in text):
         raise PermanentError("the text has nothing that can be spoken", hint="write words, not only punctuation")
-    engine.check_text(text)
+    engine.check_text(text, voice, language)
 
 
-def ignored_fields(engine: SpeechEngine, asked: SpeechRequest | JobSpec) -> tuple[str, ...]:
-    """The fields that are set and that the engine cannot obey."""
+def ignored_fields(engine: SpeechEngine, voice: EngineVoice, asked: SpeechRequest | JobSpec) -> tuple[str, ...]:
+    """The fields that are set and that the engine cannot obey with this voice."""
+    obeyed = engine.controls_of(voice)
     given = (name for name in _SHAPING_FIELDS if getattr(asked, name) is not None)
-    return tuple(name for name in given if name not in engine.controls)
+    return tuple(name for name in given if name not in obeyed)
 
 
 def _is_spoken(char: str) -> bool:
@@ -171,13 +176,16 @@ def _first(asked: float | None, by_profile: float) -> float:
     return by_profile if asked is None else asked
 
 
-def language_on(engine: SpeechEngine, asked: str) -> str:
-    """The engine's own name of a language; `PermanentError` when it does not speak it."""
-    folded = asked.strip().casefold()
-    folded = _LANGUAGE_CODES.get(folded, folded)
-    for language in engine.languages:
-        if language.casefold() == folded:
-            return language
-    raise PermanentError(
-        f"the engine {engine.name} does not speak {asked!r}", hint=f"it speaks {', '.join(engine.languages)}"
-    )
+def language_on(engine: SpeechEngine, voice: EngineVoice, asked: str) -> str:
+    """The engine's own name of a language; `PermanentError` when it does not speak it with this voice."""
+    spoken = engine.languages_of(voice)
+    language = named_in(spoken, asked)
+    if language is not None:
+        return language
+    raise LanguageError(f"the engine {engine.name} does not speak {asked!r}", hint=f"it speaks {shortened(spoken)}")
+
+
+def shortened(names: tuple[str, ...], most: int = 12) -> str:
+    """The names in a row, the first few where there are many."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -28,8 +28,8 @@ from lib.voice_synth.audio import (
     fault_of,
     spoken_characters,
 )
+from lib.voice_synth.choice import engine_for
 from lib.voice_synth.chunking import CHUNK_SILENCE_SECONDS, chunks_of
-from lib.voice_synth.engines.registry import DEFAULT_ENGINE
 from lib.voice_synth.listening import LANGUAGE, intelligibility
 from lib.voice_synth.ranking import Heard, Rank, rank_takes
 from lib.voice_synth.request import prepare
@@ -106,8 +106,11 @@ class Speaking:
         began = time.perf_counter()
         total = self._request.variants
         yield Step(0.0, 0, total, "loading the voice")
-        warm = self._engines.warm(self._request.engine or DEFAULT_ENGINE)
-        prepared = prepare(self._request, warm.engine, self._voices)
+        chosen = engine_for(self._request, self._engines.known, self._voices)
+        prepared = prepare(self._request, chosen, self._voices)
+        loading = time.perf_counter()
+        warm = self._engines.warm(chosen.name)
+        warm.engine.load_voice(prepared.choice.voice)
         synthesising = time.perf_counter()
         takes: list[Loudness] = []
         for variant in range(total):
@@ -123,7 +126,7 @@ class Speaking:
             heard = self._hear(total)
         ranking = self._select(takes, prepared, heard)
         timings = documents.timings(
-            load=warm.load_seconds,
+            load=synthesising - loading,
             synth=ended - synthesising,
             total=ended - began,
             audio=[take.seconds for take in takes],
@@ -143,8 +146,9 @@ class Speaking:
         """Record one variant, giving the seconds so far after each piece, and append what was measured to `takes`."""
         settings = prepared.settings_of(variant)
         name = documents.take_name(variant + 1)
+        rate = engine.sample_rate_of(prepared.choice.voice)
         chunks = chunks_of(self._request.text) if self._request.chunk else [self._request.text]
-        with Recording(self._directory / name, engine.sample_rate, durable=self._durable) as recording:
+        with Recording(self._directory / name, rate, durable=self._durable) as recording:
             for number, chunk in enumerate(chunks):
                 if number:
                     recording.add_silence(CHUNK_SILENCE_SECONDS)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     """Mono samples, full scale at ±1.0."""
 
 DEFAULT_LANGUAGE = "English"
+BALANCED_TEMPERATURE = 0.70
+"""How freely a sampling engine chooses when a job says nothing; other engines vary by it in proportion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +54,14 @@ class EngineVoice:
 
 @dataclass(frozen=True, slots=True)
 class SynthesisSettings:
-    """Everything an engine may be told for one take; it uses what its `controls` name and ignores the rest.
+    """Everything an engine may be told for one take; it uses what its `controls_of` names and ignores the rest.
 
-    `engine_voice` is one of the engine's own `voices`. `speed` is a factor on its natural pace, above 1 faster.
+    `language` is one of the engine's `languages_of(voice)`.
     """
 
-    engine_voice: str
+    voice: EngineVoice
     language: str
     seed: int
-    speed: float = 1.0
     temperature: float | None = None
     top_p: float | None = None
     repetition_penalty: float | None = None
@@ -69,9 +70,18 @@ class SynthesisSettings:
     instruct: str | None = None
     instruct_style: str | None = None
 
+    @property
+    def speed(self) -> float:
+        """A factor on the natural pace, above 1 faster."""
+        return self.voice.speed
+
 
 class SpeechEngine(Protocol):
-    """One engine. Used by one job at a time; after `load` its model stays in memory."""
+    """One engine. Used by one job at a time; what it loaded stays in memory.
+
+    Making one is cheap, and all but `load`, `load_voice` and `synthesise` may be asked on a machine that lacks it.
+    A method that takes a voice may read small files of it and raises `PermanentError` when they are broken.
+    """
 
     @property
     def name(self) -> str:
@@ -79,7 +89,7 @@ class SpeechEngine(Protocol):
 
     @property
     def model_version(self) -> str:
-        """Changes whenever the same text and settings may sound different; part of a cache key."""
+        """Changes whenever the same text and settings may sound different; part of a cache key beside the voice."""
 
     @property
     def voices(self) -> tuple[str, ...]:
@@ -91,33 +101,46 @@ class SpeechEngine(Protocol):
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """English names of the languages it speaks."""
-
-    @property
-    def controls(self) -> frozenset[str]:
-        """The job fields it obeys, by name; any other that a job sets is reported as ignored."""
+        """English names of the languages that its own voices speak here."""
 
     @property
     def voice_parts(self) -> tuple[VoicePart, ...]:
         """What a voice of somebody's own brings for it; empty when its voices come with it alone."""
 
     @property
-    def sample_rate(self) -> int:
-        """Samples a second of all it gives."""
-
-    @property
     def deterministic(self) -> bool:
         """Whether the same text, settings and seed give the same samples in every process."""
 
-    def load(self) -> None:
-        """Bring the model into memory; blocks; does nothing the second time.
+    def missing(self, voice: EngineVoice | None = None) -> str | None:
+        """What this machine lacks for it, as `the package piper-tts`; None when it can be used.
 
-        Raises `PermanentError` when the engine is not installed here, `TemporaryError` when the machine lacks
-        memory. Never downloads anything.
+        With a voice also what that voice needs beyond the engine. Imports no model.
         """
 
-    def check_text(self, text: str) -> None:
-        """Raise `PermanentError` if it would silently skip part of the text; needs no `load`."""
+    def remedy(self, voice: EngineVoice | None = None) -> str:
+        """What to type or do when something is `missing`."""
+
+    def languages_of(self, voice: EngineVoice) -> tuple[str, ...]:
+        """English names of the languages that it speaks with this voice."""
+
+    def controls_of(self, voice: EngineVoice) -> frozenset[str]:
+        """The job fields it obeys with this voice, by name; any other that a job sets is reported as ignored."""
+
+    def sample_rate_of(self, voice: EngineVoice) -> int:
+        """Samples a second of all it gives with this voice."""
+
+    def check_text(self, text: str, voice: EngineVoice, language: str) -> None:
+        """Raise `PermanentError` if it would silently skip part of the text."""
+
+    def load(self) -> None:
+        """Bring in what every voice needs; blocks; does nothing the second time.
+
+        Raises `PermanentError` when the engine is not installed here, `TemporaryError` when the machine lacks
+        memory. Never downloads anything unless the machine's owner has allowed it.
+        """
+
+    def load_voice(self, voice: EngineVoice) -> None:
+        """Bring in what this voice needs beyond `load`, which came first; raises as it does."""
 
     def synthesise(self, text: str, settings: SynthesisSettings) -> Iterator[Samples]:
         """Speak: one or more pieces, to be joined in order without a gap. Blocks between them.

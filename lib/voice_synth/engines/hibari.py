@@ -6,16 +6,16 @@ this adapter offers the bundled one alone, so that speech never depends on a net
 
 from __future__ import annotations
 
-import unicodedata
-from importlib import metadata
+from importlib import metadata, util
 from typing import TYPE_CHECKING, Any
 
 from lib.errors import PermanentError, TemporaryError
+from lib.voice_synth.engines.scripts import unread_letters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lib.voice_synth.engines.base import Samples, SynthesisSettings, VoicePart
+    from lib.voice_synth.engines.base import EngineVoice, Samples, SynthesisSettings, VoicePart
 
 _DISTRIBUTION = "hibari-tts"
 _VOICE = "heart"
@@ -23,8 +23,6 @@ _SAMPLE_RATE = 24_000
 # A model run needs memory that grows faster than its input (a 3000-phoneme sentence took 1 GB); the package
 # itself splits at clauses beyond this length, and this adapter splits at words what has no clause.
 _LONGEST_RUN_PHONEMES = 400
-# Latin text may hold a Greek letter as a symbol; two in a row are a word that would be skipped or garbled.
-_LETTERS_OF_OTHER_SCRIPTS = ("CYRILLIC", "GREEK", "ARMENIAN", "GEORGIAN", "COPTIC", "CHEROKEE")
 
 
 class HibariEngine:
@@ -34,9 +32,7 @@ class HibariEngine:
     voices: tuple[str, ...] = (_VOICE,)
     speakers: tuple[str, ...] = ()
     languages: tuple[str, ...] = ("English",)
-    controls = frozenset({"seed", "speed"})
     voice_parts: tuple[VoicePart, ...] = ()
-    sample_rate = _SAMPLE_RATE
     deterministic = True
 
     def __init__(self) -> None:
@@ -50,6 +46,29 @@ class HibariEngine:
             return f"{_DISTRIBUTION}-{metadata.version(_DISTRIBUTION)}"
         except metadata.PackageNotFoundError:
             return f"{_DISTRIBUTION}-missing"
+
+    def missing(self, voice: EngineVoice | None = None) -> str | None:  # noqa: ARG002 - one voice, in the package
+        """Its package, when it is not there."""
+        return None if util.find_spec("hibari") else f"the package {_DISTRIBUTION}"
+
+    def remedy(self, voice: EngineVoice | None = None) -> str:  # noqa: ARG002 - one voice, in the package
+        """Install it."""
+        return f"pip install {_DISTRIBUTION}"
+
+    def languages_of(self, voice: EngineVoice) -> tuple[str, ...]:  # noqa: ARG002 - one voice
+        """US English."""
+        return self.languages
+
+    def controls_of(self, voice: EngineVoice) -> frozenset[str]:  # noqa: ARG002 - one voice
+        """It can be told a seed and a pace, nothing of the kind that sampling engines obey."""
+        return frozenset({"seed", "speed"})
+
+    def sample_rate_of(self, voice: EngineVoice) -> int:  # noqa: ARG002 - one voice
+        """Fixed by the model."""
+        return _SAMPLE_RATE
+
+    def load_voice(self, voice: EngineVoice) -> None:
+        """Nothing: `load` brought the only voice."""
 
     def load(self) -> None:
         """Load model and pronunciation rules on one thread, about 0.7 s; slots, not threads, fill a machine."""
@@ -71,13 +90,12 @@ class HibariEngine:
         self._generator = default_rng
         self._model = model
 
-    def check_text(self, text: str) -> None:
+    def check_text(self, text: str, voice: EngineVoice, language: str) -> None:  # noqa: ARG002 - one voice
         """Refuse scripts whose letters hibari would leave out without a word."""
-        unread = sorted(set(_words_of_other_scripts(text)))
+        unread = unread_letters(text)
         if unread:
-            shown = "".join(unread[:8])
             raise PermanentError(
-                f"hibari reads Latin letters only and would skip {shown!r} in the text",
+                f"hibari reads Latin letters only and would skip {unread!r} in the text",
                 hint="write the words in English, or use an engine that speaks their language",
             )
 
@@ -100,27 +118,6 @@ class HibariEngine:
             for phonemes in self._model.phonemize(sentence):
                 for run in _runs(phonemes):
                     yield self._model.from_ids(self._model.ids(run), settings.speed, generator)
-
-
-def _words_of_other_scripts(text: str) -> Iterator[str]:
-    after_foreign = ""
-    for char in text:
-        foreign = _foreign(char)
-        if foreign == "whole":
-            yield char
-        elif foreign and after_foreign:
-            yield from (after_foreign, char)
-        after_foreign = char if foreign == "letter" else ""
-
-
-def _foreign(char: str) -> str:
-    """`whole` for a letter that is a syllable or word by itself, `letter` for one of another alphabet, else empty."""
-    if char.isascii() or not char.isalpha():
-        return ""
-    name = unicodedata.name(char, "")
-    if unicodedata.category(char) == "Lo" and "ORDINAL" not in name and not name.startswith("LATIN"):
-        return "whole"
-    return "letter" if name.startswith(_LETTERS_OF_OTHER_SCRIPTS) else ""
 
 
 def _runs(phonemes: str) -> Iterator[str]:

@@ -1,16 +1,17 @@
-"""Which engines there are, by name. Another engine is one module beside this one and one line here.
+"""Which engines there are, by name, in the order in which they are asked. Another is one module and one line here.
 
-Making an engine is cheap and imports no model; `load` is what costs.
+Making an engine is cheap and imports no model; `load` is what costs. Not even the adapters are imported before their
+engine is made, so that `job-runner --help` knows nothing of them.
 """
 
 from __future__ import annotations
 
 import difflib
+import importlib
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from lib.errors import PermanentError
-from lib.voice_synth.engines.hibari import HibariEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,13 +20,30 @@ if TYPE_CHECKING:
 
 DEFAULT_ENGINE: Final = "hibari"
 
-ENGINES: Final[Mapping[str, Callable[[], SpeechEngine]]] = MappingProxyType({"hibari": HibariEngine})
+
+def _lazily(module: str, name: str) -> Callable[[], SpeechEngine]:
+    def make() -> SpeechEngine:
+        adapter = importlib.import_module(f"lib.voice_synth.engines.{module}")
+        engine: SpeechEngine = getattr(adapter, name)()
+        return engine
+
+    return make
+
+
+# The order: what every machine has and speaks best; then natural voices on a processor, then those that want a
+# graphics card, then the one that speaks a hundred languages like a machine.
+ENGINES: Final[Mapping[str, Callable[[], SpeechEngine]]] = MappingProxyType(
+    {
+        "hibari": _lazily("hibari", "HibariEngine"),
+        "piper": _lazily("piper", "PiperEngine"),
+    }
+)
 
 
 def make_engine(name: str) -> SpeechEngine:
     """A new engine of this name, not loaded; `PermanentError` with the near names when there is none."""
     make = ENGINES.get(name)
     if make is None:
-        near = difflib.get_close_matches(name, ENGINES, n=3, cutoff=0.4) or sorted(ENGINES)
+        near = difflib.get_close_matches(name, ENGINES, n=3, cutoff=0.4) or list(ENGINES)
         raise PermanentError(f"no speech engine is named {name!r}", hint=f"engines here: {', '.join(near)}")
     return make()

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lib.voice_synth.engines.base import Samples, SynthesisSettings, VoicePart
+    from lib.voice_synth.engines.base import EngineVoice, Samples, SynthesisSettings, VoicePart
 
 RATE = 8_000
 
@@ -41,14 +41,40 @@ class ScriptedEngine:
     voice_parts: tuple[VoicePart, ...] = ()
     sample_rate: int = RATE
     deterministic: bool = True
+    lacks: str | None = None
     loads: int = 0
+    loaded_voices: list[EngineVoice] = field(default_factory=list)
     asked: list[tuple[str, SynthesisSettings]] = field(default_factory=list)
+
+    def missing(self, voice: EngineVoice | None = None) -> str | None:  # noqa: ARG002 - the same for all
+        """What the test says."""
+        return self.lacks
+
+    def remedy(self, voice: EngineVoice | None = None) -> str:  # noqa: ARG002 - the same for all
+        """A line to read."""
+        return f"install {self.name}"
+
+    def languages_of(self, voice: EngineVoice) -> tuple[str, ...]:  # noqa: ARG002 - the same for all
+        """Those of the engine."""
+        return self.languages
+
+    def controls_of(self, voice: EngineVoice) -> frozenset[str]:  # noqa: ARG002 - the same for all
+        """Those of the engine."""
+        return self.controls
+
+    def sample_rate_of(self, voice: EngineVoice) -> int:  # noqa: ARG002 - the same for all
+        """That of the engine."""
+        return self.sample_rate
 
     def load(self) -> None:
         """Count."""
         self.loads += 1
 
-    def check_text(self, text: str) -> None:
+    def load_voice(self, voice: EngineVoice) -> None:
+        """Remember."""
+        self.loaded_voices.append(voice)
+
+    def check_text(self, text: str, voice: EngineVoice, language: str) -> None:
         """Read anything."""
 
     def synthesise(self, text: str, settings: SynthesisSettings) -> Iterator[Samples]:

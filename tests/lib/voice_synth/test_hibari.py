@@ -13,23 +13,24 @@ import numpy as np
 import pytest
 
 from lib.errors import PermanentError
-from lib.voice_synth.engines.base import SynthesisSettings
+from lib.voice_synth.engines.base import EngineVoice, SynthesisSettings
 from lib.voice_synth.engines.hibari import HibariEngine
 from lib.voice_synth.engines.registry import DEFAULT_ENGINE, ENGINES, make_engine
 
 ROOT = Path(__file__).parents[3]
-SETTINGS = SynthesisSettings(engine_voice="heart", language="English", seed=3)
+HEART = EngineVoice("heart")
+SETTINGS = SynthesisSettings(HEART, "English", seed=3)
 TEXT = "The quick brown fox jumps over the lazy dog. It was not amused."
 
 SPEAK_IN_A_NEW_PROCESS = """
 import hashlib, json, pathlib, re, sys
 import numpy as np
-from lib.voice_synth.engines.base import SynthesisSettings
+from lib.voice_synth.engines.base import EngineVoice, SynthesisSettings
 from lib.voice_synth.engines.hibari import HibariEngine
 engine = HibariEngine()
 engine.load()
 text, seed = json.loads(sys.argv[1])
-pieces = engine.synthesise(text, SynthesisSettings(engine_voice="heart", language="English", seed=seed))
+pieces = engine.synthesise(text, SynthesisSettings(EngineVoice("heart"), "English", seed))
 digest, samples = hashlib.sha256(), 0
 for piece in pieces:
     digest.update(piece.tobytes())
@@ -72,13 +73,15 @@ def test_the_same_job_gives_the_same_samples_in_every_process(engine: HibariEngi
     assert digest(engine, TEXT) == here
     there, _, _ = in_a_new_process(TEXT, SETTINGS.seed)
     assert there == here
-    assert digest(engine, TEXT, SynthesisSettings("heart", "English", seed=4)) != here
+    assert digest(engine, TEXT, SynthesisSettings(HEART, "English", seed=4)) != here
 
 
 def test_what_was_spoken_before_changes_nothing(engine: HibariEngine) -> None:
     """A warm engine carries no state from one job into the next."""
     before = digest(engine, TEXT)
-    digest(engine, "Something else entirely, at another pace.", SynthesisSettings("heart", "English", 9, speed=1.2))
+    digest(
+        engine, "Something else entirely, at another pace.", SynthesisSettings(EngineVoice("heart", 1.2), "English", 9)
+    )
     assert digest(engine, TEXT) == before
 
 
@@ -87,15 +90,15 @@ def test_one_piece_a_sentence(engine: HibariEngine) -> None:
     pieces = list(engine.synthesise(TEXT, SETTINGS))
     assert len(pieces) == 2
     assert all(piece.dtype == np.float32 and piece.ndim == 1 for piece in pieces)
-    assert 2 < sum(map(len, pieces)) / engine.sample_rate < 8
+    assert 2 < sum(map(len, pieces)) / engine.sample_rate_of(HEART) < 8
 
 
 def test_speed_is_obeyed(engine: HibariEngine) -> None:
     """A faster pace is shorter, about in proportion."""
 
     def seconds(speed: float) -> float:
-        settings = SynthesisSettings("heart", "English", 0, speed=speed)
-        return sum(map(len, engine.synthesise(TEXT, settings))) / engine.sample_rate
+        settings = SynthesisSettings(EngineVoice("heart", speed), "English", 0)
+        return sum(map(len, engine.synthesise(TEXT, settings))) / engine.sample_rate_of(HEART)
 
     assert seconds(1.1) < seconds(1.0) < seconds(0.9)
 
@@ -147,7 +150,7 @@ def test_speaking_before_loading_is_a_mistake() -> None:
 def test_words_that_it_would_skip_are_refused(text: str) -> None:
     """Chinese, Japanese, Russian, Greek, Korean, Arabic: refused, with the letters shown, before loading."""
     with pytest.raises(PermanentError, match="would skip"):
-        HibariEngine().check_text(text)
+        HibariEngine().check_text(text, HEART, "English")
 
 
 @pytest.mark.parametrize(
@@ -163,7 +166,7 @@ def test_words_that_it_would_skip_are_refused(text: str) -> None:
 )
 def test_latin_text_with_marks_and_single_symbols_is_read(text: str) -> None:
     """Accents, a Greek symbol, the micro sign and ordinals are part of ordinary English text."""
-    HibariEngine().check_text(text)
+    HibariEngine().check_text(text, HEART, "English")
 
 
 def test_markdown_links_are_words_not_phonemes(engine: HibariEngine) -> None:

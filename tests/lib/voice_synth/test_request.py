@@ -121,7 +121,7 @@ def test_nothing_to_say_is_permanent(text: str) -> None:
 @pytest.mark.parametrize("text", ["7", "$", "50 %", "a", "&"])
 def test_signs_that_are_read_as_words_are_text(text: str) -> None:
     """A price sign or a lone digit can be spoken."""
-    assert prepare(request(text=text), HIBARI, VOICES).settings.engine_voice == "heart"
+    assert prepare(request(text=text), HIBARI, VOICES).settings.voice.name == "heart"
 
 
 def test_the_request_as_json_leaves_out_what_was_not_said() -> None:
