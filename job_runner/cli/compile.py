@@ -43,7 +43,7 @@ def compile_(
 ) -> None:
     """Write job files as a folder of texts with a manifest, to execute anywhere; needs no Redis."""
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
-    done = compile_files(files, Settings.load(), out, run_id=run_id, any_voice=any_voice)
+    done = compile_files(files, Settings.load(), out, run_id=run_id, any_voice=any_voice, notice=output.warn)
     if json:
         output.document(done.document())
     else:

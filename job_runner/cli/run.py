@@ -46,7 +46,7 @@ def run(
     """Make the audio of job files at once, on this machine; needs no Redis."""
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
     settings = Settings.load()
-    compiled = compile_files(files, settings, out or folder_of(files, settings))
+    compiled = compile_files(files, settings, out or folder_of(files, settings), notice=output.warn)
     if not compiled.job_count:
         output.say(no_jobs_in(files))
     wishes = Wishes(dry_run=dry_run, fail_fast=fail_fast, again=again)

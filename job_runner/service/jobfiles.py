@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lib.errors import InvalidJobsError, Problem
 from lib.jobfile import FileRules, read_jobs, scan_jobs
 from lib.wiring import catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from lib.jobfile import FileJob
@@ -29,8 +29,18 @@ Inspect = Callable[["JobSpec"], "Sequence[FieldProblem]"]
 """Looks at each valid job of a file and may find more in it."""
 
 
-def rules_of(settings: Settings, inspect: Inspect | None = None) -> FileRules:
-    """What these settings allow a file to hold."""
+Notice = Callable[[str], object]
+"""Is told what a person may want to know of a sound file."""
+
+
+def rules_of(
+    settings: Settings,
+    inspect: Inspect | None = None,
+    *,
+    notice: Notice | None = None,
+    by_hand: Mapping[str, Any] | None = None,
+) -> FileRules:
+    """What these settings allow a file to hold; `by_hand` are speech fields over those of a beatsheet."""
     return FileRules(
         catalogue=catalogue(settings),
         max_file_bytes=settings.jobs_max_file_bytes,
@@ -38,21 +48,30 @@ def rules_of(settings: Settings, inspect: Inspect | None = None) -> FileRules:
         max_attempts=settings.watcher_max_attempts,
         callback_hosts=frozenset(settings.callback_allowed_hosts if settings.callback_secret else ()),
         inspect=inspect,
+        notice=notice,
+        by_hand=by_hand,
     )
 
 
 @contextmanager
 def jobs_of(
-    files: Sequence[Path], settings: Settings, *, inspect: Inspect | None = None
+    files: Sequence[Path],
+    settings: Settings,
+    *,
+    inspect: Inspect | None = None,
+    notice: Notice | None = None,
+    by_hand: Mapping[str, Any] | None = None,
 ) -> Iterator[Iterator[JobSpec]]:
     """The jobs of all files in order; every file is checked before the block begins.
+
+    A file is a job file or a beatsheet, told apart by what stands in it; with `by_hand` all are beatsheets.
 
     Raises:
         InvalidJobsError: with the problems of all files.
         InvalidInputError: a file is missing, unreadable or too large.
 
     """
-    rules = rules_of(settings, inspect)
+    rules = rules_of(settings, inspect, notice=notice, by_hand=by_hand)
     problems: list[Problem] = []
     with ExitStack() as spools:
         accepted: list[Iterator[JobSpec]] = []
@@ -83,7 +102,7 @@ def _specs(jobs: Iterator[FileJob]) -> Iterator[JobSpec]:
 
 
 def scanned(
-    files: Sequence[Path], settings: Settings, *, inspect: Inspect | None = None
+    files: Sequence[Path], settings: Settings, *, inspect: Inspect | None = None, notice: Notice | None = None
 ) -> Iterator[tuple[Path, FileJob | Problem]]:
     """Every valid job and every problem with its file, in one reading: for a plan, which shows both.
 
@@ -91,7 +110,7 @@ def scanned(
         InvalidInputError: a file is missing, unreadable or too large.
 
     """
-    rules = rules_of(settings, inspect)
+    rules = rules_of(settings, inspect, notice=notice)
     for file in files:
         for found in scan_jobs(file, rules):
             yield file, found

@@ -27,6 +27,7 @@ from lib.manifest.places import place_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from job_runner.service.jobfiles import Notice
     from lib.jobqueue import JobSpec
     from lib.manifest import CheckedManifest, Compiled, Execution, JobProgress, Wishes
     from lib.settings import Settings
@@ -62,6 +63,7 @@ def compile_files(
     *,
     run_id: str | None = None,
     any_voice: bool = False,
+    notice: Notice | None = None,
 ) -> Compiled:
     """Compile the jobs of all files into `out`; nothing is written unless all are sound.
 
@@ -81,7 +83,7 @@ def compile_files(
                 return said if any_voice else (*said, *voicing.problems(spec))
 
             try:
-                accepted.append(opened.enter_context(jobs_of([file], settings, inspect=inspect)))
+                accepted.append(opened.enter_context(jobs_of([file], settings, inspect=inspect, notice=notice)))
             except InvalidJobsError as exc:
                 problems += exc.problems
         if problems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from lib.jobfile.reading import FileJob, FileReport, FileRules, check_file, read_jobs, scan_jobs
+from lib.jobfile.reading import FileReport, check_file, read_jobs, scan_jobs
+from lib.jobfile.scanning import FileJob, FileRules
 
 __all__ = ["FileJob", "FileReport", "FileRules", "check_file", "read_jobs", "scan_jobs"]

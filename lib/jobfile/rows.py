@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-import yaml
 from yaml.events import (
     DocumentStartEvent,
     Event,
@@ -20,10 +19,10 @@ from yaml.events import (
     SequenceStartEvent,
     StreamEndEvent,
 )
-from yaml.reader import ReaderError
 
 from lib.jobfile.scalars import MAX_DIGITS, resolve
-from lib.jobfile.yaml_events import BROKEN, UnreadableError, ValueReader, joined, line_of
+from lib.jobfile.syntax import mistakes_told
+from lib.jobfile.yaml_events import BROKEN, ValueReader, joined, line_of
 from lib.jobqueue.normalise import FIELD_NAMES
 from lib.jobqueue.problems import nearest
 
@@ -74,7 +73,7 @@ class RowReader:
 
     def rows(self) -> Iterator[Row]:
         """Every row that could be read; what could not is in the findings."""
-        try:
+        with mistakes_told(self._stream, self._findings):
             self._values.next()  # the start of the stream
             if type(self._values.next()) is not DocumentStartEvent:
                 return
@@ -83,12 +82,6 @@ class RowReader:
             event = self._values.next()
             if type(event) is not StreamEndEvent:
                 self._findings.add(line_of(event), "", "a second document starts here; write one document a file")
-        except UnreadableError:
-            return
-        except ReaderError as exc:
-            self._findings.add(self._stream.line_at(exc.position), "", _unreadable_bytes(exc))
-        except yaml.MarkedYAMLError as exc:
-            self._syntax_error(exc)
 
     def _root(self, event: Event) -> Iterator[Row]:
         refused = self._values.refuse(event, "")
@@ -238,39 +231,6 @@ class RowReader:
                 f"is larger than {self._max_job_bytes} bytes, which JOBS_MAX_JOB_BYTES allows; make it smaller",
             )
 
-    def _syntax_error(self, exc: yaml.MarkedYAMLError) -> None:
-        mark = exc.problem_mark or exc.context_mark
-        line = mark.line + 1 if mark is not None else 1
-        said = exc.problem or exc.context or "cannot be read"
-        if "Unicode character escape" in said:
-            # What JSON writers make of an emoji unless told otherwise; libyaml reads no pair of halves.
-            self._findings.add(
-                line, "", "an escape names half a character (a surrogate); write the character itself, as UTF-8"
-            )
-            return
-        mend = self._yaml_mend(said, line)
-        if mend:
-            self._findings.add(line, "", f"is no YAML: {mend}")
-            return
-        context = f" ({exc.context})" if exc.problem and exc.context else ""
-        self._findings.add(
-            line, "", f"is no YAML: {said}{context}; check indentation, quotes and brackets here and above"
-        )
-
-    def _yaml_mend(self, said: str, line: int) -> str:
-        """What people usually did to earn this message of the parser; empty when that is not known."""
-        text = self._stream.text_of(line)
-        if "\t" in text[: len(text) - len(text.lstrip())]:
-            return "a tab stands in the indentation; indent with spaces"
-        if "mapping values are not allowed" in said:
-            return (
-                "there is a second colon in this line or the indentation is off; put a text that holds ': ' in quotes"
-            )
-        if "cannot start any token" in said:
-            mark = "a tab; write a space" if "\t" in text else "@, ` or %; put the text in quotes"
-            return f"a value starts with {mark}"
-        return ""
-
 
 def _is_plain(event: ScalarEvent) -> bool:
     return event.tag is None and event.anchor is None
@@ -278,9 +238,3 @@ def _is_plain(event: ScalarEvent) -> bool:
 
 def _is_null(event: ScalarEvent) -> bool:
     return not event.style and event.tag is None and len(event.value) < len("null~") and resolve(event.value) is None
-
-
-def _unreadable_bytes(exc: ReaderError) -> str:
-    if isinstance(exc.character, int) and "control characters" in exc.reason:
-        return f"holds the control character 0x{exc.character:02x}; save the file as UTF-8 text without it"
-    return f"is no UTF-8 ({exc.reason}); save the file as UTF-8"

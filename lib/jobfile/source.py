@@ -14,10 +14,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from lib.errors import InvalidInputError
+from lib.jobfile.escapes import JoinedEscapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from lib.jobfile.escapes import Readable
 
 # libyaml reads ahead by at most two of its own buffers of 16 KiB, so an offset it names is in the last few.
 _KEPT_CHUNKS: Final = 4
@@ -26,7 +29,7 @@ _KEPT_CHUNKS: Final = 4
 class BoundedStream:
     """What libyaml reads from: counts bytes and lines, and ends in an error at the limit."""
 
-    def __init__(self, raw: BinaryIO, source: str, max_bytes: int) -> None:
+    def __init__(self, raw: Readable, source: str, max_bytes: int) -> None:
         self._raw = raw
         self._source = source
         self._max_bytes = max_bytes
@@ -106,17 +109,20 @@ class JobFile:
             InvalidInputError: missing, unreadable, a directory, or over the limit.
         """
         if self._kept is not None:
-            yield BoundedStream(io.BytesIO(self._kept), self.name, self._max_bytes)
+            yield self._stream(io.BytesIO(self._kept))
             return
         with self._open() as raw:
             status = os.fstat(raw.fileno())
             if status.st_size > self._max_bytes:
                 raise too_large(self.name, status.st_size, self._max_bytes)
             if stat.S_ISREG(status.st_mode):
-                yield BoundedStream(raw, self.name, self._max_bytes)
+                yield self._stream(raw)
                 return
             self._kept = raw.read(self._max_bytes + 1)
-        yield BoundedStream(io.BytesIO(self._kept), self.name, self._max_bytes)
+        yield self._stream(io.BytesIO(self._kept))
+
+    def _stream(self, raw: BinaryIO) -> BoundedStream:
+        return BoundedStream(JoinedEscapes(raw), self.name, self._max_bytes)
 
     def _open(self) -> BinaryIO:
         try:

@@ -1,0 +1,142 @@
+"""What `enqueue` and `enqueue-beatsheet` share: from checked files to the queue, and what a person is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from job_runner.cli.advice import no_jobs_in, typed
+from job_runner.cli.running import settings_of, with_queue
+from job_runner.cli.tables import Table, counted, summary_text
+from job_runner.service.jobfiles import jobs_of
+from job_runner.service.place import server_text
+from job_runner.service.submit import enqueue as submit_jobs
+from job_runner.service.voicing import Voicing
+from lib.errors import InvalidJobsError
+from lib.redisqueue.keys import DEFAULT_BACKLOG, parse_backlog
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from job_runner.cli.output import Output
+    from job_runner.service.submit import Enqueued
+
+_IDS_MAX: Final = 5
+
+Target = Annotated[
+    str | None, typer.Option("--target", metavar="backlog:NAME", help="A named backlog instead of the default one.")
+]
+Replace = Annotated[
+    bool, typer.Option("--replace", help="Start finished jobs whose content has changed again, with the new content.")
+]
+
+
+def submit_and_tell(
+    files: Sequence[Path],
+    output: Output,
+    command: str,
+    *,
+    target: str | None,
+    replace: bool,
+    any_voice: bool,
+    redis_url: str | None,
+    by_hand: Mapping[str, Any] | None = None,
+) -> None:
+    """Queue the jobs of `files` and say what became of each; `command` is what was typed, for what to type next.
+
+    Raises:
+        InvalidJobsError: with every mistake of all files; nothing was queued.
+        typer.Exit: with 1 when a job was refused.
+
+    """
+    settings = settings_of(redis_url)
+    backlog = DEFAULT_BACKLOG if target is None else parse_backlog(target)
+    voicing = Voicing()
+    inspect = None if any_voice else voicing.problems
+    try:
+        with jobs_of(files, settings, inspect=inspect, notice=output.warn, by_hand=by_hand) as jobs:
+            done = with_queue(
+                settings, lambda queue: submit_jobs(queue, settings, jobs, backlog=backlog, replace=replace)
+            )
+    except InvalidJobsError as exc:
+        if voicing.refused:
+            exc.hint = f"{exc.hint}; --any-voice takes voices that only the watcher's machine has"
+        raise
+    if output.as_json:
+        output.document(done.document())
+    elif not done.rows:
+        output.say(no_jobs_in(files))
+    else:
+        _show(done, output)
+    output.say(f"server: {server_text(settings)}")
+    if done.short_of_replicas:
+        output.warn(
+            f"accepted, but on {done.reached} of {done.durability.replicas} replicas; run it again to have it confirmed"
+        )
+    for line in _next_steps(done, command, None if by_hand else typed(files)):
+        output.say(line)
+    if done.refused or done.short_of_replicas:
+        raise typer.Exit(1)
+
+
+def _show(done: Enqueued, output: Output) -> None:
+    table = Table(("REQUEST ID", "STATUS"), ("left", "left"))
+    for row in done.rows:
+        table.row(row.request_id, row.status)
+    for line in table.lines(output.width, output.paint):
+        output.data(line)
+    output.data()
+    output.data(f"{counted(len(done.rows), 'job')}: {summary_text(done.summary)} (durability: {done.durability_text})")
+
+
+def _next_steps(done: Enqueued, command: str, files: str | None) -> list[str]:
+    """What a person may want to do now, one line for each status that calls for something.
+
+    `files` is None when they alone do not say what was queued, so that a report of them would speak of other content.
+    """
+    seen = done.summary
+    steps: list[str] = []
+    if "queued" in seen:
+        steps.append("next: run `job-watcher` to work on them, `job-runner watch` to follow")
+    elif seen.keys() and seen.keys() <= {"already_done"}:
+        steps.append(f"nothing to do: {_all_of(len(done.rows))} done already, with this content")
+    if "duplicate_request" in seen:
+        steps.append(
+            "duplicate_request: in the queue already with the same content, so not queued twice; "
+            "`job-runner status` shows the queue"
+        )
+    if "key_busy" in seen:
+        steps.append("key_busy: another job holds the conflict_key; run again later, or write `on_conflict: queue`")
+    if "already_failed" in seen:
+        steps.append("already_failed: see why with `job-runner result ID`, then `job-runner retry ID`")
+    if "already_cancelled" in seen:
+        steps.append("already_cancelled: `job-runner retry ID` queues it again")
+    if "already_done" in seen:
+        where = "result ID" if files is None else f"report {files}"
+        steps.append(f"already_done: `job-runner {where}` shows where the results are")
+    return steps + _about_conflicts(done, command)
+
+
+def _about_conflicts(done: Enqueued, command: str) -> list[str]:
+    """A conflict's mend depends on how the other job of that name stands."""
+    active = [each for each, status in done.in_the_way.items() if status in {"queued", "leased", "delayed"}]
+    ended = len(done.in_the_way) - len(active)
+    steps: list[str] = []
+    if active:
+        shown = typed(active[:_IDS_MAX]) + (" …" if len(active) > _IDS_MAX else "")
+        steps.append(
+            f"conflict: still waiting or running with other content; `job-runner cancel {shown}`, then "
+            f"`job-runner {command} --replace`; or let it end first"
+        )
+    if ended:
+        steps.append(
+            f"conflict: ended before with other content; `job-runner {command} --replace` makes it anew, "
+            "or give the job another request_id"
+        )
+    return steps
+
+
+def _all_of(number: int) -> str:
+    return "the one job is" if number == 1 else f"all {number} jobs are"
