@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 COMMANDS: Final[dict[str, str]] = {
     "plan": "Check job files and show what they would cost; needs no Redis.",
     "enqueue": "Put the jobs of files into the queue, each once by its request_id.",
+    "enqueue-beatsheet": "Put the beats of a beatsheet into the queue, each as one speech job.",
     "compile": "Write job files as a folder of texts with a manifest, to execute anywhere; needs no Redis.",
     "execute-manifest": "Make the audio of a compiled folder on this machine; needs no Redis.",
     "run": "Make the audio of job files at once, on this machine; needs no Redis.",
