@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import logging
 import mimetypes
 import threading
 from dataclasses import dataclass
@@ -314,6 +315,8 @@ def _connected(endpoint_url: str) -> tuple[Any, Any]:
         raise SettingsError(
             "S3_BUCKET is set and boto3 is not installed", hint="pip install 'job-runner[s3]', or unset S3_BUCKET"
         ) from exc
+    # It says at every session where it found the credentials.
+    logging.getLogger("botocore.credentials").setLevel(logging.WARNING)
     amazon = not endpoint_url or (urlsplit(endpoint_url).hostname or "").endswith(".amazonaws.com")
     config = Config(
         connect_timeout=CONNECT_SECONDS,

@@ -12,9 +12,11 @@ import http.client
 import itertools
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -148,8 +150,18 @@ class Rule:
     release: threading.Event = field(default_factory=threading.Event)
 
 
+class _QuietServer(ThreadingHTTPServer):
+    """Says nothing when a client hangs up."""
+
+    def handle_error(self, *_: object) -> None:
+        """Tests see what the client saw."""
+
+
 class BrokenRoad:
-    """An HTTP proxy on a private port; use with `with`."""
+    """An HTTP proxy on a private port; use with `with`.
+
+    moto says that every upload began in 2010; here it began just now.
+    """
 
     def __init__(self, target_port: int) -> None:
         self.target_port = target_port
@@ -161,7 +173,7 @@ class BrokenRoad:
         class Handler(_Handler):
             broken = road
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _QuietServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -232,10 +244,14 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "drop_reply":
             self._hang_up()
             return
+        now = time.strftime("<Initiated>%Y-%m-%dT%H:%M:%S.000Z<", time.gmtime()).encode()
+        content = re.sub(rb"<Initiated>[^<]*<", now, content)
         self.send_response_only(answer.status, answer.reason)
         for name, value in answer.getheaders():
-            if name.lower() not in {"connection", "transfer-encoding"}:
+            if name.lower() not in {"connection", "transfer-encoding", "content-length"} or self.command == "HEAD":
                 self.send_header(name, value)
+        if self.command != "HEAD":
+            self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if fault == "cut_reply":
             self.wfile.write(content[: len(content) // 2])
