@@ -57,10 +57,11 @@ class Measured:
         try:
             fields = json.loads(job)
             task = fields.get("task", "speak")
+            task = task if task in self.tasks else OTHER_TASK
             times = [_moment(fields[name]) for name in ("queued_at", "run_after") if fields.get(name)]
         except (ValueError, TypeError, AttributeError, RecursionError):
             return OTHER_TASK, None
-        return (task if task in self.tasks else OTHER_TASK), max(times, default=None)
+        return task, max(times, default=None)
 
 
 def _moment(text: str) -> datetime:

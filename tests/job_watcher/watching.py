@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from job_watcher.backends.metal import Metal
 from job_watcher.execution import Execution
 from job_watcher.life import Equipment, Life
+from job_watcher.metrics.counts import Counts
 from job_watcher.naming import claim
 from job_watcher.outcomes import Tally
 from job_watcher.retrying import RetryPolicy
@@ -120,6 +121,7 @@ class Watcher:
         self.queue = wiring.open_queue(settings)
         self.backend = Metal(wiring.tasks(settings), settings)
         self.tally = Tally()
+        self.counts = Counts()
         self.stop = asyncio.Event()
         self.hurry = asyncio.Event()
         self._given = execution
@@ -141,6 +143,7 @@ class Watcher:
                 blocking=lambda: wiring.open_blocking(self.settings, block_seconds=self.settings.watcher_poll_interval),
                 tally=self.tally,
                 version="0",
+                counts=self.counts,
             ),
             self.name,
         )
