@@ -23,6 +23,8 @@ from lib.manifest import EXECUTION, MANIFEST, compile_jobs, execute
 from lib.manifest.compiling import problems_of
 from lib.manifest.folder import write_whole
 from lib.manifest.places import place_of
+from lib.manifest.speech import Speech
+from lib.voice_synth.library import VoiceLibrary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,7 +74,7 @@ def compile_files(
         InvalidInputError: a file or `out` is not as it must be.
 
     """
-    voicing, names = Voicing(), _Names()
+    voicing, names = Voicing(VoiceLibrary(settings.watcher_voices_dir)), _Names()
     problems: list[Problem] = []
     with ExitStack() as opened:
         accepted: list[Iterator[JobSpec]] = []
@@ -113,7 +115,8 @@ def execute_remembered(
 
     """
     started = None if wishes.dry_run else lambda path: _remember(path, settings)
-    return execute(manifest, wishes, progress, started=started)
+    speech = Speech(VoiceLibrary(settings.watcher_voices_dir, check_files=True))
+    return execute(manifest, wishes, progress, speech, started=started)
 
 
 def _remember(path: Path, settings: Settings) -> None:

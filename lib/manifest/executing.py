@@ -19,7 +19,6 @@ from lib.manifest.earlier import heard
 from lib.manifest.execution import ALREADY_MADE, DRY_RUN, FAIL_FAST, INTERRUPTED, ExecutedJob, ExecutionLog
 from lib.manifest.folder import held
 from lib.manifest.interruption import Interruption
-from lib.manifest.speech import Speech
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from lib.manifest.documents import ManifestJob
     from lib.manifest.reading import CheckedManifest
+    from lib.manifest.speech import Speech
     from lib.voice_synth.cli.speak import SpeakCall
     from lib.voice_synth.takes import Step
 
@@ -78,8 +78,8 @@ def execute(
     manifest: CheckedManifest,
     wishes: Wishes,
     progress: JobProgress,
+    speech: Speech,
     *,
-    speech: Speech | None = None,
     started: Callable[[Path], object] | None = None,
 ) -> Execution:
     """Run every job; Ctrl-C and SIGTERM end it with the document in order. `started` is told the document's path.
@@ -97,7 +97,7 @@ def execute(
         now=lambda: datetime.now(UTC),
     )
     with held(manifest.folder), Interruption() as interruption:
-        run = _Run(manifest, wishes, progress, speech or Speech(), log, interruption)
+        run = _Run(manifest, wishes, progress, speech, log, interruption)
         try:
             with interruption.shielded():
                 log.write()

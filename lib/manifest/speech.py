@@ -17,10 +17,11 @@ from lib.manifest.documents import TEXT
 from lib.manifest.earlier import result_of
 from lib.manifest.places import below
 from lib.voice_synth import documents
-from lib.voice_synth.engines.registry import DEFAULT_ENGINE, make_engine
+from lib.voice_synth.choice import engine_for
+from lib.voice_synth.engines.registry import make_engine
+from lib.voice_synth.listening import listener_here
 from lib.voice_synth.request import SpeechRequest, prepare, request_of_job
 from lib.voice_synth.speaking import speak_row
-from lib.voice_synth.voices import VoiceRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from lib.manifest.documents import ManifestJob
     from lib.voice_synth.cli.speak import SpeakCall
     from lib.voice_synth.takes import Step
+    from lib.voice_synth.voices import VoiceRegistry
 
 # A job file's own limit is a setting; whoever compiled with a larger one executes here too.
 _MAX_TEXT_BYTES: Final = 16 << 20
@@ -52,9 +54,9 @@ class Entry:
 class Speech:
     """Speaks entries with engines that stay loaded from one to the next."""
 
-    def __init__(self, engines: SpeechEngines | None = None, voices: VoiceRegistry | None = None) -> None:
-        self._engines = engines or WarmEngines(make_engine)
-        self._voices = voices or VoiceRegistry()
+    def __init__(self, voices: VoiceRegistry, engines: SpeechEngines | None = None) -> None:
+        self._voices = voices
+        self._engines = engines or WarmEngines(make_engine, listener_here)
 
     @staticmethod
     def entry_of(folder: Path, job: ManifestJob, call: SpeakCall) -> Entry:
@@ -89,7 +91,7 @@ class Speech:
 
         """
         request = entry.request
-        engine = make_engine(request.engine or DEFAULT_ENGINE)
+        engine = engine_for(request, self._engines.known, self._voices)
         return documents.model_of(engine, prepare(request, engine, self._voices))
 
     def made(self, entry: Entry) -> dict[str, Any] | None:
@@ -115,6 +117,7 @@ class Speech:
             directory=entry.directory,
             watch=watch,
             engines=self._engines,
+            voices=self._voices,
         )
         return report.document
 
