@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from lib.stores.published import Order
     from lib.stores.s3_client import Bucket
+    from lib.stores.s3_probe import Findings
     from lib.tasks.base import Output
 
 T = TypeVar("T")
@@ -116,8 +117,12 @@ class S3Artifacts:
 
     async def check(self) -> None:
         """Store, read, list and remove a small object."""
+        await self.examine()
+
+    async def examine(self) -> Findings:
+        """The same, and what the store honours."""
         try:
-            await _in_thread(lambda _: examine(self._bucket, self._store), CALL_SECONDS)
+            return await _in_thread(lambda _: examine(self._bucket, self._store), CALL_SECONDS)
         except BucketRefusedError as exc:
             raise RefusedError(f"outputs cannot be stored: {exc.message}", hint=exc.hint) from exc
         except TaskError as exc:
@@ -126,6 +131,10 @@ class S3Artifacts:
     async def tidy(self) -> int:
         """Throw away uploads that are too old to be anybody's."""
         return await _in_thread(lambda _: self._abort_abandoned(), CALL_SECONDS)
+
+    def close(self) -> None:
+        """End the connections; a later call makes new ones."""
+        self._bucket.close()
 
     async def secret_values(self) -> tuple[str, ...]:
         """The secrets in use; may ask the instance's role for them."""

@@ -42,7 +42,7 @@ CREDENTIALS = {
 }
 """The environment of a program that uses these servers, and nothing of this machine's own accounts."""
 
-Fault = Literal["503", "slow_down", "expired", "drop_request", "drop_reply", "cut_reply", "corrupt", "hold"]
+Fault = Literal["503", "slow_down", "expired", "denied", "drop_request", "drop_reply", "cut_reply", "corrupt", "hold"]
 
 _NUMBERS = itertools.count(1)
 
@@ -225,7 +225,7 @@ class _Handler(BaseHTTPRequestHandler):
                 rule.release.wait(60)
         if fault == "drop_request":
             self._hang_up()
-        elif fault in {"503", "slow_down", "expired"}:
+        elif fault in {"503", "slow_down", "expired", "denied"}:
             self._refuse(str(fault))
         else:
             self._forward(body[:-1] + b"?" if fault == "corrupt" and self.command == "PUT" else body, fault)
@@ -264,6 +264,7 @@ class _Handler(BaseHTTPRequestHandler):
             "503": (503, "ServiceUnavailable"),
             "slow_down": (503, "SlowDown"),
             "expired": (400, "ExpiredToken"),
+            "denied": (403, "AccessDenied"),
         }[fault]
         content = f"<Error><Code>{code}</Code><Message>told to</Message></Error>".encode()
         self.send_response_only(status)

@@ -35,12 +35,13 @@ def test_all_is_well(runner: JobRunner, tmp_path: Path) -> None:
         ["ok", "state"],
         ["ok", "output"],
         ["ok", "tasks"],
+        ["ok", "room"],
         ["ok", "engine"],
         ["ok", "voices"],
     ]
     assert lines[3] == "ok      eviction     noeviction"
     assert lines[7] == f"ok      state        {tmp_path}/state (not there yet; it can be made)"
-    assert lines[11] == "ok      voices       newsroom"
+    assert lines[12] == "ok      voices       newsroom"
 
 
 def test_waiting_jobs_without_a_watcher_are_a_note(runner: JobRunner, three: str) -> None:
