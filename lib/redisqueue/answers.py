@@ -68,6 +68,8 @@ _TLS_HINTS: Final = (
     ),
     ("WRONG_VERSION_NUMBER", "this port speaks no TLS: write redis://, or the server's TLS port"),
     ("RECORD_LAYER_FAILURE", "this port speaks no TLS: write redis://, or the server's TLS port"),
+    ("NO_CERTIFICATE_OR_CRL_FOUND", "ssl_ca_certs is the path of a certificate in PEM form, of the CA"),
+    ("PEM lib", "ssl_certfile and ssl_keyfile are paths of a certificate and of its key in PEM form"),
     ("ALERT_CERTIFICATE_REQUIRED", "it wants a certificate of yours: &ssl_certfile=/path&ssl_keyfile=/path"),
     ("ALERT_HANDSHAKE_FAILURE", "it wants a certificate of yours: &ssl_certfile=/path&ssl_keyfile=/path"),
 )
@@ -109,6 +111,10 @@ def _hint(text: str, url: str) -> str:
     for sign, hint in _TLS_HINTS:
         if sign in text:
             return hint
+    if "+sentinel://" in url:
+        return "a failover takes some seconds; if it does not pass, ask a Sentinel: `SENTINEL MASTER <service>`"
+    if url.startswith("rediss://") and "Timeout" in text:
+        return f"if this port speaks no TLS, write redis://; else {START_ONE}"
     if url.startswith("redis://") and ("closed by server" in text or "reset by peer" in text):
         return f"if this port wants TLS, write rediss://; else {START_ONE}"
     return START_ONE

@@ -164,15 +164,16 @@ class RealServer:
             raise ServerFailedError(f"{self.name} on port {self.port} is not running")
         return self._process
 
-    def _start_once(self) -> None:
-        command = [
-            *self.prefix,
-            self.program(),
+    def _arguments(self) -> list[str]:
+        return [
             *("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.directory)),
             *("--appendonly", "yes", "--appendfsync", self.fsync, "--save", ""),
             *("--logfile", str(self.log_file), "--daemonize", "no"),
             *self.options,
         ]
+
+    def _start_once(self) -> None:
+        command = [*self.prefix, self.program(), *self._arguments()]
         # Its own session: Ctrl-C at the terminal must end the tests first, and they end the server.
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
