@@ -119,6 +119,10 @@ _NAMES: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
+WELL_KNOWN: Final = tuple(sorted({name for code, name in _NAMES.items() if "(" not in name}))
+"""The languages that have a code here, without their varieties."""
+
+
 def english_name(asked: str) -> str:
     """The English name for a code; whatever is no known code comes back without white space around it."""
     plain = asked.strip()

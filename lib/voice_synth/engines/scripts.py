@@ -26,7 +26,7 @@ _WRITTEN_IN: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             ("Bosnian", "Serbian", "Tatar", "Ukrainian"),
             ("CYRILLIC",),
         ),
-        **dict.fromkeys(("Arabic", "Persian", "Sindhi", "Urdu", "Uyghur", "Kurdish"), ("ARABIC",)),
+        **dict.fromkeys(("Arabic", "Persian", "Sindhi", "Urdu", "Uyghur"), ("ARABIC",)),
         **dict.fromkeys(("Hindi", "Konkani", "Marathi", "Nepali", "Sanskrit"), ("DEVANAGARI",)),
         **dict.fromkeys(("Bengali", "Assamese", "Bishnupriya Manipuri"), ("BENGALI",)),
         "Amharic": ("ETHIOPIC",),
