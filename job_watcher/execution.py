@@ -101,7 +101,11 @@ class Execution:
             error = as_task_error(exc)
             if error is not exc:
                 log.opt(exception=exc).error("unexpected error at stage {}", course.stage)
-            return self._after_error(lease, job, error, course.stage)
+            outcome = self._after_error(lease, job, error, course.stage)
+            if isinstance(outcome, Retry):
+                # An error that ends the job stands in its record; of this one only the log knows.
+                log.warning("{}", _text(error))
+            return outcome
         finally:
             throttle.finish(say_last=False)
         return ending

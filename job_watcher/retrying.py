@@ -6,6 +6,7 @@ its type, never by its text.
 
 from __future__ import annotations
 
+import errno
 import math
 import random
 from dataclasses import dataclass, field
@@ -93,6 +94,8 @@ def as_task_error(error: BaseException) -> TaskError:
     if isinstance(error, TaskError):
         return error
     hint = error.hint if isinstance(error, JobRunnerError) else None
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        hint = "free some space on the disk of WATCHER_WORK_DIR; the job is tried again"
     if isinstance(error, OSError | MemoryError | UnreachableError):
         return TemporaryError(_said(error), hint=hint)
     return PermanentError(_said(error), hint=hint)
