@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from job_runner.service.jobfiles import scanned
 from job_runner.service.voicing import Voicing
 from lib.errors import Problem
+from lib.voice_synth.library import VoiceLibrary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,7 +109,7 @@ def plan(files: Sequence[Path], settings: Settings, *, any_voice: bool = False) 
         InvalidInputError: a file is missing, unreadable or too large.
 
     """
-    voicing = Voicing()
+    voicing = Voicing(VoiceLibrary(settings.watcher_voices_dir))
     jobs: list[PlannedJob] = []
     problems: list[Problem] = []
     empty = dict.fromkeys(files)

@@ -26,8 +26,8 @@ class Speak:
     async def run(self, job: JobSpec, context: TaskContext) -> TaskResult:
         """Make every take; the same job gives the same bytes in any process.
 
-        Raises `PermanentError` for a voice that is not there or is broken, for a speaker, language or text that the engine cannot do, and for
-        audio that fails its checks on an engine that would only repeat it.
+        Raises `PermanentError` for a voice that is not there or is broken, for a speaker, language or text that the
+        engine cannot do, and for audio that fails its checks on an engine that would only repeat it.
         """
         # numpy costs 25 MB and 0.1 s: only the child that speaks pays, not the watcher that lists its tasks.
         from lib.voice_synth.request import request_of_job  # noqa: PLC0415

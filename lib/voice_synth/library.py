@@ -9,6 +9,7 @@ and a broken one hides no other. It changes nothing (`library_changes` does) and
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 BUILT_IN_SLUGS: Final = frozenset({NEWSROOM.slug})
 """Voices that nobody can register, rename or delete."""
+
+_LOOKS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,11 @@ class VoiceLibrary(VoiceRegistry):
         """
         if slug in BUILT_IN_SLUGS or slug not in folders_of(self.directory):
             return super().require(slug)
-        try:
-            return self._voice(slug)
-        except BrokenVoiceError:
-            # A change that was under way between reading and checking; a second look sees its end.
-            return self._voice(slug)
+        for _ in range(_LOOKS - 1):
+            # A change that was under way between reading and checking: another look sees its end.
+            with contextlib.suppress(BrokenVoiceError):
+                return self._voice(slug)
+        return self._voice(slug)
 
     def listed(self) -> tuple[Listed, ...]:
         """The voices of the directory in the order of their names, broken ones too."""

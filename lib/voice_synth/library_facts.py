@@ -6,10 +6,12 @@ one engine is broken: that is what they came to see.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lib.errors import JobRunnerError
-from lib.voice_synth.engines.base import EngineVoice
+from lib.voice_synth.choice import first_that_can
+from lib.voice_synth.engines.base import DEFAULT_LANGUAGE, EngineVoice
 from lib.voice_synth.engines.registry import ENGINES, make_engine
 from lib.voice_synth.library import BUILT_IN_SLUGS, VoiceLibrary, voice_of
 from lib.voice_synth.listening import LANGUAGE as HEARD_LANGUAGE
@@ -17,6 +19,7 @@ from lib.voice_synth.listening import missing as missing_listener
 from lib.voice_synth.voices import SPEAKERS, Choice, VoiceRegistry
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from lib.voice_synth.engines.base import SpeechEngine
@@ -39,7 +42,7 @@ def voices_here(directory: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _voice(voice: Voice, engines: dict[str, SpeechEngine], *, created_at: str | None) -> dict[str, Any]:
+def _voice(voice: Voice, engines: Mapping[str, SpeechEngine], *, created_at: str | None) -> dict[str, Any]:
     about = {
         name: {
             "usable": (why := why_not(engines.get(name), name, sound)) is None,
@@ -73,29 +76,32 @@ def _described(slug: str, **about: Any) -> dict[str, Any]:
 
 
 def speakers_here() -> list[dict[str, Any]]:
-    """Each listed speaker, and which engine and voice here speak for it."""
-    engines = [engine for engine in map(make_engine, ENGINES) if why_not(engine, engine.name) is None]
+    """Each listed speaker, and which engine and voice here speak English for it."""
+    engines = {name: make_engine(name) for name in ENGINES}
     return [_speaker(speaker, engines) for speaker in SPEAKERS]
 
 
-def _speaker(speaker: str, engines: list[SpeechEngine]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    speaker: str
+    voice: str | None = None
+    language: str = DEFAULT_LANGUAGE
+
+
+def _speaker(speaker: str, engines: Mapping[str, SpeechEngine]) -> dict[str, Any]:
     about = {"speaker": speaker, "engine": None, "voice": None, "speed": None, "stand_in": False, "why_not": None}
-    # An engine that has the speaker goes before one that only stands in.
-    for engine in sorted(engines, key=lambda engine: speaker not in engine.speakers):
-        try:
-            choice = VoiceRegistry().choose(engine, voice=None, speaker=speaker)
-        except JobRunnerError as exc:
-            about["why_not"] = exc.message
-            continue
-        return {
-            **about,
-            "engine": engine.name,
-            "voice": choice.voice.name,
-            "speed": choice.voice.speed,
-            "stand_in": choice.substituted is not None,
-            "why_not": None,
-        }
-    return about
+    try:
+        engine = first_that_can(_Asked(speaker), engines.__getitem__, VoiceRegistry())
+    except JobRunnerError as exc:
+        return {**about, "why_not": exc.message}
+    choice = VoiceRegistry().choose(engine, voice=None, speaker=speaker)
+    return {
+        **about,
+        "engine": engine.name,
+        "voice": choice.voice.name,
+        "speed": choice.voice.speed,
+        "stand_in": choice.substituted is not None,
+    }
 
 
 def why_not(engine: SpeechEngine | None, name: str, voice: EngineVoice | None = None) -> str | None:
@@ -104,6 +110,8 @@ def why_not(engine: SpeechEngine | None, name: str, voice: EngineVoice | None = 
         return f"no engine is named {name}; a newer voice-synth may have it"
     try:
         lacking = engine.missing(voice)
+        if voice is not None:
+            engine.languages_of(voice)  # finds files that are no voice of this engine
         return None if lacking is None else f"this machine lacks {lacking}; {engine.remedy(voice)}"
     except JobRunnerError as exc:
         return exc.message

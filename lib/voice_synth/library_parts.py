@@ -12,9 +12,12 @@ import wave
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from lib.errors import InvalidInputError
+from lib.errors import InvalidInputError, PermanentError
+from lib.voice_synth.engines.base import EngineVoice
 from lib.voice_synth.engines.registry import ENGINES, make_engine
+from lib.voice_synth.languages import named_in
 from lib.voice_synth.library_document import MAX_DOCUMENT_BYTES, MAX_FILE_BYTES
+from lib.voice_synth.request import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 SHORTEST_REFERENCE_SECONDS: Final = 1.0
 LONGEST_REFERENCE_SECONDS: Final = 60.0
 """Of the recording that a voice is cloned from: a word is too little, a chapter only costs memory."""
+
+# A model that speaks one language may know it by two names, as English and English (Great Britain).
+_FEW_LANGUAGES: Final = 2
 
 AUDIO_SUFFIX: Final = "_audio"
 """Roles that end so are recordings."""
@@ -65,8 +71,43 @@ def checked_sound(wanted: CheckedSound) -> CheckedSound:
         check_file(role, path)
     for role, text in wanted.texts.items():
         if not text.strip():
-            raise InvalidInputError(f"the text {role} is blank", hint="write what is said in the recording")
+            raise InvalidInputError(f"the text {role} is blank", hint="write it, or leave it out")
+    spoken_languages(wanted)
     return wanted
+
+
+def spoken_languages(sound: CheckedSound) -> tuple[str, ...]:
+    """What the engine speaks with it, by English names; empty where the engine is unknown.
+
+    Raises:
+        InvalidInputError: the engine cannot use its files.
+
+    """
+    if sound.engine not in ENGINES:
+        return ()
+    voice = EngineVoice(sound.name, sound.speed, sound.files, sound.texts)
+    try:
+        return make_engine(sound.engine).languages_of(voice)
+    except PermanentError as exc:
+        raise InvalidInputError(exc.message, hint=exc.hint) from exc
+
+
+def checked_language(sound: CheckedSound, asked: str | None) -> str | None:
+    """The language of a voice that sounds so: the one that is asked for, else the only one that it has.
+
+    Raises:
+        InvalidInputError: the engine does not speak that language with it.
+
+    """
+    spoken = spoken_languages(sound)
+    if asked is None:
+        return spoken[0] if sound.files and 0 < len(spoken) <= _FEW_LANGUAGES else None
+    named = named_in(spoken, asked) if spoken else asked
+    if named is None:
+        raise InvalidInputError(
+            f"{sound.engine} does not speak {asked!r} with it", hint=f"it speaks {shortened(spoken)}"
+        )
+    return named
 
 
 def check_roles(wanted: CheckedSound) -> None:

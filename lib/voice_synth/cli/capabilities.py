@@ -28,7 +28,7 @@ _NAMED: int = 8
 @app.command("capabilities", epilog=EXAMPLES)
 def capabilities(*, json: Json = False) -> None:
     """Show what each engine can do here, or why it cannot."""
-    from lib.voice_synth.library_facts import capabilities_here  # noqa: PLC0415 - 0.2 s of pydantic
+    from lib.voice_synth.library_facts import capabilities_here  # noqa: PLC0415 - --help need not pay for it
 
     found = capabilities_here()
     output = Output(as_json=json)

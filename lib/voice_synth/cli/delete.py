@@ -12,6 +12,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 EXAMPLES = """\b
 Examples:
+  voice-synth delete anna
   voice-synth export anna && voice-synth delete anna --yes
 
 Jobs that name it fail from then on, also those that wait in a queue.
@@ -21,7 +22,7 @@ Jobs that name it fail from then on, also those that wait in a queue.
 @app.command("delete", epilog=EXAMPLES)
 def delete(slug: Slug, *, yes: Yes = False, voices_dir: VoicesDir = None, json: Json = False) -> None:
     """Delete a voice with its files, a broken one too."""
-    from lib.voice_synth.library_changes import delete as delete_voice  # noqa: PLC0415 - 0.2 s of pydantic
+    from lib.voice_synth.library_changes import delete as delete_voice  # noqa: PLC0415 - --help need not pay for it
     from lib.voice_synth.library_changes import require_there  # noqa: PLC0415 - ditto
 
     directory = voices_directory(voices_dir)

@@ -30,7 +30,7 @@ Out = Annotated[
 @app.command("export", epilog=EXAMPLES)
 def export(slug: Slug, *, out: Out = None, voices_dir: VoicesDir = None, json: Json = False) -> None:
     """Write a voice with its files to one zip archive."""
-    from lib.voice_synth.library_zip import export_voice  # noqa: PLC0415 - 0.2 s of pydantic
+    from lib.voice_synth.library_zip import export_voice  # noqa: PLC0415 - --help need not pay for it
 
     file = out if out is not None else Path(f"{slug}.zip")
     document = export_voice(voices_directory(voices_dir), slug, file)

@@ -33,7 +33,7 @@ def import_zip(
     archive: Archive, *, slug: As = None, replace: Replace = False, voices_dir: VoicesDir = None, json: Json = False
 ) -> None:
     """Take a voice from a zip archive that `export` has made."""
-    from lib.voice_synth.library_zip import import_voice  # noqa: PLC0415 - 0.2 s of pydantic
+    from lib.voice_synth.library_zip import import_voice  # noqa: PLC0415 - --help need not pay for it
 
     document = import_voice(voices_directory(voices_dir), archive, slug=slug, replace=replace)
     output = Output(as_json=json)

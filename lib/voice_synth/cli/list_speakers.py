@@ -21,7 +21,7 @@ A speaker that no engine here has is spoken by a stand-in, at a pace of its own;
 @app.command("list-speakers", epilog=EXAMPLES)
 def list_speakers(*, json: Json = False) -> None:
     """List the speakers that a job may name, and who really speaks here."""
-    from lib.voice_synth.library_facts import speakers_here  # noqa: PLC0415 - 0.2 s of pydantic
+    from lib.voice_synth.library_facts import speakers_here  # noqa: PLC0415 - --help need not pay for it
 
     speakers = speakers_here()
     output = Output(as_json=json)

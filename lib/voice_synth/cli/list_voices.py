@@ -27,7 +27,7 @@ A broken voice is listed with what is wrong, and hides no other.
 @app.command("list-voices", epilog=EXAMPLES)
 def list_voices(*, voices_dir: VoicesDir = None, json: Json = False) -> None:
     """List the voices that a job may name: the built-in one and those that were registered."""
-    from lib.voice_synth.library_facts import voices_here  # noqa: PLC0415 - 0.2 s of pydantic
+    from lib.voice_synth.library_facts import voices_here  # noqa: PLC0415 - --help need not pay for it
 
     directory = voices_directory(voices_dir)
     voices = voices_here(directory)
@@ -40,15 +40,16 @@ def list_voices(*, voices_dir: VoicesDir = None, json: Json = False) -> None:
     for voice in voices:
         if voice["broken"] is not None:
             output.say(f"note: {voice['broken']['message']}; {voice['broken']['hint']}")
-        for name, engine in voice["engines"].items():
-            if not engine["usable"]:
+        if not voice["usable"]:
+            for name, engine in voice["engines"].items():
                 output.say(f"note: {voice['slug']} cannot speak with {name} here: {engine['why_not']}")
 
 
 def _row(voice: Mapping[str, Any]) -> tuple[str, ...]:
     if voice["broken"] is not None:
         return (voice["slug"], "-", "broken", "-", "-")
-    engines = ", ".join(name if engine["usable"] else f"{name} (not here)" for name, engine in voice["engines"].items())
-    digests = [engine["digest"] for engine in voice["engines"].values()]
-    digest = digests[0].removeprefix("sha256:")[:12] if digests and digests[0] else "-"
-    return (voice["slug"], voice["language"] or "-", engines, digest, voice["description"])
+    usable = [name for name, engine in voice["engines"].items() if engine["usable"]]
+    engines = ", ".join(usable) or f"{', '.join(voice['engines'])} (not here)"
+    digest = next(iter(voice["engines"].values()))["digest"]
+    language = voice["language"] or "as its engine"
+    return (voice["slug"], language, engines, digest.removeprefix("sha256:")[:12], voice["description"])

@@ -84,9 +84,9 @@ def register(  # noqa: PLR0913  one parameter a flag
     json: Json = False,
 ) -> None:
     """Register a voice of your own, or one more engine for a voice."""
-    from lib.voice_synth.library_changes import Registration, checked_slug  # noqa: PLC0415 - 0.2 s of pydantic
+    from lib.voice_synth.library_changes import Registration, checked_slug  # noqa: PLC0415 - --help need not pay for it
     from lib.voice_synth.library_changes import register as register_voice  # noqa: PLC0415 - ditto
-    from lib.voice_synth.library_parts import CheckedSound, checked_sound  # noqa: PLC0415 - ditto
+    from lib.voice_synth.library_parts import CheckedSound, checked_language, checked_sound  # noqa: PLC0415 - ditto
 
     checked_slug(slug)
     files = {role: Path(value) for role, value in _pairs("--file", file or ()).items()}
@@ -101,7 +101,8 @@ def register(  # noqa: PLR0913  one parameter a flag
         texts |= {REFERENCE_TEXT: reference_text} if reference_text is not None else {}
     sound = checked_sound(CheckedSound(_one_of(engines), name or "", speed, files, texts))
     document = register_voice(
-        voices_directory(voices_dir), Registration(slug, sound, description, language, replace=replace)
+        voices_directory(voices_dir),
+        Registration(slug, sound, description, checked_language(sound, language), replace=replace),
     )
     output = Output(as_json=json)
     if json:

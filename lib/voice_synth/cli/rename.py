@@ -25,7 +25,7 @@ New = Annotated[str, typer.Argument(metavar="NEW", help="Its new name.")]
 @app.command("rename", epilog=EXAMPLES)
 def rename(slug: Slug, new: New, *, voices_dir: VoicesDir = None, json: Json = False) -> None:
     """Give a voice another name."""
-    from lib.voice_synth.library_changes import rename as rename_voice  # noqa: PLC0415 - 0.2 s of pydantic
+    from lib.voice_synth.library_changes import rename as rename_voice  # noqa: PLC0415 - --help need not pay for it
 
     document = rename_voice(voices_directory(voices_dir), slug, new)
     output = Output(as_json=json)
