@@ -15,7 +15,7 @@ import typer.main
 
 from lib.calling import as_called, examples_as_called, program_as_called
 from lib.errors import InvalidInputError, InvalidJobsError, JobRunnerError
-from lib.redaction import excepthook, process_secrets, this_process
+from lib.redaction import excepthook, redacted_streams, this_process
 from lib.settings import Settings, process_environment
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from job_watcher.draining import Mode
     from job_watcher.metrics.address import Address
     from job_watcher.outcomes import Tally
+    from lib.redaction import Redactor
 
 EXIT_ERROR: Final = 1
 EXIT_INTERRUPTED: Final = 130
@@ -107,7 +108,8 @@ def watch(  # noqa: PLR0913 - one parameter for each flag
     settings = Settings.load(redis_url=redis_url)
     mode: Mode = "drain" if drain else "once" if once else "forever"
     begun = time.monotonic()
-    with _shown(settings, mode, log_json=log_json, quiet=quiet) as display:
+    redact = this_process(process_environment, settings.secret_values())
+    with redacted_streams(redact), _shown(mode, redact, log_json=log_json, quiet=quiet) as display:
         tally, interrupted = asyncio.run(_watch(settings, mode, consumer_name, display, force, metrics))
     if mode != "forever" and not quiet:
         _tell(_summary(tally, time.monotonic() - begun), log_json=log_json)
@@ -149,15 +151,14 @@ def _tell(text: str, *, log_json: bool) -> None:
 
 
 @contextlib.contextmanager
-def _shown(settings: Settings, mode: Mode, *, log_json: bool, quiet: bool) -> Iterator[Display]:
+def _shown(mode: Mode, redact: Redactor, *, log_json: bool, quiet: bool) -> Iterator[Display]:
     """Bars at a terminal for a watcher that ends by itself, else the log."""
     from job_watcher.display import Bars, NoDisplay  # noqa: PLC0415 - --help must not pay for it
     from lib import logs  # noqa: PLC0415 - ditto
 
     level = "WARNING" if quiet else "INFO"
-    secrets = process_secrets(process_environment(), sys.argv) | {*settings.secret_values()}
     if mode == "forever" or log_json or quiet or not sys.stderr.isatty():
-        logs.configure(json_lines=log_json, level=level, secrets=secrets)
+        logs.configure(json_lines=log_json, level=level, redact=redact)
         yield NoDisplay()
         return
     from rich.console import Console  # noqa: PLC0415 - ditto
@@ -166,7 +167,7 @@ def _shown(settings: Settings, mode: Mode, *, log_json: bool, quiet: bool) -> It
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=False) as progress:
         # After the start of the bars, which take stderr over, so that a warning is printed above them.
-        logs.configure(level="WARNING", secrets=secrets, stream=sys.stderr)
+        logs.configure(level="WARNING", redact=redact, stream=sys.stderr)
         yield Bars(progress)
 
 

@@ -24,8 +24,6 @@ from lib.clock import iso
 from lib.redaction import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from loguru import Message, Record
 
 FIELDS = ("run_id", "backend", "request_id", "stream_id", "attempt")
@@ -52,23 +50,23 @@ def configure(
     *,
     json_lines: bool = False,
     level: str = "INFO",
-    secrets: Iterable[str] = (),
+    redact: Redactor | None = None,
     stream: TextIO | None = None,
     colour: bool | None = None,
 ) -> None:
     """Set where and how this process logs; a second call replaces the first.
 
-    `secrets` are values (`lib.redaction.process_secrets`), never shown again. `colour` None means: on a terminal,
+    `redact` (`lib.redaction.this_process`) takes the secrets out of every line. `colour` None means: on a terminal,
     unless NO_COLOR is set.
     """
     target = stream if stream is not None else sys.stderr
     if colour is None:
         colour = target.isatty() and not os.environ.get("NO_COLOR")
     form = _json_line if json_lines else (_coloured_line if colour else _plain_line)
-    redact = Redactor(secrets)
+    hide = redact or Redactor()
 
     def sink(message: Message) -> None:
-        text = redact(form(message.record, str(message).strip(), redact))
+        text = hide(form(message.record, str(message).strip(), hide))
         # A reader that went away, as `| head`, or a full disk must not end a watcher; nor may loguru complain of it on
         # the same stderr, with the line as it was before redaction.
         with contextlib.suppress(OSError, ValueError):

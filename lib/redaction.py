@@ -11,13 +11,14 @@ secret that somebody writes in another encoding (base64, hex). What a job itself
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
@@ -106,6 +107,38 @@ class Redactor:
                 if line.endswith(value[:length]):
                     return line[:-length] + BLACKENED
         return line
+
+
+class RedactedStream:
+    """A text stream that shows no secret, whoever writes to it; in all else it is the stream below.
+
+    Limit: a secret that is written in pieces passes; what is printed comes whole.
+    """
+
+    def __init__(self, stream: TextIO, redact: Redactor) -> None:
+        self._stream = stream
+        self._redact = redact
+
+    def write(self, text: str) -> int:
+        """Write the text without the secrets; the length of what was given, as streams answer."""
+        self._stream.write(self._redact(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """The same for several."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def redacted_streams(redact: Redactor) -> Iterator[None]:
+    """Let stdout and stderr show no secret for the length of a block: code that is not ours may print there."""
+    out, err = (cast("TextIO", RedactedStream(stream, redact)) for stream in (sys.stdout, sys.stderr))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        yield
 
 
 def excepthook(

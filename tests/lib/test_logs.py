@@ -173,7 +173,7 @@ def test_levels_below_the_asked_one_are_left_out(out: io.StringIO) -> None:
 @pytest.mark.parametrize("json_lines", [False, True])
 def test_a_secret_is_blackened_wherever_it_stands(out: io.StringIO, json_lines: bool) -> None:  # noqa: FBT001 - a case of the test
     """In the message, a field, a repr, an exception or a library's line: never seen."""
-    logs.configure(json_lines=json_lines, stream=out, secrets=[CANARY])
+    logs.configure(json_lines=json_lines, stream=out, redact=Redactor([CANARY]))
     with logs.about(request_id=CANARY):
         logger.info("plain {} and repr {!r} and in json {}", CANARY, CANARY, json.dumps(CANARY))
         logging.getLogger("library").warning("also %s", CANARY)
