@@ -18,6 +18,8 @@ from docs.generate.commands import commands_of, options_of, programs
 from docs.generate.fields import RULES, type_of
 from docs.generate.pages import HOUSE, pages, with_part
 from docs.generate.shapes import SHAPES, misfits, written
+from docs.generate.shapes_offline import EXECUTION, MANIFEST
+from docs.generate.shapes_voices import VOICE
 from lib.jobqueue import fields, normalize_job_spec
 from lib.jobqueue.records import Failure, Run, StoredOutputLike, done_tail, failed_tail
 from lib.jobqueue.spec import JobSpec
@@ -61,7 +63,7 @@ def test_every_command_stands_there_with_every_option() -> None:
             section = page.partition(f"\n### {name}\n")[2].partition("\n### ")[0]
             assert section, name
             for option, _ in options_of(command):
-                assert f"`{option}`" in section, f"{name} {option}"
+                assert f"`{option}`".replace("|", "\\|") in section, f"{name} {option}"
 
 
 def test_every_command_with_json_has_its_shape() -> None:
@@ -158,6 +160,8 @@ async def test_documents_are_of_their_shapes(valkey_url: str, prefix: str, tmp_p
         "- {request_id: bad, task: debug, payload: {fail: permanent}}\n"
         "- {request_id: later, task: debug, run_after: 2999-01-01T00:00:00Z}\n"
     )
+    sheet = {"topicId": "t", "ttsDefaults": {"voice": "newsroom"}, "beats": [{"id": 1, "narration": "One."}]}
+    (tmp_path / "sheet.json").write_text(json.dumps(sheet))
     environ = environment_of(valkey_url, prefix, tmp_path, {})
     watcher = ("job_watcher.cli", "job-watcher")
 
@@ -167,13 +171,62 @@ async def test_documents_are_of_their_shapes(valkey_url: str, prefix: str, tmp_p
         name = max((each for each in SHAPES if f"job-runner {' '.join(words)} ".startswith(f"{each} ")), key=len)
         assert misfits(SHAPES[name], json.loads(out)) == [], name
 
-    for line in ("plan jobs.yaml", "enqueue jobs.yaml", "status", "result good", "result no", "why later"):
+    for line in (
+        "plan jobs.yaml",
+        "enqueue jobs.yaml",
+        "enqueue-beatsheet sheet.json",
+        "status",
+        "result good",
+        "result no",
+        "why later",
+    ):
         await fits(*line.split())
     await run_program(watcher, "--once", "--quiet", environ=environ, cwd=tmp_path)
     for line in ("report jobs.yaml", "history", "result good", "doctor --fsck"):
         await fits(*line.split())
     for line in ("retry bad", "cancel later --yes", "server stop", "flush --hard --yes"):
         await fits(*line.split())
+
+
+async def test_documents_without_a_queue_are_of_their_shapes(tmp_path: Path) -> None:
+    """Manifest and execution, as files and as answers; a job that is made, one that was, one that cannot be."""
+    (tmp_path / "jobs.yaml").write_text("- {output_name: a/b, voice: newsroom, text: Good morning.}\n")
+    environ = environment_of("redis://127.0.0.1:1/0", "none", tmp_path, {})
+    for line in (
+        "compile jobs.yaml --out made",
+        "execute-manifest made/manifest.json",
+        "execute-manifest made/manifest.json",
+        "run jobs.yaml --dry-run",
+        "logs",
+    ):
+        _, out, err = await run_program(RUNNER, *line.split(), "--json", environ=environ, cwd=tmp_path)
+        assert out, err
+        assert misfits(SHAPES[f"job-runner {line.split()[0]}"], json.loads(out)) == [], line
+    for name, shape in (("manifest.json", MANIFEST), ("execution.json", EXECUTION)):
+        assert misfits(shape, json.loads((tmp_path / "made" / name).read_bytes())) == []
+
+
+async def test_documents_of_voices_are_of_their_shapes(tmp_path: Path) -> None:
+    """Of every command of voice-synth, on a voice that comes and goes."""
+    environ = environment_of("redis://127.0.0.1:1/0", "none", tmp_path, {})
+    voices = ("lib.voice_synth.cli", "voice-synth")
+    for line in (
+        "register slow --engine hibari --name heart --speed 0.85",
+        "list-voices",
+        "list-speakers",
+        "capabilities",
+        "rename slow slower",
+        "export slower",
+        "import slower.zip --as again",
+        "delete slower --yes",
+        "speak --voice again --text Hello. --out-exact made",
+    ):
+        _, out, err = await run_program(voices, *line.split(), "--json", environ=environ, cwd=tmp_path)
+        assert out, err
+        said = json.loads(out)
+        assert misfits(SHAPES[f"voice-synth {line.split()[0]}"], said) == [], line
+        if "voice" in said:
+            assert misfits(VOICE, said["voice"]) == []
 
 
 def test_a_document_of_another_shape_is_found() -> None:

@@ -9,6 +9,9 @@ from typing import Final
 from docs.generate.fields import job_fields
 from docs.generate.markdown import block, code, codes, flowed, joined, opening, table
 from docs.generate.scripts import keys_used
+from docs.generate.shapes import written
+from docs.generate.shapes_offline import EXECUTION, MANIFEST
+from docs.generate.shapes_voices import VOICE
 from lib.redisqueue.keys import IntakeName, Keys, LaneName
 
 _PREFIX: Final = "pab"
@@ -115,6 +118,14 @@ def page() -> str:
         "Of a failed or cancelled one:",
         table(("field", "meaning"), [(code(name), said) for name, said in FAILED.items()]),
         "A field with `?` may be missing.",
+        "## Without a queue",
+        "`manifest.json`, which `compile` writes:",
+        block(written(MANIFEST), "json"),
+        "`execution.json`, written anew after each job; a dry run writes `execution.dry-run.json`:",
+        block(written(EXECUTION), "json"),
+        "## Voices",
+        "`<WATCHER_VOICES_DIR>/<slug>/voice.json`, with the files that it names beside it:",
+        block(written(VOICE), "json"),
         "## Redis keys",
         flowed(
             f"With the default `JOBS_PREFIX`, `{_PREFIX}`. One prefix is one queue. There is no key for a single job; "

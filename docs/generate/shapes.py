@@ -12,6 +12,9 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from docs.generate.shapes_offline import OFFLINE
+from docs.generate.shapes_voices import VOICES
+
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "text": (str,),
     "time": (str,),
@@ -68,6 +71,7 @@ SHAPES: Final[dict[str, Any]] = {
         "errors": [{"source": "text: the file", "line": "whole", "where": "text", "message": "text"}],
     },
     "job-runner enqueue": _ENQUEUED,
+    "job-runner enqueue-beatsheet": _ENQUEUED,
     "job-runner status": {
         "schema_version": _VERSION,
         "timestamp": "time",
@@ -201,34 +205,8 @@ SHAPES: Final[dict[str, Any]] = {
         "census?": {"<term>": "whole | boolean: of the sum that must hold; with --fsck"},
         "findings?": ["object: what was found, and whether it was mended; with --fsck"],
     },
-    "voice-synth speak": {
-        "schema_version": _VERSION,
-        "request": "object: the speech fields and the seed",
-        "model": {
-            "engine": "text",
-            "version": "text",
-            "voice": "text",
-            "speed": "number",
-            "voice_digest": "text",
-            "sample_rate": "whole",
-        },
-        "substituted_voice": "object | null: what was asked, what was used",
-        "ignored_fields": ["text"],
-        "selection": {
-            "selected_take": "whole",
-            "enabled": "boolean",
-            "method": "text | null",
-            "ranking": ["object"],
-        },
-        "timings": {
-            "load_sec": "number",
-            "synth_sec": "number",
-            "total_sec": "number",
-            "audio_sec": "number",
-            "rtf": "number: synthesis time for one second of audio",
-        },
-        "files": [{"name": "text", "kind": "text", "bytes": "whole", "sha256": "text"}],
-    },
+    **OFFLINE,
+    **VOICES,
 }
 
 
