@@ -19,6 +19,8 @@ from lib.manifest.earlier import heard
 from lib.manifest.execution import ALREADY_MADE, DRY_RUN, FAIL_FAST, INTERRUPTED, ExecutedJob, ExecutionLog
 from lib.manifest.folder import held
 from lib.manifest.interruption import Interruption
+from lib.redaction import this_process
+from lib.settings import process_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -132,6 +134,8 @@ class _Run:
         self._speech = speech
         self._log = log
         self._interruption = interruption
+        # An engine's error may quote anything that this process knows, and execution.json is passed around.
+        self._redact = this_process(process_environment)
 
     def all(self) -> None:
         """Every job in order, up to the first failure if so wished."""
@@ -169,9 +173,10 @@ class _Run:
             result = self._speech.speak(entry, self._watch)
             return ended("ok", 0, result=heard(entry.directory, result))
         except JobRunnerError as exc:
-            return ended("failed", exc.exit_code, error=exc.message, hint=exc.hint)
+            hint = self._redact(exc.hint) if exc.hint else None
+            return ended("failed", exc.exit_code, error=self._redact(exc.message), hint=hint)
         except Exception as exc:  # noqa: BLE001  a fault of one job is that job's, whatever it is
-            return ended("failed", _UNEXPECTED_CODE, error=f"{type(exc).__name__}: {exc}")
+            return ended("failed", _UNEXPECTED_CODE, error=self._redact(f"{type(exc).__name__}: {exc}"))
 
     def _watch(self, steps: Iterator[Step]) -> None:
         for step in steps:
