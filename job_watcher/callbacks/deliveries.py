@@ -35,6 +35,8 @@ TRIES: Final = 4
 HOLD_MS: Final = 30_000
 """How long a taken one is left to its watcher: twice what a try may take."""
 
+CANCEL_AGAIN_SECONDS: Final = 0.5
+
 
 class Courier(Protocol):
     """Sends one callback; see `job_watcher.callbacks.delivery`."""
@@ -107,10 +109,12 @@ class Deliveries:
     async def aclose(self) -> None:
         """Let go of those in flight; they come due again."""
         self._closing = True
-        flights = list(self._flights)
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        pending = set(self._flights)
+        while pending:
+            # Again and again: a library may swallow a cancel that comes just when its own wait is over.
+            for flight in pending:
+                flight.cancel()
+            _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
 
     async def _wait(self, pause: float) -> None:
         try:
