@@ -89,38 +89,59 @@ def disk_errors(doing: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def opened_below(root: Path, parts: Sequence[str], *, create: bool) -> Iterator[int]:
-    """A descriptor of the directory `root/parts…`, which no symlink below `root` can lead elsewhere."""
-    if create:
-        root.mkdir(parents=True, exist_ok=True)
-    current = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    """A descriptor of the directory `root/parts…`, which no symlink below `root` can lead elsewhere.
+
+    The names of directories that it made survive a power cut once the block has ended well: by then what was written
+    in them is on the disk, and with it, on most disks, their names too, so that this costs little.
+    """
+    with contextlib.ExitStack() as opened:
+        current = _opened_root(root, create=create)
+        opened.callback(os.close, current)
+        grown: list[int] = []
         for part in parts:
-            below = _open_part(current, part, create=create)
-            os.close(current)
+            below, made = _open_part(current, part, create=create)
+            opened.callback(os.close, below)
+            if made:
+                grown.append(current)
             current = below
         yield current
-    finally:
-        os.close(current)
+        for directory in reversed(grown):
+            sync(directory)
 
 
-def _open_part(parent: int, part: str, *, create: bool) -> int:
-    if create:
-        try:
-            os.mkdir(part, dir_fd=parent)
-        except FileExistsError:
-            pass
-        else:
-            sync(parent)
+def _opened_root(root: Path, *, create: bool) -> int:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     try:
-        return os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-    except OSError as exc:
-        # Linux says ENOTDIR for a symlink here and others ELOOP; either way it is not a directory of ours.
-        if exc.errno in {errno.ENOTDIR, errno.ELOOP}:
-            raise PermanentError(
-                f"{part} on the way below the output root is a symlink or a file, not a directory",
-                hint="remove it or choose another output_name",
-            ) from exc
-        raise
+        return os.open(root, flags)
+    except FileNotFoundError:
+        if not create:
+            raise
+    root.mkdir(parents=True, exist_ok=True)
+    return os.open(root, flags)
+
+
+def _open_part(parent: int, part: str, *, create: bool) -> tuple[int, bool]:
+    """A descriptor, and whether the directory had to be made."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    made = False
+    while True:
+        try:
+            return os.open(part, flags, dir_fd=parent), made
+        except FileNotFoundError:
+            if not create or made:
+                raise
+        except OSError as exc:
+            # Linux says ENOTDIR for a symlink here and others ELOOP; either way it is not a directory of ours.
+            if exc.errno in {errno.ENOTDIR, errno.ELOOP}:
+                raise PermanentError(
+                    f"{part} on the way below the output root is a symlink or a file, not a directory",
+                    hint="remove it or choose another output_name",
+                ) from exc
+            raise
+        # Another process may make it first; its name is then as new to the disk as ours would be.
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(part, dir_fd=parent)
+        made = True
 
 
 def sync(directory: int) -> None:
@@ -169,7 +190,8 @@ def sweep_incoming(incoming: int, abandoned_seconds: float) -> int:
             descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=incoming)
             try:
                 # Also by age: there is a moment between making a file and holding it, and disks without locks.
-                if time.time() - os.fstat(descriptor).st_mtime > abandoned_seconds:
+                about = os.fstat(descriptor)
+                if stat.S_ISREG(about.st_mode) and time.time() - about.st_mtime > abandoned_seconds:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     os.unlink(name, dir_fd=incoming)
                     removed += 1
