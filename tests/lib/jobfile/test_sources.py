@@ -109,7 +109,7 @@ def test_lines_are_found_by_offset_in_every_encoding(encoding: str) -> None:
     """While the place is among the pieces that libyaml may still be looking at."""
     mark = {"utf-8": b"", "utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}[encoding]
     content = mark + "".join(f"line {at}\n" for at in range(1, 101)).encode(encoding)
-    stream = BoundedStream(_Bytes(content, 400), "s", 10**6)  # type: ignore[arg-type]  # reads as a file does
+    stream = BoundedStream(_Bytes(content, 400), "s", 10**6)
     while stream.read(400):
         pass
     for line in (90, 99, 100):
@@ -119,7 +119,7 @@ def test_lines_are_found_by_offset_in_every_encoding(encoding: str) -> None:
 
 def test_a_growing_file_is_cut_off_at_the_limit() -> None:
     """The size that was seen at the start is not believed later."""
-    stream = BoundedStream(_Bytes(b"x" * 1_000, 100), "s", 500)  # type: ignore[arg-type]  # reads as a file does
+    stream = BoundedStream(_Bytes(b"x" * 1_000, 100), "s", 500)
     for _ in range(5):
         stream.read(100)
     with pytest.raises(InvalidInputError, match="s is 600 bytes or more"):
