@@ -89,7 +89,8 @@ class Deliveries:
             taken = await callbacks.take(
                 self.queue, count=free, per_host=PER_HOST, hold_ms=self.hold_ms, in_flight=per_host
             )
-            reach("callback.taken")
+            if taken.callbacks:
+                reach("callback.taken")
             for callback in taken.callbacks:
                 self._flights[asyncio.create_task(self._fly(callback))] = callback
             if taken.more:
