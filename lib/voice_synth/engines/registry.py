@@ -36,6 +36,7 @@ ENGINES: Final[Mapping[str, Callable[[], SpeechEngine]]] = MappingProxyType(
     {
         "hibari": _lazily("hibari", "HibariEngine"),
         "piper": _lazily("piper", "PiperEngine"),
+        "qwen": _lazily("qwen", "QwenEngine"),
         "espeak": _lazily("espeak", "EspeakEngine"),
     }
 )
