@@ -63,8 +63,8 @@ def test_warnings_are_counted_not_repeated(tmp_path: Path) -> None:
 def test_a_language_that_the_engine_lacks(tmp_path: Path) -> None:
     """A mistake, unless voices are to be had elsewhere."""
     path = tmp_path / "jobs.yaml"
-    path.write_text("- {request_id: a, voice: newsroom, text: Bonjour, language: French}\n")
+    path.write_text("- {request_id: a, voice: newsroom, text: Mellon, language: Elvish}\n")
     (problem,) = plan([path], SETTINGS).problems
     assert (problem.line, problem.where) == (1, "jobs[0].language")
-    assert "French" in problem.message
+    assert "Elvish" in problem.message
     assert len(plan([path], SETTINGS, any_voice=True).jobs) == 1

@@ -110,7 +110,7 @@ async def test_progress_is_reported_by_take(engines: SpeechEngines, tmp_path: Pa
     [
         ({"voice": "newsrom"}, "newsrom"),
         ({"speaker": "Nobody"}, "Nobody"),
-        ({"language": "French"}, "French"),
+        ({"language": "Elvish"}, "Elvish"),
         ({"text": "\u4f60\u597d\u4e16\u754c"}, "Latin"),
         ({"text": "?!"}, "nothing that can be spoken"),
     ],
