@@ -53,7 +53,7 @@ def bare_rate(engine: HibariEngine, texts: Sequence[str]) -> tuple[float, float]
     begun = time.perf_counter()
     for text in texts:
         samples += sum(len(piece) for piece in engine.synthesise(text, settings))
-    return samples / engine.sample_rate, time.perf_counter() - begun
+    return samples / engine.sample_rate_of(settings.voice), time.perf_counter() - begun
 
 
 def started_watcher(url: str, folder: str) -> subprocess.Popen[bytes]:
