@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lib.settings import Settings
     from lib.stores.artifacts import ArtifactStore
     from lib.tasks.registry import TaskRegistry
+    from lib.voice_synth.library import VoiceLibrary
 
 
 def open_queue(settings: Settings) -> Queue:
@@ -86,3 +87,10 @@ def artifacts(settings: Settings) -> ArtifactStore:
     from lib.stores.artifacts import LocalArtifacts
 
     return LocalArtifacts(settings.watcher_output_root)
+
+
+def voices(settings: Settings, *, check_files: bool = False) -> VoiceLibrary:
+    """The voices that jobs may name: the built-in one and those of WATCHER_VOICES_DIR; `check_files` for who speaks."""
+    from lib.voice_synth.library import VoiceLibrary
+
+    return VoiceLibrary(settings.watcher_voices_dir, check_files=check_files)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from job_runner.service.jobfiles import scanned
 from job_runner.service.voicing import Voicing
 from lib.errors import Problem
-from lib.voice_synth.library import VoiceLibrary
+from lib.wiring import voices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,7 +109,7 @@ def plan(files: Sequence[Path], settings: Settings, *, any_voice: bool = False) 
         InvalidInputError: a file is missing, unreadable or too large.
 
     """
-    voicing = Voicing(VoiceLibrary(settings.watcher_voices_dir))
+    voicing = Voicing(voices(settings))
     jobs: list[PlannedJob] = []
     problems: list[Problem] = []
     empty = dict.fromkeys(files)

@@ -119,3 +119,10 @@ class TestSubmissions:
         spec = normalize_job_spec({"request_id": "a", "task": "debug"})
         with pytest.raises(InvalidInputError, match="no task is named 'debug' here"):
             submission_of(spec, Catalogue(()))
+
+
+def test_voices_are_those_of_the_directory(tmp_path: Path) -> None:
+    """The built-in one is there without a directory; nothing is made."""
+    found = wiring.voices(_settings(WATCHER_VOICES_DIR=str(tmp_path / "own")))
+    assert (found.directory, found.slugs) == (tmp_path / "own", ("newsroom",))
+    assert list(tmp_path.iterdir()) == []
