@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from job_watcher.log_fields import log_fields
 from lib.redisqueue import conducting
 
 if TYPE_CHECKING:
@@ -39,4 +40,4 @@ class ControlListener:
             self.after = word.entry
             held = self.in_hand.stop(word.fence) if word.kind == "cancel" else None
             if held is not None:
-                logger.bind(request_id=word.request_id).info("cancelled, stopping it")
+                logger.bind(**log_fields(held.lease)).info("cancelled, stopping it")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from job_watcher.crashes import ChildCrashedError
+from job_watcher.log_fields import log_fields
 from job_watcher.results import checked
 from job_watcher.retrying import Again, as_task_error
 from job_watcher.throttle import ProgressThrottle
@@ -24,6 +25,7 @@ from lib.errors import InvalidInputError, TaskError, TemporaryError
 from lib.jobqueue import JobSpec
 from lib.jobqueue.protocol import Ending, Lease, Retry
 from lib.jobqueue.records import Failure, Run, done_tail, failed_tail
+from lib.logs import about
 from lib.redaction import Redactor
 from lib.redisqueue.keys import backlog_of
 
@@ -82,29 +84,34 @@ class Execution:
             return self._failed(
                 lease, lease.job, Failure("permanent", "validate", self.redact(str(exc)), self.clock.now())
             )
-        log = logger.bind(
-            request_id=lease.request_id,
-            attempt=lease.attempts_used + 1,
-            backend=self.backend.name,
-            stream_id=lease.entry,
-        )
+        # Around everything, so that what the backend and its children say is known by its job too.
+        with about(**log_fields(lease)):
+            return await self._run(job, lease, on_progress, on_body_over)
+
+    async def _run(
+        self,
+        job: JobSpec,
+        lease: Lease,
+        on_progress: Callable[[dict[str, Any]], None],
+        on_body_over: Callable[[], None],
+    ) -> Ending | Retry:
         course = _Course(self.clock.now())
         throttle = ProgressThrottle(lambda said: on_progress({**self.redact.value(said), "at": iso(self.clock.now())}))
         try:
             ending = await self._attempt(job, lease, course, throttle, on_body_over)
         except ChildCrashedError as exc:
             throttle.finish(say_last=False)
-            log.warning(exc.message)
+            logger.warning("{}", exc.message)
             return self._crashed(lease, job, exc)
         except Exception as exc:  # noqa: BLE001  a mistake in one job's way must not end the watcher
             throttle.finish(say_last=False)
             error = as_task_error(exc)
             if error is not exc:
-                log.opt(exception=exc).error("unexpected error at stage {}", course.stage)
+                logger.opt(exception=exc).error("unexpected error at stage {}", course.stage)
             outcome = self._after_error(lease, job, error, course.stage)
             if isinstance(outcome, Retry):
                 # An error that ends the job stands in its record; of this one only the log knows.
-                log.warning("{}", _text(error))
+                logger.warning("{}", self.redact.cut(_text(error)))
             return outcome
         finally:
             throttle.finish(say_last=False)

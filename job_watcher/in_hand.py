@@ -45,6 +45,10 @@ class InHand:
         self._held[lease.fence] = held
         return held
 
+    def find(self, fence: str) -> Held | None:
+        """The lease under this fence, while it is in hand."""
+        return self._held.get(fence)
+
     def leave_slot(self, fence: str) -> None:
         """The body is over: its slot is free, its outcome is still to come."""
         held = self._held.get(fence)

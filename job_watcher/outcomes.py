@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from loguru import logger
 
+from job_watcher.log_fields import log_fields
 from job_watcher.metrics.counts import Counts
 from lib.failpoints import reach
 from lib.jobqueue.protocol import Ending, OutboxEntry, Retry
@@ -22,6 +23,8 @@ from lib.redisqueue.queue import BATCH_MAX_JOBS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from loguru import Logger
 
     from job_watcher.in_hand import InHand
     from job_watcher.session import Session
@@ -108,8 +111,9 @@ class Outcomes:
 
     async def _commit(self, endings: list[Ending]) -> None:
         for ending, committed in zip(endings, await leasing.commit(self.queue, self.session.id, endings), strict=True):
+            held = self.in_hand.find(ending.fence)
             self.in_hand.release(ending.fence)
-            log = logger.bind(request_id=ending.request_id)
+            log = logger.bind(**(log_fields(held.lease) if held else {"request_id": ending.request_id}))
             if committed.code == "refused":
                 self.counts.refusals["commit"] += 1
                 log.warning("its ending was refused: the job is not this watcher's any more")
@@ -120,7 +124,7 @@ class Outcomes:
             else:
                 self.tally.failed += 1
             self.counts.records[ending.status] += 1
-            _log_ending(ending)
+            _log_ending(ending, log)
             if committed.outbox:
                 self.publish(OutboxEntry(committed.outbox, ending.request_id, ending.fence, self.session.id))
             for listener in self.listeners:
@@ -135,15 +139,14 @@ class Outcomes:
             else:
                 self.tally.delayed += 1
                 self.counts.retries[retry.kind] += 1
-                logger.bind(request_id=retry.lease.request_id, kind=retry.kind).warning(
+                logger.bind(**log_fields(retry.lease), kind=retry.kind).warning(
                     "again in {:.0f} s{}", retry.delay_ms / 1000, " after a crash" if retry.kind == "crash" else ""
                 )
                 for listener in self.listeners:
                     listener.delayed(retry)
 
 
-def _log_ending(ending: Ending) -> None:
-    log = logger.bind(request_id=ending.request_id)
+def _log_ending(ending: Ending, log: Logger) -> None:
     if ending.status == "done":
         took = _DURATION.search(ending.tail)
         log = log.bind(seconds=float(took[1])) if took else log

@@ -130,7 +130,8 @@ class Publisher:
             entries = [entry for entry, code in zip(copied, codes, strict=True) if code == "changed"]
 
     async def _copy(self, entry: OutboxEntry, record: dict[str, Any]) -> bool:
-        log = logger.bind(request_id=entry.request_id)
+        known = {name: record[name] for name in ("attempt", "backend") if name in record}
+        log = logger.bind(request_id=entry.request_id, **known)
         try:
             order = _order(record)
             stored = [

@@ -14,7 +14,7 @@ from lib.jobqueue import JobSpec
 from lib.jobqueue.protocol import LostEntry, PoisonFound, Verdict
 from lib.jobqueue.records import Failure, failed_tail
 from lib.redisqueue import upkeep
-from lib.redisqueue.keys import backlog_of
+from lib.redisqueue.keys import backlog_of, parse_lane
 
 if TYPE_CHECKING:
     import asyncio
@@ -78,7 +78,8 @@ class Reclaimer:
         verdicts = []
         for job in found:
             error = f"its watcher died {job.deaths} times while it was running; it is not tried again"
-            logger.bind(request_id=job.request_id).error("poison: {}", error)
+            backend = parse_lane(job.lane).backend
+            logger.bind(request_id=job.request_id, stream_id=job.entry, backend=backend).error("poison: {}", error)
             failure = Failure("poison", "execute", error, self.clock.now())
             spec = _readable(job.job)
             known = spec if isinstance(spec, JobSpec) else None
@@ -106,7 +107,9 @@ class Reclaimer:
                 await upkeep.drop_unowned(self.queue, lost)
                 continue
             request_id, row = owner
-            logger.bind(request_id=request_id).error("payload lost: its entry {} has gone", lost.entry)
+            backend = parse_lane(lost.lane).backend
+            log = logger.bind(request_id=request_id, stream_id=lost.entry, backend=backend)
+            log.error("payload lost: its entry {} has gone", lost.entry)
             verdicts.append(lost_verdict(request_id, row.generation, lost.lane, lost.entry, self.clock))
         if verdicts:
             await upkeep.condemn(self.queue, verdicts)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from job_watcher.log_fields import log_fields
 from job_watcher.metrics.counts import Counts
 from lib.errors import JobRunnerError, SessionLostError
 from lib.redisqueue import sessions
@@ -119,7 +120,7 @@ class Session:
         for fence in renewed.lost:
             held = self._in_hand.stop(fence)
             if held is not None and held.running:
-                logger.bind(request_id=held.lease.request_id).warning("its lease no longer stands, stopping it")
+                logger.bind(**log_fields(held.lease)).warning("its lease no longer stands, stopping it")
 
     def _note_renewed(self, sent: float) -> None:
         self._renewed_at = sent

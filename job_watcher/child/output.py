@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import os
 from collections import deque
 from typing import Final
@@ -31,6 +32,7 @@ class ChildOutput:
         self._descriptor: int | None = descriptor
         self._loop = asyncio.get_running_loop()
         self._request_id = ""
+        self._context = contextvars.copy_context()
         self._rest = b""
         self._lines = 0
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
@@ -45,6 +47,8 @@ class ChildOutput:
         """From here on what comes belongs to this job."""
         self.drain()
         self._request_id = request_id
+        # The log's fields of this job: the reader of the pipe runs outside of every job.
+        self._context = contextvars.copy_context()
         self._lines = 0
         self._last.clear()
 
@@ -96,8 +100,10 @@ class ChildOutput:
         self._last.append(text)
         self._lines += 1
         if self._lines <= _LINES_A_JOB:
-            logger.bind(request_id=self._request_id).debug("child: {}", text)
+            self._context.run(logger.bind(request_id=self._request_id).debug, "child: {}", text)
         elif self._lines == _LINES_A_JOB + 1:
-            logger.bind(request_id=self._request_id).warning(
-                "child: more than {} lines; the rest is not logged", _LINES_A_JOB
+            self._context.run(
+                logger.bind(request_id=self._request_id).warning,
+                "child: more than {} lines; the rest is not logged",
+                _LINES_A_JOB,
             )
