@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from lib.errors import PermanentError, SettingsError, TaskError, TemporaryError
 from lib.stores.directories import Digest
-from lib.stores.s3_errors import STALE_CREDENTIALS, typed_error
+from lib.stores.s3_errors import STALE_CREDENTIALS, named, typed_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -262,7 +262,7 @@ class Bucket:
                 if code in STALE_CREDENTIALS and not last:
                     self._forget(client)
                     continue
-                raise typed_error(doing, code, status, said) from exc
+                raise typed_error(doing, code, said) from exc
         raise AssertionError(operation)
 
     def _ask(self, client: Any, operation: str, given: dict[str, Any], condition: dict[str, Any]) -> dict[str, Any]:
@@ -287,7 +287,8 @@ class Bucket:
         try:
             yield
         except Exception as exc:
-            raise typed_error(doing, *_taken_apart(exc)) from exc
+            code, _, said = _taken_apart(exc)
+            raise typed_error(doing, code, said) from exc
 
     def _client(self) -> Any:
         with self._guard:
@@ -333,7 +334,8 @@ def _connected(endpoint_url: str) -> tuple[Any, Any]:
         session = boto3.session.Session()
         return session, session.client("s3", endpoint_url=endpoint_url or None, config=config)
     except Exception as exc:
-        raise typed_error("reading the settings of S3", *_taken_apart(exc)) from exc
+        code, _, said = _taken_apart(exc)
+        raise typed_error("reading the settings of S3", code, said) from exc
 
 
 def _taken_apart(error: Exception) -> tuple[str, int, str]:
@@ -343,7 +345,7 @@ def _taken_apart(error: Exception) -> tuple[str, int, str]:
     response = getattr(error, "response", None)
     if isinstance(response, dict) and "Error" in response:
         status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        return str(response["Error"].get("Code", "")), status, str(response["Error"].get("Message", ""))
+        return named(str(response["Error"].get("Code", "")), status), status, str(response["Error"].get("Message", ""))
     return type(error).__name__, 0, str(error)
 
 

@@ -39,6 +39,8 @@ _SETUP: Final = {
     "NoSuchBucket": "create the bucket, or mend S3_BUCKET and S3_ENDPOINT_URL",
     "InvalidBucketName": "mend S3_BUCKET",
     "AccessDenied": f"give these credentials {RIGHTS}",
+    "Forbidden": f"check the credentials; they need {RIGHTS}",
+    "BadRequest": f"{_CREDENTIALS}; or set AWS_DEFAULT_REGION",
     "AllAccessDisabled": f"give these credentials {RIGHTS}",
     "AccountProblem": "ask the provider of the bucket",
     "InvalidAccessKeyId": _CREDENTIALS,
@@ -59,11 +61,13 @@ _SETUP: Final = {
     "SSLError": "check the certificate of S3_ENDPOINT_URL, or AWS_CA_BUNDLE",
 }
 
-STALE_CREDENTIALS: Final = frozenset(code for code, mend in _SETUP.items() if mend is _CREDENTIALS)
-"""Codes after which the credentials are read afresh: they may have been changed or renewed meanwhile."""
+_BY_STATUS: Final = {301: "PermanentRedirect", 400: "BadRequest", 403: "Forbidden"}
+"""What a reply without a body, as that to HEAD, is called: behind it may be any error of that status."""
 
-_BY_STATUS: Final = {301: "PermanentRedirect", 403: "AccessDenied"}
-"""What a reply without a body, as that to HEAD, means."""
+STALE_CREDENTIALS: Final = frozenset(
+    code for code, mend in _SETUP.items() if mend is _CREDENTIALS or code in {"Forbidden", "BadRequest"}
+)
+"""Codes after which the credentials are read afresh: they may have been changed or renewed meanwhile."""
 
 _BAD_NAMES: Final = frozenset({"KeyTooLongError", "EntityTooLarge", "InvalidURI"})
 
@@ -74,12 +78,16 @@ _CHANGED: Final = frozenset(
 _OUTAGE: Final = "the store is busy, away or slow; this is tried again"
 
 
-def typed_error(doing: str, code: str, status: int, said: str) -> TaskError:
-    """The error for what a store answered while `doing`; `status` is 0 when there was no answer.
+def named(code: str, status: int) -> str:
+    """The code, or for a reply without a body a name for its status."""
+    return _BY_STATUS.get(status, code) if code in {str(status), ""} else code
+
+
+def typed_error(doing: str, code: str, said: str) -> TaskError:
+    """The error for what a store answered while `doing`.
 
     `code` is the store's own word, or the name of the library's exception; `said` is for people.
     """
-    code = _BY_STATUS.get(status, code) if code in {str(status), ""} else code
     text = f"{doing}: {code}" if not said or said == code else f"{doing}: {said} ({code})"
     if code in _BAD_NAMES:
         return PermanentError(text, hint="choose a shorter output_name, or smaller outputs")

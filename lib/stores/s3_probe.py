@@ -43,7 +43,9 @@ def examine(bucket: Bucket, store: str) -> Findings:
     key = f"{store}.probe-{secrets.token_hex(8)}"
     content = key.encode()
     try:
-        if bucket.head(key) is not None or not bucket.put_new(key, content, hashlib.sha256(content).hexdigest()):
+        # A write first: what it is refused for is named, which a reply to HEAD has no room for.
+        made = bucket.put_new(key, content, hashlib.sha256(content).hexdigest())
+        if not made or bucket.head(f"{key}-missing") is not None:
             raise TemporaryError(f"{bucket.uri(key)}, which nobody can have made, was there already")
         creates_once = not bucket.put_new(key, content, "")
         read = bucket.read(key)
