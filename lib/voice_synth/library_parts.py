@@ -59,12 +59,13 @@ def checked_sound(wanted: CheckedSound) -> CheckedSound:
             f"no speech engine is named {wanted.engine!r}", hint=_near("engines", wanted.engine, ENGINES)
         )
     engine = make_engine(wanted.engine)
-    if not wanted.name and not wanted.files and not wanted.texts and not engine.voice_parts:
+    check_roles(wanted)
+    if not wanted.name and not wanted.files and not wanted.texts:
+        own = shortened((*engine.voices, *engine.speakers))
         raise InvalidInputError(
             f"nothing says how the voice sounds on {engine.name}",
-            hint=f"add --name with one of {engine.name}'s own voices: {', '.join(engine.voices) or 'none here'}",
+            hint=f"{_takes(engine)}; its own voices for --name: {own or 'none here'}",
         )
-    check_roles(wanted)
     if wanted.name:
         _check_name(engine, wanted.name)
     for role, path in wanted.files.items():

@@ -26,6 +26,7 @@ def test_what_an_engine_can_make_a_voice_of_passes(tmp_path: Path) -> None:
     [
         ({"engine": "pipper"}, "pipper", "piper"),
         ({"engine": "hibari"}, "nothing says", "heart"),
+        ({"engine": "qwen"}, "nothing says", "--file reference_audio=PATH"),
         ({"engine": "hibari", "name": "hart"}, "hart", "heart"),
         ({"engine": "hibari", "name": "heart", "files": {"model": "anna.onnx"}}, "takes no file", "--name"),
         ({"engine": "piper"}, "lacks model", "--file model=PATH"),

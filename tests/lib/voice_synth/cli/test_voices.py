@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lib.voice_synth.engines.registry import ENGINES
 from lib.voice_synth.library import VoiceLibrary
 from lib.voice_synth.library_facts import capabilities_here, speakers_here
 from lib.voice_synth.voices import SPEAKERS
@@ -67,7 +66,6 @@ def test_a_voice_of_an_engines_own_at_another_pace(synth: VoiceSynth) -> None:
     assert seconds["slow-news"] > 1.2 * seconds["newsroom"]
 
 
-@pytest.mark.skipif("qwen" not in ENGINES, reason="this checkout has no engine qwen")
 def test_a_clone_is_registered_from_a_recording(synth: VoiceSynth) -> None:
     """A WAV and what is said in it; that the engine is not here is said, and no reason to refuse."""
     wav_file(synth.home / "a.wav", 3.0)
