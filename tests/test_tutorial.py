@@ -1,4 +1,4 @@
-"""The tutorial from its first command to its last, in a fresh checkout: exit codes, and what it shows of their output."""
+"""The tutorial from its first command to its last, in a fresh checkout: exit codes, and what it shows of the output."""
 
 from __future__ import annotations
 
