@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lib.errors import RefusedError, TemporaryError, UnreachableError
+from lib.errors import PermanentError, RefusedError, TemporaryError, UnreachableError
 from lib.stores import s3 as s3_module
 from lib.stores.s3 import S3Artifacts
 from lib.stores.s3_client import Bucket
@@ -184,6 +184,31 @@ async def test_a_cancelled_upload_throws_its_parts_away(s3: S3Bench, road: Broke
         await putting
     await wait_until(lambda: s3.half_sent() == [], 20, what="no half-sent upload")
     assert s3.stored() == {}
+
+
+@pytest.mark.parametrize(
+    ("method", "text", "size"),
+    [("PUT", "take.wav", 1000), ("POST", "take.wav?uploadId", BIG)],
+    ids=["whole", "parts"],
+)
+async def test_a_writer_who_slept_before_his_last_request_changes_nothing(
+    s3: S3Bench, road: BrokenRoad, method: str, text: str, size: int
+) -> None:
+    """Two writers of one key: the one that comes late is refused, and what the other was told is stored stays."""
+    rule = road.breaks(method, text, "hold")
+    late = s3.beside(road.url)
+    late.work = s3.work / "late"
+    late.work.mkdir()
+    putting = asyncio.create_task(late.put("j/1-1", {"take.wav": b"late" * size}))
+    assert await asyncio.to_thread(rule.reached.wait, 20)
+    (stored,) = await s3.put("j/2-2", {"take.wav": b"soon" * size})
+    place = {"Bucket": s3.name, "Key": f"{PREFIX}/.store/j/2-2/take.wav"}
+    s3.server.client.copy_object(Bucket=s3.name, Key=f"{PREFIX}/.store/j/1-1/take.wav", CopySource=place)
+    rule.release.set()
+    with pytest.raises(PermanentError, match="stored already with other bytes"):
+        await putting
+    assert sha256(s3.stored()["j/1-1/take.wav"]) == stored.sha256
+    assert s3.half_sent() == []
 
 
 async def test_the_next_attempt_clears_up_after_a_dead_one(s3: S3Bench) -> None:
