@@ -29,6 +29,9 @@ BATCH: Final = 64
 """How many records are read and entries removed in one call."""
 
 
+AT_ONCE: Final = 4
+"""How many records are published at the same time: a bucket takes a dozen round trips for each."""
+
 TIDY_SECONDS: Final = 3600.0
 """How often the store is rid of what dead processes left half stored, in a moment when nothing is to be published."""
 
@@ -118,16 +121,23 @@ class Publisher:
     async def _publish(self, entries: list[OutboxEntry]) -> None:
         while entries:
             found = await reader.results(self.queue, [entry.request_id for entry in entries])
-            copied: list[OutboxEntry] = []
-            for entry, result in zip(entries, found, strict=True):
-                if result.status != "done" or result.record is None:
-                    copied.append(entry)
-                elif await self._copy(entry, result.record):
-                    copied.append(replace(entry, fence=str(result.record["fence"])))
+            room = asyncio.Semaphore(AT_ONCE)
+            async with asyncio.TaskGroup() as group:
+                pairs = zip(entries, found, strict=True)
+                copying = [group.create_task(self._settled(entry, result, room)) for entry, result in pairs]
+            copied = [entry for each in copying if (entry := each.result()) is not None]
             reach("publish.copied")
             codes = await upkeep.publish(self.queue, copied)
             reach("publish.after")
             entries = [entry for entry, code in zip(copied, codes, strict=True) if code == "changed"]
+
+    async def _settled(self, entry: OutboxEntry, result: reader.Found, room: asyncio.Semaphore) -> OutboxEntry | None:
+        """The entry, with the fence that was copied, when nothing is left to do but to remove it."""
+        if result.status != "done" or result.record is None:
+            return entry
+        async with room:
+            done = await self._copy(entry, result.record)
+        return replace(entry, fence=str(result.record["fence"])) if done else None
 
     async def _copy(self, entry: OutboxEntry, record: dict[str, Any]) -> bool:
         known = {name: record[name] for name in ("attempt", "backend") if name in record}
