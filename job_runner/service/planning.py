@@ -102,7 +102,7 @@ def _sums(jobs: Sequence[PlannedJob]) -> dict[str, Any]:
     }
 
 
-def plan(files: Sequence[Path], settings: Settings, *, any_voice: bool = False) -> Plan:
+def plan(files: Sequence[Path], settings: Settings, *, any_voice: bool = False, notice: Notice | None = None) -> Plan:
     """The plan of `files`; with `any_voice` a voice that is unknown here is no problem.
 
     Raises:
@@ -113,7 +113,8 @@ def plan(files: Sequence[Path], settings: Settings, *, any_voice: bool = False) 
     jobs: list[PlannedJob] = []
     problems: list[Problem] = []
     empty = dict.fromkeys(files)
-    for file, found in scanned(files, settings, inspect=None if any_voice else voicing.problems):
+    inspect = None if any_voice else voicing.problems
+    for file, found in scanned(files, settings, inspect=inspect, notice=notice):
         empty.pop(file, None)
         if isinstance(found, Problem):
             problems.append(found)

@@ -140,13 +140,13 @@ class _Run:
     def all(self) -> None:
         """Every job in order, up to the first failure if so wished."""
         for job, call in self._manifest.jobs:
-            with self._interruption.shielded():
-                self._log.begin(job.request_id)
             self._progress.begun(job.request_id)
             done = self._one(job, call)
             with self._interruption.shielded():
                 self._log.add(done)
-                self._log.write()
+                # One that was made before cost nothing: a write for each would be all that a second run does.
+                if done.status != "skipped":
+                    self._log.write()
             failpoints.reach("manifest.job")
             self._progress.ended(done)
             if done.status == "failed" and self._wishes.fail_fast:
@@ -170,6 +170,8 @@ class _Run:
                 return ended("skipped", None, reason=ALREADY_MADE, result=heard(entry.directory, made))
             if self._wishes.dry_run:
                 return ended("skipped", None, reason=DRY_RUN)
+            with self._interruption.shielded():
+                self._log.begin(job.request_id)
             result = self._speech.speak(entry, self._watch)
             return ended("ok", 0, result=heard(entry.directory, result))
         except JobRunnerError as exc:

@@ -1,4 +1,4 @@
-"""The same file through `run` and through queue and watcher: the same bytes of audio, the same records but for times."""
+"""The same file through `run` and through queue and watcher: the same audio, the same records but for times."""
 
 from __future__ import annotations
 
