@@ -30,6 +30,6 @@ async def diagnose(settings: Settings) -> Diagnosis:
             *await callback_checks(settings),
             *await asyncio.to_thread(machine_checks, settings),
             *await storage_checks(settings),
-            *await asyncio.to_thread(voice_checks),
+            *await asyncio.to_thread(voice_checks, settings),
         )
     )
