@@ -30,7 +30,7 @@ def plan(
 ) -> None:
     """Check job files and show what they would cost; needs no Redis."""
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
-    made = plan_files(files, Settings.load(), any_voice=any_voice)
+    made = plan_files(files, Settings.load(), any_voice=any_voice, notice=output.warn)
     if json:
         output.document(made.document())
     elif made.jobs and not made.problems and not quiet:

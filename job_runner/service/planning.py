@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from job_runner.service.jobfiles import Notice
     from lib.jobfile import FileJob
     from lib.jobqueue import JobSpec
     from lib.settings import Settings
