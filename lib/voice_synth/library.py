@@ -9,7 +9,6 @@ and a broken one hides no other. It changes nothing (`library_changes` does) and
 
 from __future__ import annotations
 
-import contextlib
 import os
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
 BUILT_IN_SLUGS: Final = frozenset({NEWSROOM.slug})
 """Voices that nobody can register, rename or delete."""
-
-_LOOKS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,28 +70,38 @@ class VoiceLibrary(VoiceRegistry):
         """
         if slug in BUILT_IN_SLUGS or slug not in folders_of(self.directory):
             return super().require(slug)
-        for _ in range(_LOOKS - 1):
-            # A change that was under way between reading and checking: another look sees its end.
-            with contextlib.suppress(BrokenVoiceError):
-                return self._voice(slug)
-        return self._voice(slug)
+        try:
+            return voice_of(self.directory, self._whole(slug))
+        except BrokenVoiceError:
+            if slug in folders_of(self.directory):
+                raise
+            return super().require(slug)  # it went while it was looked at
 
     def listed(self) -> tuple[Listed, ...]:
         """The voices of the directory in the order of their names, broken ones too."""
         found: list[Listed] = []
         for slug in folders_of(self.directory):
             try:
-                document = document_in(self.directory, slug)
-                self._verify(slug, document)
-                found.append(Listed(slug, document, None))
+                found.append(Listed(slug, self._whole(slug), None))
             except BrokenVoiceError as exc:
-                found.append(Listed(slug, None, exc))
+                if slug in folders_of(self.directory):
+                    found.append(Listed(slug, None, exc))
         return tuple(found)
 
-    def _voice(self, slug: str) -> Voice:
-        document = document_in(self.directory, slug)
-        self._verify(slug, document)
-        return voice_of(self.directory, document)
+    def _whole(self, slug: str) -> VoiceDocument:
+        """The document of a voice whose files are as it says."""
+        seen: VoiceDocument | None = None
+        while True:
+            document = document_in(self.directory, slug)
+            try:
+                self._verify(slug, document)
+            except BrokenVoiceError:
+                if document == seen:
+                    raise
+                # Perhaps it was replaced between the two: it is broken only if its document stays the same.
+                seen = document
+            else:
+                return document
 
     def _verify(self, slug: str, document: VoiceDocument) -> None:
         for stored in document.stored_files.values():

@@ -167,7 +167,7 @@ def _file_is_a_folder(folder: Path) -> None:
 def test_only_regular_files_of_the_own_folder_are_read(harm: Callable[[Path], None], tmp_path: Path) -> None:
     """A link leads out, a pipe would hang: both make the voice broken."""
     harm(placed(tmp_path / "s" / "voices"))
-    with pytest.raises(BrokenVoiceError, match="anna"):
+    with pytest.raises(BrokenVoiceError, match="No such file|symbolic links|not a regular file"):
         VoiceLibrary(tmp_path / "s" / "voices", check_files=True).require("anna")
 
 

@@ -266,6 +266,6 @@ def test_a_command_line_that_cannot_be_read(words: tuple[str, ...], said: str, s
 
 def test_reading_listens_to_no_environment(synth: VoiceSynth, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shell's completion variable is for programs, not for lines of a manifest."""
-    monkeypatch.setenv("_VOICE_SYNTH_SPEAK_COMPLETE", "complete_bash")
+    monkeypatch.setenv("_VOICE_SYNTH SPEAK_COMPLETE", "complete_bash")
     assert parse_speak(GIVEN).row == {"text": "Hi."}
     assert synth.capture.readouterr() == ("", "")
