@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -249,3 +250,17 @@ async def test_no_token_of_a_url_and_no_secret_reaches_a_log(courier: Make, capl
             said.append(str(raised.value))
     said += [record.getMessage() for record in caplog.records]
     assert not [text for text in said if "canary" in text or SECRET in text]
+
+
+async def test_an_ipv6_address_is_connected_to(courier: Make) -> None:
+    """A name may have nothing else; its header Host stays the name."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as exc:
+        pytest.skip(f"this machine has no IPv6: {exc}")
+    async with receiving(host="::1") as receiver:
+        sender = await courier(f"{NAME}:{receiver.port}", f"[::1]:{receiver.port}", resolver=FlippingResolver(["::1"]))
+        await sender.deliver(callback(f"http://{NAME}:{receiver.port}/"))
+        await sender.deliver(callback(f"http://[::1]:{receiver.port}/"))
+        hosts = [request.headers["host"] for request in receiver.requests]
+    assert hosts == [f"{NAME}:{receiver.port}", f"[::1]:{receiver.port}"]
