@@ -15,7 +15,7 @@ from job_runner.service.submit import enqueue as submit_jobs
 from job_runner.service.voicing import Voicing
 from lib.errors import InvalidJobsError
 from lib.redisqueue.keys import DEFAULT_BACKLOG, parse_backlog
-from lib.voice_synth.library import VoiceLibrary
+from lib.wiring import voices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ def submit_and_tell(
     """
     settings = settings_of(redis_url)
     backlog = DEFAULT_BACKLOG if target is None else parse_backlog(target)
-    voicing = Voicing(VoiceLibrary(settings.watcher_voices_dir))
+    voicing = Voicing(voices(settings))
     inspect = None if any_voice else voicing.problems
     try:
         with jobs_of(files, settings, inspect=inspect, notice=output.warn, by_hand=by_hand) as jobs:

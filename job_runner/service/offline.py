@@ -24,7 +24,7 @@ from lib.manifest.compiling import problems_of
 from lib.manifest.folder import write_whole
 from lib.manifest.places import place_of
 from lib.manifest.speech import Speech
-from lib.voice_synth.library import VoiceLibrary
+from lib.wiring import voices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,7 +74,7 @@ def compile_files(
         InvalidInputError: a file or `out` is not as it must be.
 
     """
-    voicing, names = Voicing(VoiceLibrary(settings.watcher_voices_dir)), _Names()
+    voicing, names = Voicing(voices(settings)), _Names()
     problems: list[Problem] = []
     with ExitStack() as opened:
         accepted: list[Iterator[JobSpec]] = []
@@ -115,7 +115,7 @@ def execute_remembered(
 
     """
     started = None if wishes.dry_run else lambda path: _remember(path, settings)
-    speech = Speech(VoiceLibrary(settings.watcher_voices_dir, check_files=True))
+    speech = Speech(voices(settings, check_files=True))
     return execute(manifest, wishes, progress, speech, started=started)
 
 
