@@ -31,7 +31,8 @@ async def callback_checks(settings: Settings) -> list[Check]:
     if not (settings.callback_secret and hosts):
         missing = "CALLBACK_ALLOWED_HOSTS" if settings.callback_secret else "CALLBACK_SECRET"
         return [Check("callbacks", "wrong", f"set up by half: {missing} is not set", f"set {missing} too")]
-    return [Check("callbacks", "ok", f"to {', '.join(hosts)}; {waiting or 0} wait to be delivered")]
+    figures = "" if waiting is None else f"; {waiting} wait to be delivered"
+    return [Check("callbacks", "ok", f"to {', '.join(hosts)}{figures}")]
 
 
 async def _waiting(settings: Settings) -> int | None:
