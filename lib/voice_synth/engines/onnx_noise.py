@@ -61,11 +61,14 @@ def noise_from_outside(model: bytes) -> NoiseFromOutside:
     inputs: list[str] = []
     left: list[str] = []
     parts: list[bytes | memoryview] = []
-    for field in _fields(memoryview(model)):
-        if field.number == _MODEL_GRAPH:
-            parts.append(_bytes_field(_MODEL_GRAPH, _graph(field.value, inputs, left)))
-        else:
-            parts.append(field.whole)
+    try:
+        for field in _fields(memoryview(model)):
+            if field.number == _MODEL_GRAPH:
+                parts.append(_bytes_field(_MODEL_GRAPH, _graph(field.value, inputs, left)))
+            else:
+                parts.append(field.whole)
+    except ValueError as exc:  # a name that is no text, or a node without its one tensor
+        raise ModelFormatError(str(exc)) from exc
     return NoiseFromOutside(b"".join(parts), tuple(inputs), tuple(left))
 
 

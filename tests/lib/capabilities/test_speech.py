@@ -76,6 +76,22 @@ def test_a_failed_load_is_tried_again() -> None:
     assert engines.warm("scripted").engine.name == "scripted"
 
 
+def test_whoever_only_asks_loads_nothing_and_waits_for_no_load() -> None:
+    """The same engine is asked and spoken with; asking goes on while a model loads."""
+    slow = SlowEngine()
+    engines = WarmEngines(lambda _: slow)
+    assert engines.known("scripted") is slow
+    assert (slow.loads, engines.loaded) == (0, ())
+    loading = threading.Thread(target=engines.warm, args=("scripted",))
+    loading.start()
+    assert slow.loading.wait(10)
+    assert engines.known("scripted").languages == slow.languages
+    slow.may_load.set()
+    loading.join(10)
+    assert engines.warm("scripted") == WarmEngine(slow, 0.0)
+    assert slow.loads == 1
+
+
 def test_names_are_kept_apart() -> None:
     """Each engine name has its own engine; an unknown one is a permanent error and is not remembered."""
     engines = WarmEngines(lambda name: ScriptedEngine(name=name))

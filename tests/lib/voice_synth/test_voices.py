@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from lib.errors import PermanentError
 from lib.voice_synth.engines.base import EngineVoice
 from lib.voice_synth.engines.hibari import HibariEngine
-from lib.voice_synth.voices import NEWSROOM, SPEAKERS, UnknownVoiceError, Voice, VoiceRegistry
+from lib.voice_synth.voices import NEWSROOM, SPEAKERS, Choice, UnknownVoiceError, Voice, VoiceRegistry
 from tests.lib.voice_synth.scripted_engine import ScriptedEngine
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HIBARI = HibariEngine()
 VOICES = VoiceRegistry()
@@ -104,3 +109,17 @@ def test_the_digest_follows_the_sound() -> None:
     assert len(digests) == len(paces)
     newsroom = VOICES.choose(HIBARI, voice="newsroom", speaker=None)
     assert newsroom.digest == VOICES.choose(HIBARI, voice=None, speaker="Eric").digest
+
+
+def test_the_digest_follows_what_a_voice_brings(tmp_path: Path) -> None:
+    """Another file or another text is another sound; the place of a file is not, and one that is gone is said."""
+
+    def digest(where: str, content: bytes, **texts: str) -> str:
+        path = tmp_path / where
+        path.write_bytes(content)
+        return Choice("qwen", EngineVoice("", files={"reference_audio": path}, texts=texts), None).digest
+
+    assert digest("a.wav", b"one") == digest("b.wav", b"one")
+    assert len({digest("a.wav", b"one"), digest("a.wav", b"other"), digest("a.wav", b"one", reference_text="hi")}) == 3
+    with pytest.raises(PermanentError, match=r"gone\.wav"):
+        _ = Choice("qwen", EngineVoice("", files={"reference_audio": tmp_path / "gone.wav"}), None).digest
