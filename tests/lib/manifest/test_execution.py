@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -116,6 +117,22 @@ def test_writing_replaces_and_follows_no_link(tmp_path: Path) -> None:
         assert reading.read() == b"old"
     assert path.read_bytes() == b"new"
     assert victim.read_bytes() == b"precious"
+
+
+def test_a_disk_that_fills_up_leaves_the_old_document(tmp_path: Path) -> None:
+    """What was there is whole until the new one is."""
+    path = tmp_path / "e.json"
+    write_whole(path, b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    try:
+        with pytest.raises(RefusedError, match="cannot be written: File too large"):
+            write_whole(path, b"new" * 1_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == b"old"
+    write_whole(path, b"new")
+    assert path.read_bytes() == b"new"
 
 
 def test_a_disk_that_does_not_take_it(tmp_path: Path) -> None:
