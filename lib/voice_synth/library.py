@@ -9,11 +9,14 @@ and a broken one hides no other. It changes nothing (`library_changes` does) and
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from lib.errors import TaskError, TemporaryError
 from lib.voice_synth.engines.base import EngineVoice
 from lib.voice_synth.library_document import (
     DOCUMENT_NAME,
@@ -27,10 +30,13 @@ from lib.voice_synth.library_files import digest_of, open_own
 from lib.voice_synth.voices import NEWSROOM, Voice, VoiceRegistry
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 BUILT_IN_SLUGS: Final = frozenset({NEWSROOM.slug})
 """Voices that nobody can register, rename or delete."""
+
+_NO_FILE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,7 @@ class Listed:
 
     slug: str
     document: VoiceDocument | None
-    broken: BrokenVoiceError | None
+    broken: TaskError | None
 
 
 class VoiceLibrary(VoiceRegistry):
@@ -66,6 +72,7 @@ class VoiceLibrary(VoiceRegistry):
         Raises:
             UnknownVoiceError: there is none of this name.
             BrokenVoiceError: it is there, but not whole.
+            TemporaryError: it cannot be read now.
 
         """
         if slug in BUILT_IN_SLUGS or slug not in folders_of(self.directory):
@@ -83,7 +90,7 @@ class VoiceLibrary(VoiceRegistry):
         for slug in folders_of(self.directory):
             try:
                 found.append(Listed(slug, self._whole(slug), None))
-            except BrokenVoiceError as exc:
+            except TaskError as exc:
                 if slug in folders_of(self.directory):
                     found.append(Listed(slug, None, exc))
         return tuple(found)
@@ -111,22 +118,27 @@ class VoiceLibrary(VoiceRegistry):
                 raise _not_as_described(path, f"has {size} bytes and not {stored.bytes}")
             if not self._check_files or key in self._checked:
                 continue
-            try:
+            with _read_errors(path):
                 same = digest_of(path) == stored.sha256
-            except OSError as exc:
-                raise _not_as_described(path, exc.strerror or str(exc)) from exc
             if not same:
                 raise _not_as_described(path, "has another sha256 than was registered")
             self._checked.add(key)
 
 
 def folders_of(directory: Path) -> tuple[str, ...]:
-    """The folders that could be voices, by name; none where there is no directory."""
+    """The folders that could be voices, by name; none where there is no directory.
+
+    Raises:
+        TemporaryError: it cannot be read now.
+
+    """
     try:
         with os.scandir(directory) as entries:
             return tuple(sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()))
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return ()
+    except OSError as exc:
+        raise _unreadable(directory, exc) from exc
 
 
 def document_in(directory: Path, slug: str) -> VoiceDocument:
@@ -134,16 +146,12 @@ def document_in(directory: Path, slug: str) -> VoiceDocument:
 
     Raises:
         BrokenVoiceError: there is none, or it cannot be believed.
+        TemporaryError: it cannot be read now.
 
     """
     path = directory / slug / DOCUMENT_NAME
-    try:
-        with open_own(path) as opened:
-            raw = opened.read(MAX_DOCUMENT_BYTES + 1)
-    except OSError as exc:
-        raise BrokenVoiceError(
-            f"{path}: {exc.strerror or exc}", hint=f"register the voice again, or `voice-synth delete {slug}`"
-        ) from exc
+    with _read_errors(path), open_own(path) as opened:
+        raw = opened.read(MAX_DOCUMENT_BYTES + 1)
     if len(raw) > MAX_DOCUMENT_BYTES:
         raise BrokenVoiceError(f"{path} has more than {MAX_DOCUMENT_BYTES} bytes", hint="register the voice again")
     document = read_document(raw, place=str(path))
@@ -172,12 +180,26 @@ def voice_of(directory: Path, document: VoiceDocument) -> Voice:
 
 def _looked_at(path: Path, stored: StoredFile) -> tuple[int, tuple[str, int, int, int, str]]:
     """A file's size, and what would be another were it another file."""
-    try:
-        with open_own(path) as opened:
-            seen = os.fstat(opened.fileno())
-    except OSError as exc:
-        raise _not_as_described(path, exc.strerror or str(exc)) from exc
+    with _read_errors(path), open_own(path) as opened:
+        seen = os.fstat(opened.fileno())
     return seen.st_size, (str(path), seen.st_ino, seen.st_size, seen.st_mtime_ns, stored.sha256)
+
+
+@contextlib.contextmanager
+def _read_errors(path: Path) -> Iterator[None]:
+    """A file that is none makes a voice broken; a disk or network that fails does not."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in _NO_FILE:
+            raise _not_as_described(path, exc.strerror or str(exc)) from exc
+        raise _unreadable(path, exc) from exc
+
+
+def _unreadable(path: Path, error: OSError) -> TemporaryError:
+    return TemporaryError(
+        f"{path}: {error.strerror or error}", hint="let this program's user read it, or mend the disk it is on"
+    )
 
 
 def _not_as_described(path: Path, why: str) -> BrokenVoiceError:

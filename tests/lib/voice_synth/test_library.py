@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lib.errors import PermanentError
+from lib.errors import PermanentError, TemporaryError
 from lib.voice_synth.library import VoiceLibrary
 from lib.voice_synth.library_changes import delete
 from lib.voice_synth.library_document import BrokenVoiceError
@@ -16,8 +19,7 @@ from lib.voice_synth.voices import NEWSROOM, UnknownVoiceError
 from tests.lib.voice_synth.own_voices import MODEL, described, document, own_voice, placed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 
 def test_a_registered_voice_is_a_voice_beside_the_built_in_one(tmp_path: Path) -> None:
@@ -167,8 +169,43 @@ def _file_is_a_folder(folder: Path) -> None:
 def test_only_regular_files_of_the_own_folder_are_read(harm: Callable[[Path], None], tmp_path: Path) -> None:
     """A link leads out, a pipe would hang: both make the voice broken."""
     harm(placed(tmp_path / "s" / "voices"))
-    with pytest.raises(BrokenVoiceError, match="No such file|symbolic links|not a regular file"):
+    with pytest.raises(BrokenVoiceError, match=r"No such file|symbolic links|not a regular file"):
         VoiceLibrary(tmp_path / "s" / "voices", check_files=True).require("anna")
+
+
+def test_a_disk_that_does_not_let_it_read_is_no_broken_voice() -> None:
+    """Rights that are wrong and a network disk that hangs are mended, and the job is tried again."""
+    # Not below tmp_path, whose own parents nobody else may enter.
+    with tempfile.TemporaryDirectory() as name:
+        voices = Path(name)
+        voices.chmod(0o755)
+        folder = placed(voices)
+        library = VoiceLibrary(voices, check_files=True)
+        folder.chmod(0)
+        with _as_nobody_special(), pytest.raises(TemporaryError, match=r"voice\.json") as caught:
+            library.require("anna")
+        assert "let this program's user read it" in (caught.value.hint or "")
+        folder.chmod(0o755)
+        voices.chmod(0)
+        with _as_nobody_special(), pytest.raises(TemporaryError, match=voices.name):
+            library.require("anna")
+        with _as_nobody_special():
+            assert library.require("newsroom") is NEWSROOM
+        voices.chmod(0o755)
+        assert library.require("anna").slug == "anna"
+
+
+@contextlib.contextmanager
+def _as_nobody_special() -> Iterator[None]:
+    """Without the rights of root, which no mode can shut out."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 def test_digests_are_checked_before_the_first_use_and_after_a_change(tmp_path: Path) -> None:
