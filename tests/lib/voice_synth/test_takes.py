@@ -79,6 +79,25 @@ def test_the_answer_has_the_parts_of_the_contract(tmp_path: Path) -> None:
     assert TEXT not in json.dumps(report.summary)
 
 
+def test_a_voice_is_loaded_once_and_its_rate_is_the_files(tmp_path: Path) -> None:
+    """Voices of one engine may differ in rate; loading one counts as loading, whatever the number of takes."""
+    engine = ScriptedEngine()
+    engine.sample_rate = 16_000
+    report, _ = spoken_by(engine, tmp_path, variants=2)
+    assert [voice.name for voice in engine.loaded_voices] == ["Ryan"]
+    assert report.document["model"]["sample_rate"] == 16_000
+    with wave.open(str(tmp_path / "take_01.wav")) as opened:
+        assert opened.getframerate() == 16_000
+
+
+def test_an_engine_that_is_missing_is_an_error_and_no_file(tmp_path: Path) -> None:
+    """It is said before anything is loaded, with what to do."""
+    engine = ScriptedEngine(lacks="the package x")
+    with pytest.raises(PermanentError, match="lacks the package x"):
+        spoken_by(engine, tmp_path)
+    assert (names(tmp_path), engine.loads) == ([], 0)
+
+
 def test_takes_have_seeds_of_their_own(tmp_path: Path) -> None:
     """Variant i is spoken with seed + i and described so."""
     engine = ScriptedEngine()
