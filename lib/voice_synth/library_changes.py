@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from lib import failpoints
 from lib.clock import SystemClock, iso
 from lib.errors import InvalidInputError, NotFoundError, RefusedError
 from lib.jobqueue import fields
@@ -139,6 +140,7 @@ def install(
         current = _current(directory, slug, over=over)
         document = decide(current)
         staged.write(DOCUMENT_NAME, document.as_bytes())
+        failpoints.reach("voices.staged")
         if slug not in folders_of(directory):
             sync_directory(staged.path)
             staged.path.rename(folder)
@@ -146,8 +148,10 @@ def install(
             for name in document.stored_files:
                 if (staged.path / name).exists():
                     (staged.path / name).replace(folder / name)
+                    failpoints.reach("voices.file_placed")
             sync_directory(folder)
             (staged.path / DOCUMENT_NAME).replace(folder / DOCUMENT_NAME)
+            failpoints.reach("voices.document_placed")
             sync_directory(folder)
             _remove_unnamed(folder, document)
         sync_directory(directory)
@@ -194,6 +198,7 @@ def rename(directory: Path, old: str, new: str) -> VoiceDocument:
             sync_directory(staged.path)
             staged.path.rename(directory / new)
             sync_directory(directory)
+            failpoints.reach("voices.renamed")
         put_aside(directory, old)
     return document
 

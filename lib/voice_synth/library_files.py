@@ -17,6 +17,7 @@ import stat
 import time
 from typing import IO, TYPE_CHECKING, Final, Self
 
+from lib import failpoints
 from lib.errors import InvalidInputError, RefusedError
 from lib.voice_synth.library_document import MAX_FILE_BYTES, StoredFile
 
@@ -108,6 +109,7 @@ def put_aside(directory: Path, slug: str) -> None:
     gone = directory / f"{GONE_PREFIX}{secrets.token_hex(8)}"
     (directory / slug).rename(gone)
     sync_directory(directory)
+    failpoints.reach("voices.put_aside")
     remove_tree(gone)
 
 
