@@ -16,7 +16,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet --quiet install --constraint constraints.txt
 RUNNER = ./run job-runner
 
-.PHONY: help setup demo test check lint types imports format docs lock clean \
+.PHONY: help setup demo test check lint types imports format docs docs-pictures lock clean \
 	jobs-plan jobs-enqueue jobs-status jobs-history jobs-result jobs-report jobs-retry jobs-flush jobs-dashboard jobs-logs
 
 help: ## list these targets
@@ -107,6 +107,9 @@ format: .venv/dev ## mend what can be mended by itself
 
 docs: .venv/dev ## write the generated pages of docs/ anew
 	.venv/bin/python -m docs.generate
+
+docs-pictures: .venv/dev ## make the README's picture of a terminal anew, from real output
+	.venv/bin/python -m docs.generate.pictures
 
 check: lint types imports test ## everything above, as .ci/run does it
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _ROWS: Final = 40
 _COLUMNS: Final = 100
 _READ_BYTES: Final = 65_536
+_SHOWN: Final = 2_000
+"""Characters of the screen's end that a failure shows: bars that are drawn again and again would fill pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ async def typed(
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
-        raise AssertionError(f"not within {deadline_seconds:g} s: {line}\n{screen.text}") from None
+        raise AssertionError(f"not within {deadline_seconds:g} s: {line}\n{screen.text[-_SHOWN:]}") from None
     finally:
         screen.close()
     assert process.returncode is not None
