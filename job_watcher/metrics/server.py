@@ -106,6 +106,9 @@ class MetricsServer:
         except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as exc:
             # A client that hangs, floods or leaves is its own business.
             logger.debug("metrics: a client was cut off: {}", type(exc).__name__)
+        except asyncio.CancelledError:
+            # Only `aclose` cancels. Passed on, asyncio would log the end of its own task as an error.
+            logger.debug("metrics: a client was cut off: the watcher ends")
         finally:
             self._clients.discard(task)
             with contextlib.suppress(OSError):

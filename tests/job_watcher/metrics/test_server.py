@@ -137,8 +137,8 @@ async def test_an_address_that_is_not_of_this_machine_is_a_clear_error(host: str
         await MetricsServer({}).listen(host, 0)
 
 
-async def test_closing_ends_clients_that_are_still_there() -> None:
-    """A watcher that stops waits for nobody who looks at it; closing what never listened is nothing."""
+async def test_closing_ends_clients_that_are_still_there(caplog: pytest.LogCaptureFixture) -> None:
+    """A stop waits for nobody who looks, and logs no error; closing what never listened is nothing."""
     served = MetricsServer({})
     url = await served.listen("127.0.0.1", 0)
     hanging = asyncio.create_task(send(url, b"GET"))
@@ -146,3 +146,4 @@ async def test_closing_ends_clients_that_are_still_there() -> None:
     await served.aclose()
     assert await hanging == b""
     await MetricsServer({}).aclose()
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
