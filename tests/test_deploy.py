@@ -6,6 +6,7 @@ that a watcher exports in `tests/job_watcher/metrics/test_exposure.py`.
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import shutil
@@ -17,7 +18,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from job_watcher.life import FINISH_SECONDS, STEP_SECONDS
+from job_watcher.life import FINISH_SECONDS, STEP_SECONDS, Life
 from lib.settings import variable_name, variables
 
 ROOT: Final = Path(__file__).parents[1]
@@ -26,8 +27,8 @@ SETTINGS: Final = {variable_name(each) for each in variables()}
 OF_OTHERS: Final = {"PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
 """Variables of the image that are no settings of ours."""
 
-STOP_SECONDS: Final = FINISH_SECONDS + 4 * STEP_SECONDS
-"""The longest that an orderly stop takes: Life._stop has four steps besides the bodies."""
+STOP_SECONDS: Final = FINISH_SECONDS + inspect.getsource(Life._stop).count("self._step(") * STEP_SECONDS
+"""The longest that an orderly stop takes: the bodies, then every step with a server that is away."""
 
 
 def flags_of(*program: str) -> set[str]:
