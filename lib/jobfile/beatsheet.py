@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _SHEET_KEYS: Final = ("topicId", "title", "totalBeats", "ttsDefaults", "beats", "schema_version")
 _BEAT_KEYS: Final = ("id", "narration", "tts", "source_ref")
 _MOST_BEATS: Final = 999_999
-_VOICELESS: Final = "voice: write voice or speaker in {where}, or give --voice or --speaker"
+_VOICELESS: Final = "voice: name voice or speaker in {where}, or give one to enqueue-beatsheet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ class BeatScan:
             self._findings.add(root.line_of("beats"), "beats", f"no beat has a {said}")
             return
         for beat in self._voiceless:
-            self._findings.add(beat.line, beat.where, f"has no {_VOICELESS.format(where='its tts or in ttsDefaults')}")
+            self._findings.add(beat.line, beat.where, f"has no {_VOICELESS.format(where='its tts or ttsDefaults')}")
 
     def _level(self, part: Part, key: str, where: str) -> Level:
         given = self._value(part, key, dict, "a mapping of speech fields")

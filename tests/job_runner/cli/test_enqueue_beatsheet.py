@@ -66,8 +66,8 @@ def test_without_any_voice_it_says_what_to_give(runner: JobRunner, home: Path) -
     refused = runner("enqueue-beatsheet", sheet(home))
     assert (refused.code, refused.out) == (2, "")
     assert refused.err.splitlines()[0] == (
-        "beats.json:5: beats[0]: has no voice: write voice or speaker in its tts or in ttsDefaults, or give --voice or "
-        "--speaker"
+        "beats.json:5: beats[0]: has no voice: name voice or speaker in its tts or ttsDefaults, or give one to "
+        "enqueue-beatsheet"
     )
     assert runner("status", "--json").document["totals"]["submitted"] == 0
 

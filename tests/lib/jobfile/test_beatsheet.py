@@ -134,7 +134,7 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         "8: beats[1].tts.variants: must be a whole number such as 3, not 1.5",
         "9: beats[2].narration: is blank; write text: what is to be said",
         "9: beats[2].tts: must be a mapping of speech fields, not 4",
-        "9: beats[2]: has no voice: write voice or speaker in its tts or in ttsDefaults, or give --voice or --speaker",
+        "9: beats[2]: has no voice: name voice or speaker in its tts or ttsDefaults, or give one to enqueue-beatsheet",
         "10: beats[3].id: 3 stands in beats[2] on line 9 too; give each beat its own",
         "10: beats[3].tts.voice: stands beside speaker; keep one (voice: null removes one that came from defaults)",
         "11: beats[4]: must be a mapping with id and narration",
@@ -144,7 +144,7 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         "13: beats[6].tts.select_best: must be true or false, not 'maybe'",
         "14: beats[7].id: must be a whole number such as 7, not True",
         "14: beats[7].source_ref: inf is no number in JSON; remove it or put it in quotes",
-        "15: beats[8]: has no voice: write voice or speaker in its tts or in ttsDefaults, or give --voice or --speaker",
+        "15: beats[8]: has no voice: name voice or speaker in its tts or ttsDefaults, or give one to enqueue-beatsheet",
     ]
 
 
@@ -206,7 +206,7 @@ def test_no_voice_at_all_is_said_once(tmp_path: Path) -> None:
     """Not sixty times."""
     beats = [{"id": number, "narration": "x"} for number in range(60)]
     assert said(tmp_path, json.dumps({"topicId": "t", "beats": beats})) == [
-        "1: beats: no beat has a voice: write voice or speaker in ttsDefaults, or give --voice or --speaker"
+        "1: beats: no beat has a voice: name voice or speaker in ttsDefaults, or give one to enqueue-beatsheet"
     ]
 
 
