@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from pathlib import Path
 
 import pytest
 
 from tests.support.checkout import HOUSE, fresh_checkout
 from tests.support.documents import follow
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PAGES = ("write-your-own-task", "work-offline", "when-something-fails", "voices-of-your-own")
 
@@ -22,7 +20,32 @@ NOT_RUN = {
 }
 """Commands that cannot be typed here, and why."""
 
+MADE = {(Path("docs/how-to/run-on-a-vps.md"), "deploy/watcher.env")}
+"""Files that a page tells its reader to make."""
 
+
+def test_every_page_is_in_the_index() -> None:
+    """Whoever looks for how to do something finds it in one list."""
+    index = (HOUSE / "docs/how-to/index.md").read_text(encoding="utf-8")
+    pages = {path.name for path in (HOUSE / "docs/how-to").glob("*.md")} - {"index.md"}
+    assert pages == set(re.findall(r"\]\(([a-z0-9-]+\.md)\)", index))
+
+
+def test_every_file_that_a_document_names_is_there() -> None:
+    """Modules and folders move; pages that still name the old place send people astray."""
+    documents = [HOUSE / "README.md", *(HOUSE / "docs").rglob("*.md")]
+    roots = "lib|job_runner|job_watcher|tests|docs|bench|deploy"
+    named = {
+        (document.relative_to(HOUSE), found)
+        for document in documents
+        for found in re.findall(rf"`((?:{roots})/[\w./-]+)`", document.read_text(encoding="utf-8"))
+    }
+    gone = [f"{document}: {path}" for document, path in sorted(named - MADE) if not (HOUSE / path).exists()]
+    assert gone == []
+    assert named
+
+
+@pytest.mark.timeout(240)  # up to a dozen commands, on a machine that does other things too
 @pytest.mark.parametrize("name", PAGES)
 async def test_page_works_as_written(name: str, tmp_path: Path) -> None:
     """Every command of it, in a fresh checkout."""
