@@ -10,8 +10,11 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from lib.errors import InvalidInputError
 from lib.jobqueue import FieldProblem
+from lib.jobqueue.problems import from_validation
 from lib.manifest import folder as folders
 from lib.manifest.command_lines import argv_of, source_key_of
 from lib.manifest.documents import MANIFEST, SCHEMA_VERSION, TEXT, Manifest, ManifestJob, run_id_of
@@ -62,6 +65,8 @@ def compile_jobs(jobs: Iterable[JobSpec], out: Path, *, run_id: str | None = Non
         RefusedError: another program is at work there, or the disk is full.
 
     """
+    if run_id is not None:
+        _check_run_id(run_id)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
@@ -98,6 +103,14 @@ def entry_of(spec: JobSpec) -> ManifestJob:
         argv=argv_of(spec, **paths),
         **paths,
     )
+
+
+def _check_run_id(run_id: str) -> None:
+    try:
+        Manifest(schema_version=SCHEMA_VERSION, run_id=run_id, jobs=[])
+    except ValidationError as exc:
+        said = from_validation(exc, Manifest.model_fields)[0].message
+        raise InvalidInputError(f"--run-id {said}", hint="name the run, as monday-1") from exc
 
 
 def _write_text(out: Path, entry: ManifestJob, text: str) -> None:

@@ -5,6 +5,7 @@ The lock is on the folder itself, ends with the process however it ends, and lea
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from contextlib import contextmanager
@@ -37,6 +38,10 @@ def held(folder: Path) -> Iterator[None]:
             raise RefusedError(
                 f"another job-runner is at work in {folder}", hint="wait for its end, or use another directory"
             ) from None
+        except OSError as exc:
+            # Some network file systems have no locks; there, two at once are their owner's care.
+            if exc.errno not in {errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}:
+                raise
         yield
     finally:
         os.close(handle)

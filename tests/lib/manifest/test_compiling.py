@@ -88,6 +88,14 @@ def test_the_run_id_follows_from_the_jobs_or_is_given(tmp_path: Path) -> None:
     assert named.document() == {"run_id": "monday", "job_count": 3, "manifest": str(tmp_path / "3/manifest.json")}
 
 
+@pytest.mark.parametrize("name", ["", " ", "a\x1b[2J", "x" * 600])
+def test_a_run_id_that_cannot_be(tmp_path: Path, name: str) -> None:
+    """Said before anything is written."""
+    with pytest.raises(InvalidInputError, match="--run-id"):
+        compile_jobs(JOBS, tmp_path / "out", run_id=name)
+    assert not (tmp_path / "out").exists()
+
+
 FIELDS: list[dict[str, Any]] = [
     {},
     {"language": "French", "tone": "a tone\nof two lines"},
