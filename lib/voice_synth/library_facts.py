@@ -16,13 +16,14 @@ from lib.voice_synth.engines.registry import ENGINES, make_engine
 from lib.voice_synth.library import BUILT_IN_SLUGS, VoiceLibrary, voice_of
 from lib.voice_synth.listening import LANGUAGE as HEARD_LANGUAGE
 from lib.voice_synth.listening import missing as missing_listener
-from lib.voice_synth.voices import SPEAKERS, Choice, VoiceRegistry
+from lib.voice_synth.voices import SPEAKERS, VoiceRegistry, digest_of_sound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from lib.voice_synth.engines.base import SpeechEngine
+    from lib.voice_synth.library_document import VoiceDocument
     from lib.voice_synth.voices import Voice
 
 
@@ -30,7 +31,7 @@ def voices_here(directory: Path) -> list[dict[str, Any]]:
     """The built-in voices and those of a directory; a broken one has `broken` and no engines."""
     engines = {name: make_engine(name) for name in ENGINES}
     built_in = VoiceRegistry()
-    found = [_voice(built_in.require(slug), engines, created_at=None) for slug in built_in.slugs]
+    found = [_voice(built_in.require(slug), engines, None) for slug in built_in.slugs]
     for listed in VoiceLibrary(directory).listed():
         if listed.document is None:
             assert listed.broken is not None  # noqa: S101  one of the two; it narrows the type
@@ -38,18 +39,23 @@ def voices_here(directory: Path) -> list[dict[str, Any]]:
             found.append(_described(listed.slug, broken=broken))
         else:
             voice = voice_of(directory, listed.document)
-            found.append(_voice(voice, engines, created_at=listed.document.created_at))
+            found.append(_voice(voice, engines, listed.document))
     return found
 
 
-def _voice(voice: Voice, engines: Mapping[str, SpeechEngine], *, created_at: str | None) -> dict[str, Any]:
+def _digests(document: VoiceDocument | None, engine: str) -> dict[str, str]:
+    # As its voice.json has them: a list must not read every model.
+    return {} if document is None else {role: each.sha256 for role, each in document.engines[engine].files.items()}
+
+
+def _voice(voice: Voice, engines: Mapping[str, SpeechEngine], document: VoiceDocument | None) -> dict[str, Any]:
     about = {
         name: {
             "usable": (why := why_not(engines.get(name), name, sound)) is None,
             "why_not": why,
             "name": sound.name,
             "speed": sound.speed,
-            "digest": Choice(name, sound, None).digest,
+            "digest": digest_of_sound(name, sound, _digests(document, name)),
         }
         for name, sound in voice.on_engine.items()
     }
@@ -57,7 +63,7 @@ def _voice(voice: Voice, engines: Mapping[str, SpeechEngine], *, created_at: str
         voice.slug,
         description=voice.description,
         language=voice.language,
-        created_at=created_at,
+        created_at=None if document is None else document.created_at,
         engines=about,
         usable=any(engine["usable"] for engine in about.values()),
     )

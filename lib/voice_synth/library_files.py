@@ -170,5 +170,7 @@ class Staging:
         try:
             os.link(source, target, follow_symlinks=False)
         except OSError:
-            with open_own(source) as opened:
-                self.write(source.name, opened.read())
+            with open_own(source) as opened, target.open("wb") as made:
+                shutil.copyfileobj(opened, made, _BLOCK_BYTES)
+                made.flush()
+                os.fsync(made.fileno())

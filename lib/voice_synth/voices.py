@@ -59,12 +59,17 @@ class Choice:
 
         Reads the voice's files once a process; `PermanentError` when one is gone. Where they lie changes nothing.
         """
-        what: list[object] = [self.engine, self.voice.name, self.voice.speed]
-        if self.voice.files or self.voice.texts:
-            files = {role: _digest_of(path, *_seen(path)) for role, path in self.voice.files.items()}
-            what += [files, dict(self.voice.texts)]
-        packed = json.dumps(what, separators=(",", ":"), sort_keys=True)
-        return f"sha256:{hashlib.sha256(packed.encode()).hexdigest()}"
+        files = {role: _digest_of(path, *_seen(path)) for role, path in self.voice.files.items()}
+        return digest_of_sound(self.engine, self.voice, files)
+
+
+def digest_of_sound(engine: str, voice: EngineVoice, files: Mapping[str, str]) -> str:
+    """`Choice.digest` for whoever knows the sha256 of each of the voice's files, by role."""
+    what: list[object] = [engine, voice.name, voice.speed]
+    if voice.files or voice.texts:
+        what += [dict(files), dict(voice.texts)]
+    packed = json.dumps(what, separators=(",", ":"), sort_keys=True)
+    return f"sha256:{hashlib.sha256(packed.encode()).hexdigest()}"
 
 
 def _seen(path: Path) -> tuple[int, int, int]:

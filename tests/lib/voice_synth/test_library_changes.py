@@ -259,3 +259,17 @@ def test_a_change_that_does_not_end_is_told(voices: Path, monkeypatch: pytest.Mo
 def test_suffixes(name: str, suffix: str) -> None:
     """Kept when plain, so that a library that looks at them finds what it expects."""
     assert suffix_of(name) == suffix
+
+
+def test_a_disk_without_hard_links(voices: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Renaming copies there: slower, and the same voice in the end."""
+    own_voice(voices)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    rename(voices, "anna", "bert")
+    assert (
+        VoiceLibrary(voices, check_files=True).require("bert").on_engine["piper"].files["model"].read_bytes() == MODEL
+    )

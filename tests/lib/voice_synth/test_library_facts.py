@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from lib.voice_synth.engines.registry import ENGINES, make_engine
+from lib.voice_synth.library import VoiceLibrary
 from lib.voice_synth.library_facts import capabilities_here, speakers_here, voices_here
-from lib.voice_synth.voices import SPEAKERS, VoiceRegistry
+from lib.voice_synth.voices import SPEAKERS, Choice, VoiceRegistry
 from tests.lib.voice_synth.own_voices import own_voice, placed
 
 ROOT = Path(__file__).parents[3]
@@ -54,6 +55,8 @@ def test_voices_and_their_digests(tmp_path: Path) -> None:
     newsroom = VoiceRegistry().choose(make_engine("hibari"), voice="newsroom", speaker=None)
     assert by_slug["newsroom"]["engines"]["hibari"]["digest"] == newsroom.digest
     first = by_slug["anna"]["engines"]["piper"]["digest"]
+    anna = VoiceLibrary(voices).require("anna").on_engine["piper"]
+    assert first == Choice("piper", anna, None).digest
     own_voice(voices, content=b"another", replace=True)
     second = {each["slug"]: each for each in voices_here(voices)}["anna"]["engines"]["piper"]["digest"]
     assert first != second
