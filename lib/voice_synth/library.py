@@ -27,7 +27,7 @@ from lib.voice_synth.library_document import (
     read_document,
 )
 from lib.voice_synth.library_files import digest_of, open_own
-from lib.voice_synth.voices import NEWSROOM, Voice, VoiceRegistry
+from lib.voice_synth.voices import NEWSROOM, UnknownVoiceError, Voice, VoiceRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,13 +76,21 @@ class VoiceLibrary(VoiceRegistry):
 
         """
         if slug in BUILT_IN_SLUGS or slug not in folders_of(self.directory):
-            return super().require(slug)
+            return self._by_name(slug)
         try:
             return voice_of(self.directory, self._whole(slug))
         except BrokenVoiceError:
             if slug in folders_of(self.directory):
                 raise
-            return super().require(slug)  # it went while it was looked at
+            return self._by_name(slug)  # it went while it was looked at
+
+    def _by_name(self, slug: str) -> Voice:
+        try:
+            return super().require(slug)
+        except UnknownVoiceError as exc:
+            if exc.hint and exc.hint.startswith("known"):  # no name is near, so it is no slip of the hand
+                exc.hint += "; `voice-synth register` adds a voice"
+            raise
 
     def listed(self) -> tuple[Listed, ...]:
         """The voices of the directory in the order of their names, broken ones too."""

@@ -58,11 +58,14 @@ def test_what_is_registered_or_deleted_meanwhile_is_seen_at_once(tmp_path: Path)
 
 
 def test_an_unknown_voice_is_told_the_near_ones(tmp_path: Path) -> None:
-    """Registered names are among the near ones."""
+    """Registered names are among the near ones; where none is near, how to add one is told."""
     own_voice(tmp_path / "s" / "voices")
     with pytest.raises(UnknownVoiceError) as caught:
         VoiceLibrary(tmp_path / "s" / "voices").require("ana")
-    assert "anna" in (caught.value.hint or "")
+    assert caught.value.hint == "near names: anna"
+    with pytest.raises(UnknownVoiceError) as caught:
+        VoiceLibrary(tmp_path / "s" / "voices").require("zaphod")
+    assert caught.value.hint == "known voices: newsroom, anna; `voice-synth register` adds a voice"
 
 
 def test_another_model_has_another_file_name(tmp_path: Path) -> None:
