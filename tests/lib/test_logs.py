@@ -186,6 +186,26 @@ def test_a_secret_is_blackened_wherever_it_stands(out: io.StringIO, json_lines: 
     assert written.count(BLACKENED) >= 8
 
 
+def test_a_secret_is_blackened_before_a_long_value_is_cut(out: io.StringIO) -> None:
+    """Or its beginning would be left where the cut falls, in which no value is found any more."""
+    logs.configure(stream=out, redact=Redactor([CANARY]))
+    for before in range(480, 501):
+        logger.bind(request_id="a", error="x" * before + CANARY).warning("failed")
+    assert "canary" not in out.getvalue()
+
+
+def test_a_full_disk_under_the_log_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor does loguru complain of it with the line as it was."""
+
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    logs.configure(stream=Full(), redact=Redactor([CANARY]))
+    logger.info("about {}", CANARY)
+    assert capsys.readouterr().err == ""
+
+
 def test_variables_never_stand_in_tracebacks(out: io.StringIO) -> None:
     """A traceback shows code, not the values that it handled."""
     logs.configure(json_lines=True, stream=out)
