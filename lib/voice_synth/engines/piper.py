@@ -40,8 +40,8 @@ _BUNDLED_RATE: Final = 22_050
 
 # A voice in memory takes about 150 MB; a dialogue has few speakers, and a batch is sorted by voice.
 _KEPT_VOICES: Final = 4
-# As for the default engine: what one run of a model needs grows faster than its input.
-_LONGEST_RUN_PHONEMES: Final = 400
+# Memory grows with the longest run: 240 phonemes, a very long sentence, take 700 MB in all, 400 would take 1.1 GB.
+_LONGEST_RUN_PHONEMES: Final = 240
 # Leaves a decibel of room; the package itself would scale every sentence to full scale.
 _PEAK: Final = 0.89
 # Noise for eight frames a symbol is more than most texts take; a run that wants more is tried again with twice as much.
@@ -306,11 +306,12 @@ def _languages(config: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _runs(phonemes: list[str]) -> Iterator[list[str]]:
-    """The phonemes in runs that one model call can take, cut at spaces where there are any."""
+    """The phonemes in runs that one model call can take, cut behind a clause if there is one, else at a space."""
     rest = phonemes
     while len(rest) > _LONGEST_RUN_PHONEMES:
+        clauses = [at + 1 for at in range(1, _LONGEST_RUN_PHONEMES - 1) if rest[at] in ",;:" and rest[at + 1] == " "]
         spaces = [at for at in range(1, _LONGEST_RUN_PHONEMES) if rest[at] == " "]
-        cut = spaces[-1] if spaces else _LONGEST_RUN_PHONEMES
+        cut = (clauses or spaces or [_LONGEST_RUN_PHONEMES])[-1]
         yield rest[:cut]
         rest = rest[cut:]
     if rest:

@@ -15,7 +15,7 @@ import pytest
 
 from lib.errors import PermanentError
 from lib.voice_synth.engines.base import EngineVoice, SynthesisSettings
-from lib.voice_synth.engines.piper import PiperEngine
+from lib.voice_synth.engines.piper import PiperEngine, _runs
 
 ROOT = Path(__file__).parents[3]
 JOE = EngineVoice("joe")
@@ -93,6 +93,18 @@ def test_a_very_slow_pace_is_given_the_noise_it_needs(engine: PiperEngine) -> No
     slow = EngineVoice("joe", 0.1)
     assert len(spoken(engine, "Slow.", voice=slow)) > 4 * len(spoken(engine, "Slow."))
     assert spoken(engine, "Slow.", voice=slow) == spoken(engine, "Slow.", voice=slow)
+
+
+def test_a_very_long_sentence_is_cut_where_a_reader_would_breathe() -> None:
+    """At the last comma that fits, else at a space, else anywhere; no sound is lost."""
+    clause, words = [*"a b,", " "], [*"abcdefg", " "]
+    for sentence, ends in ((clause * 100, ","), (words * 100, "g"), (["a"] * 1000, "a")):
+        runs = list(_runs(sentence))
+        assert [sound for run in runs for sound in run] == sentence
+        assert max(map(len, runs)) <= 240
+        assert min(map(len, runs[:-1])) > 200
+        assert {run[-1] for run in runs[:-1]} == {ends}
+    assert list(_runs([])) == []
 
 
 def test_temperature_is_how_lively_it_is(engine: PiperEngine) -> None:
