@@ -183,7 +183,7 @@ def test_words_that_it_would_skip_are_refused(engine: PiperEngine, text: str) ->
     engine.check_text("\u041f\u0440\u0438\u0432\u0435\u0442, hello", JOE, "Russian")
 
 
-@pytest.mark.parametrize("text", ["a" * 3000, "\x00\x01", "\u200b", "[[h@l]]", "1" * 400, "((((", "\t", "word " * 300])
+@pytest.mark.parametrize("text", ["a" * 300, "\x00\x01", "\u200b", "[[h@l]]", "1" * 400, "((((", "\t", "word " * 80])
 def test_odd_text_never_crashes_it(engine: PiperEngine, text: str) -> None:
     """Whatever the text, it gives pieces, no pieces, or one of our errors; brackets are text, not phonemes."""
     try:
