@@ -64,6 +64,8 @@ def scripts_of(language: str) -> tuple[str, ...]:
 
 def unread_letters(text: str, scripts: tuple[str, ...] = ()) -> str:
     """Up to eight letters of the text, in order, that belong neither to `scripts` nor to the Latin one."""
+    if text.isascii():  # most are, and a plan asks it of every row
+        return ""
     return "".join(sorted(set(_words_of_other_scripts(text, scripts)))[:8])
 
 
