@@ -25,6 +25,7 @@ from lib.clock import SystemClock
 from lib.errors import RefusedError, SessionLostError, UnreachableError
 from lib.logs import about
 from lib.redaction import this_process
+from lib.redisqueue.rights import require_rights
 from lib.settings import process_environment
 
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ class Daemon:
 
     async def _check_server(self, queue: Queue) -> None:
         policy = (await queue.check_server()).eviction
+        await require_rights(queue, "watcher")
         if policy in (None, "noeviction"):
             return
         danger = f"this Redis has maxmemory-policy {policy}: when it is full it may throw jobs and results away"

@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from job_runner.service.durability import agreed_durability
+from job_runner.service.durability import ready_to_queue
 from job_runner.service.submit import send
 from lib.errors import InvalidInputError, SettingsError
 from lib.jobqueue import JobSpec
@@ -70,7 +70,7 @@ async def retry(queue: Queue, settings: Settings, request_ids: Sequence[str]) ->
         SettingsError, RefusedError: the durability asked for cannot be had; nothing was queued.
 
     """
-    durability = await agreed_durability(queue, settings)
+    durability = await ready_to_queue(queue, settings)
     await queue.refresh_streams()
     kinds = catalogue(settings)
     rows: list[RetriedRow] = []

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from lib.errors import RefusedError, SettingsError
+from lib.redisqueue.rights import require_rights
 
 if TYPE_CHECKING:
     from lib.redisqueue.features import Features
@@ -27,6 +28,18 @@ class Durability:
     replicas: int = 0
 
 
+async def ready_to_queue(queue: Queue, settings: Settings) -> Durability:
+    """The level of the settings, for a user who may queue.
+
+    Raises:
+        SettingsError, RefusedError: as `agreed_durability`, or a right is missing.
+
+    """
+    durability = await agreed_durability(queue, settings)
+    await require_rights(queue, "producer")
+    return durability
+
+
 async def agreed_durability(queue: Queue, settings: Settings) -> Durability:
     """The level of the settings, after a look at the server.
 
@@ -35,8 +48,8 @@ async def agreed_durability(queue: Queue, settings: Settings) -> Durability:
         RefusedError: fewer replicas are connected than `replicated:N` asks for.
 
     """
-    features = await queue.check_server()
     wanted = settings.jobs_durability
+    features = await queue.check_server(config=wanted == "fsynced")
     if wanted == "memory":
         return Durability("memory")
     if wanted == "fsynced":

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from job_runner.service.durability import WAIT_MS, agreed_durability
+from job_runner.service.durability import WAIT_MS, ready_to_queue
 from lib.errors import ServerFullError
 from lib.redisqueue import producing, reader
 from lib.redisqueue.keys import DEFAULT_BACKLOG
@@ -104,7 +104,7 @@ async def enqueue(
 
     """
     kinds = catalogue(settings)
-    durability = await agreed_durability(queue, settings)
+    durability = await ready_to_queue(queue, settings)
     await queue.refresh_streams()
     rows: list[EnqueuedRow] = []
     reached: int | None = None

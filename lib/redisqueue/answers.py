@@ -73,6 +73,9 @@ _TLS_HINTS: Final = (
     ("ALERT_CERTIFICATE_REQUIRED", "it wants a certificate of yours: &ssl_certfile=/path&ssl_keyfile=/path"),
     ("ALERT_HANDSHAKE_FAILURE", "it wants a certificate of yours: &ssl_certfile=/path&ssl_keyfile=/path"),
 )
+_REFUSED_IN_SCRIPT: Final = ("ACL failure in script", "The user executing the script can't")
+"""Valkey's words and Redis 7.0's."""
+
 START_ONE: Final = "start one with `job-runner server start`, or set REDIS_URL"
 RIGHTS_PAGE: Final = "docs/how-to/redis-acl.md"
 
@@ -100,7 +103,7 @@ def translate(error: redis_errors.RedisError | OSError | TimeoutError, url: str)
         )
     if isinstance(error, redis_errors.OutOfMemoryError):
         return ServerFullError(text)
-    if isinstance(error, redis_errors.NoPermissionError):
+    if isinstance(error, redis_errors.NoPermissionError) or any(sign in text for sign in _REFUSED_IN_SCRIPT):
         return QueueError(
             f"Redis refuses: {text}", hint=f"give this user the rights in {RIGHTS_PAGE}; `job-runner doctor` names them"
         )

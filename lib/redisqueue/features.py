@@ -35,24 +35,44 @@ class Features:
     """Below so many replicas the server refuses writes."""
 
 
-async def detect(client: Client, url: str) -> Features:
-    """Asks INFO and CONFIG; a refused CONFIG leaves None, so that a managed server works too."""
+async def detect(client: Client, url: str, *, config: bool) -> Features:
+    """Asks INFO, and CONFIG where `config`; what is refused stays unknown, so that a managed server works too.
+
+    CONFIG GET is asked only where INFO does not do: a user with least rights may not, and each refusal is logged there.
+    """
     async with edge(url):
+        info = await _info(client)
+    told = await _config(client, url) if config else {}
+    return _features(info, told)
+
+
+async def _info(client: Client) -> dict[str, Any]:
+    try:
         info: dict[str, Any] = await client.info()
-    config: dict[str, str] = {}
+    except redis_errors.NoPermissionError:
+        return {}
+    return info
+
+
+async def _config(client: Client, url: str) -> dict[str, str]:
+    told: dict[str, str] = {}
     for name in _CONFIG:
         try:
-            config.update(_text(await client.config_get(name)))
+            told.update(_text(await client.config_get(name)))
         except redis_errors.ResponseError:
             break
         except (redis_errors.RedisError, OSError, TimeoutError) as exc:
             raise translate(exc, url) from exc
+    return told
+
+
+def _features(info: dict[str, Any], config: dict[str, str]) -> Features:
     append_only = config.get("appendonly")
     if append_only is None and "aof_enabled" in info:
         append_only = "yes" if info["aof_enabled"] else "no"
     needed = config.get("min-replicas-to-write")
     return Features(
-        software="valkey" if "valkey_version" in info else "redis",
+        software="valkey" if "valkey_version" in info else "redis" if info else "unknown",
         version=str(info.get("valkey_version", info.get("redis_version", "?"))),
         cluster=info.get("redis_mode") == "cluster" or info.get("cluster_enabled") == 1,
         run_id=str(info.get("run_id", "")),

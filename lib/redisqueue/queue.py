@@ -43,14 +43,14 @@ class Queue:
         keys = Keys(prefix)
         return cls(client, keys, url, Scripts(client, keys, url, flags=flags))
 
-    async def check_server(self) -> Features:
-        """What the server is; refuses a Cluster whose slots would tear this queue apart.
+    async def check_server(self, *, config: bool = False) -> Features:
+        """What the server is; refuses a Cluster whose slots would tear this queue apart. `config`: asks more rights.
 
         Raises:
             SettingsError: a Cluster and a prefix without braces.
 
         """
-        features = await detect(self.client, self.url)
+        features = await detect(self.client, self.url, config=config)
         if features.cluster and not self.keys.in_one_slot:
             raise torn_apart(self.keys.prefix)
         return features

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from job_runner.service.doctor.access import access_checks
 from job_runner.service.doctor.checks import Check
 from job_runner.service.durability import agreed_durability
 from job_runner.service.place import server_text
@@ -22,6 +23,9 @@ LEAST_REDIS: Final = (7, 0)
 LEAST_VALKEY: Final = (8, 0)
 """The oldest that is still maintained."""
 
+FULL_SHARE: Final = 0.9
+"""Of maxmemory: from here on it is time to do something."""
+
 SKEW_MOST_SECONDS: Final = 2.0
 """The queue goes by the server's clock alone; run_after and records are written by this one, in whole seconds."""
 
@@ -30,14 +34,16 @@ async def server_checks(settings: Settings) -> list[Check]:
     """Everything about the server; one line when it does not answer."""
     try:
         async with opened_queue(settings) as queue:
-            features = await queue.check_server()
+            features = await queue.check_server(config=True)
             skew = await _skew_seconds(queue)
             return [
                 Check("redis", "ok", f"{features.software} {features.version} at {server_text(settings)}"),
                 _version(features),
                 _persistence(features),
                 _eviction(features),
+                *_memory(features),
                 _time(skew),
+                *await access_checks(queue, settings, features),
                 await _durability(queue, settings),
                 await _watchers(queue, settings),
             ]
@@ -57,6 +63,8 @@ def _version(features: Features) -> Check:
     least = LEAST_VALKEY if features.software == "valkey" else LEAST_REDIS
     needed = ".".join(map(str, least))
     numbers = tuple(int(part) for part in features.version.split(".")[:2] if part.isdigit())
+    if not numbers:
+        return Check("version", "note", "the server does not tell", f"make sure that it is {needed} or newer")
     if numbers >= least:
         return Check("version", "ok", f"{features.version}, at least {needed} is needed")
     return Check("version", "wrong", features.version, f"use {features.software} {needed} or newer")
@@ -68,6 +76,15 @@ def _persistence(features: Features) -> Check:
     if not features.append_only:
         return Check(
             "persistence", "wrong", "no append-only file: a restart loses the queue", "set `appendonly yes` there"
+        )
+    if features.append_fsync is None:
+        return Check("persistence", "ok", "append-only file; the server does not tell how often it is synced")
+    if features.append_fsync == "no":
+        return Check(
+            "persistence",
+            "note",
+            "append-only file, appendfsync no: a power cut may lose half a minute",
+            "set `appendfsync everysec` there",
         )
     return Check("persistence", "ok", f"append-only file, appendfsync {features.append_fsync}")
 
@@ -83,6 +100,18 @@ def _eviction(features: Features) -> Check:
             "set `maxmemory-policy noeviction` there",
         )
     return Check("eviction", "ok", "noeviction")
+
+
+def _memory(features: Features) -> list[Check]:
+    """Nothing where there is no limit."""
+    if not features.max_bytes:
+        return []
+    share = features.used_bytes / features.max_bytes
+    found = f"{share:.0%} of maxmemory ({features.max_bytes / 2**20:.0f} MiB) is used"
+    if share >= FULL_SHARE:
+        mend = "raise maxmemory there, or `job-runner flush` what is finished: a full server takes no jobs"
+        return [Check("memory", "wrong" if share >= 1 else "note", found, mend)]
+    return [Check("memory", "ok", found)]
 
 
 def _time(skew_seconds: float) -> Check:
