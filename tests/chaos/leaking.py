@@ -36,7 +36,7 @@ class LeakPayload(BaseModel):
     file: str
     how: str
     gate: str = ""
-    """A file that must exist before it says anything."""
+    """A file that must exist before it says anything; beside it, `….begun` says that the body runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,8 @@ class Leaking:
     async def run(self, job: JobSpec, context: TaskContext) -> TaskResult:
         """Leak."""
         payload = LeakPayload.model_validate(job.payload)
+        if payload.gate:
+            Path(f"{payload.gate}.begun").touch()
         while payload.gate and not Path(payload.gate).exists():  # noqa: ASYNC110 - the gate is a file
             await asyncio.sleep(_PAUSE_SECONDS)
         told = Path(payload.file).read_text().split("\n")
