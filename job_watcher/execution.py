@@ -96,7 +96,7 @@ class Execution:
         on_body_over: Callable[[], None],
     ) -> Ending | Retry:
         course = _Course(self.clock.now())
-        throttle = ProgressThrottle(lambda said: on_progress({**self.redact.value(said), "at": iso(self.clock.now())}))
+        throttle = ProgressThrottle(lambda said: on_progress({**self._told(said), "at": iso(self.clock.now())}))
         try:
             ending = await self._attempt(job, lease, course, throttle, on_body_over)
         except ChildCrashedError as exc:
@@ -116,6 +116,10 @@ class Execution:
         finally:
             throttle.finish(say_last=False)
         return ending
+
+    def _told(self, said: dict[str, Any]) -> dict[str, Any]:
+        """A report as people see it; its message has been cut where the body ran."""
+        return {name: self.redact.cut(value) if isinstance(value, str) else value for name, value in said.items()}
 
     async def _attempt(
         self,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from job_watcher.reporting import GATHER_SECONDS
 from lib.errors import PermanentError, TemporaryError
 from lib.jobqueue import Isolation, TaskKind
 from lib.tasks.base import TaskContext, TaskResult
@@ -85,6 +86,8 @@ async def _leak(how: str, told: list[str], context: TaskContext) -> TaskResult:
             print(text, file=sys.stderr, flush=True)  # noqa: T201 - ditto
             await context.progress(50, message=text)
             await context.progress(60, message=f"{'x' * 190}{told[0]}")
+            # A report of a body that has ended is not sent any more.
+            await asyncio.sleep(5 * GATHER_SECONDS)
             return TaskResult({"said": True})
         case _:
             return TaskResult({"deep": [{"in": told}], text: 1, "url": f"https://u:{told[0]}@host/?a=b"})
