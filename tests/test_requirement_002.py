@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from tests.support.terminal import Said
 
+# Dozens of commands, each a process of its own, on a machine that does other things too.
+pytestmark = pytest.mark.timeout(400)
+
 QUICK_START: Final = """
 # Validate YAML + voice availability + preview text load
 ./run job-runner plan /app/jobs.example.yaml
@@ -128,6 +131,17 @@ NEEDS: Final = {
     "execute-manifest": "compiled",
     "logs": "run",
 }
+SAYS: Final = {
+    r"\bplan|enqueue|report|retry": r"topic:beat-001|sheet:beat-001",
+    r"history": r"topic:beat-00|nothing is failed",
+    r"dashboard|result": r"topic:beat-00",
+    r"status": r"outstanding",
+    r"flush": r"removed \d+ jobs?",
+    r"\bcompile": r"manifest\.json",
+    r"\brun |execute-manifest|logs": r"topic:beat-001|\"jobs\"",
+}
+"""What shows that a line did what it is for: make is content with a target that has nothing to do."""
+
 YES: Final = {r"\[y/N\]:? $": "y"}
 
 
@@ -184,6 +198,9 @@ class Yard:
         for line in lines:
             await self.ready(line)
             said[line] = await self.type(line)
+            words = line.partition("job-runner ")[2] or line
+            [expected] = [says for pattern, says in SAYS.items() if re.search(pattern, words)][:1]
+            assert re.search(expected, without_colour(said[line].text)), said[line]
         return said
 
 
