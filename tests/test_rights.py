@@ -150,7 +150,7 @@ async def test_a_whole_life_under_least_rights(place: Place) -> None:
     await yard.runs_reach("held", 1)
     await yard.runs_reach("cancelled", 1)
     killed.kill()
-    other = await yard.started("other", url=place.url("jobs"), host="other", slots=3)
+    other = await yard.started("other", url=place.url("jobs"), slots=3)
     await yard.runs_reach("held", 2)
     await yard.runs_reach("cancelled", 2)
     await yard.queue.client.xadd(

@@ -1,4 +1,4 @@
-"""A server that comes and goes, again and again, or whose clock jumps: the living keep their jobs, the dead lose them."""
+"""A server that comes and goes again and again, or whose clock jumps: the living keep their jobs, the dead do not."""
 
 from __future__ import annotations
 
