@@ -114,3 +114,16 @@ def directory(text: str) -> Path:
     if is_other:
         raise ValueError(allowed)
     return path.absolute()
+
+
+def directory_or_none(text: str) -> Path | None:
+    """A directory, or none."""
+    return directory(text) if text else None
+
+
+def yes_or_no(text: str) -> bool:
+    """A consent, said in one of the usual words."""
+    words = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
+    if text.casefold() not in words:
+        raise ValueError("yes or no")
+    return words[text.casefold()]

@@ -155,6 +155,18 @@ class Settings:
         unit="jobs a slot",
         why="Waiting and running together: one runs, one is ready, the rest wait where priority counts.",
     )
+    qwen_tts_models: Path | None = _variable(
+        parsers.directory_or_none,
+        "",
+        unit="directory",
+        why="Where the model directories of Qwen3-TTS lie, for the extra [qwen]. Unset: the cache of Hugging Face.",
+    )
+    qwen_tts_download: bool = _variable(
+        parsers.yes_or_no,
+        "no",
+        unit="yes or no",
+        why="Whether gigabytes of weights may be downloaded when a job needs them: never unasked.",
+    )
     s3_bucket: str = _variable(
         parsers.matching_or_empty(parsers.BUCKET, "3 to 63 lower-case letters, digits, dots and dashes"),
         "",

@@ -39,6 +39,8 @@ def child_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[
     kept["JOBS_STATE_DIR"] = str(settings.jobs_state_dir)
     kept["JOBS_TASK_MODULES"] = ",".join(settings.jobs_task_modules)
     kept["WATCHER_VOICES_DIR"] = str(settings.watcher_voices_dir)
+    kept["QWEN_TTS_MODELS"] = str(settings.qwen_tts_models or "")
+    kept["QWEN_TTS_DOWNLOAD"] = "yes" if settings.qwen_tts_download else "no"
     kept["PYTHONPATH"] = os.pathsep.join(entry or "." for entry in sys.path)
     return kept
 

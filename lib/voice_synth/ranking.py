@@ -86,8 +86,16 @@ def _rank(number: int, loudness: Loudness, usual_seconds: float, heard: Heard | 
     score = _PACE_WEIGHT * pace + _LEVEL_WEIGHT * level + _PAUSES_WEIGHT * pauses + _CLIPPING_WEIGHT * clipping
     if heard is not None:
         score = _HEARD_WEIGHT * heard.intelligibility + (1 - _HEARD_WEIGHT) * score
-    parts = (round(value, 4) for value in (score, pace, level, pauses, clipping))
-    return Rank(number, *parts, *((round(heard.intelligibility, 4), heard.words) if heard is not None else ()))
+    return Rank(
+        number,
+        round(score, 4),
+        round(pace, 4),
+        round(level, 4),
+        round(pauses, 4),
+        round(clipping, 4),
+        None if heard is None else round(heard.intelligibility, 4),
+        None if heard is None else heard.words,
+    )
 
 
 def _within(value: float) -> float:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from lib.settings import Settings
 
-_OUR_NAMES: Final = ("JOBS_", "WATCHER_", "METAL_", "CALLBACK_", "REDIS_URL", "S3_")
+_OUR_NAMES: Final = ("JOBS_", "WATCHER_", "METAL_", "CALLBACK_", "REDIS_URL", "S3_", "QWEN_TTS_")
 """How names begin that nobody else is likely to set."""
 
 

@@ -9,11 +9,12 @@ gigabytes happens only where the owner of the machine has set QWEN_TTS_DOWNLOAD=
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
+
+from lib.settings import process_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,7 @@ class WeightsHere:
     @classmethod
     def of_environment(cls, environ: Mapping[str, str] | None = None) -> WeightsHere:
         """As the variables say; the cache by the rules of its own library."""
-        given = os.environ if environ is None else environ
+        given = process_environment() if environ is None else environ
         home = Path(given.get("HF_HOME") or Path(given.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface")
         cache = Path(given.get("HF_HUB_CACHE") or home / "hub").expanduser()
         models = given.get("QWEN_TTS_MODELS", "").strip()
