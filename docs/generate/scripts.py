@@ -26,7 +26,7 @@ def page() -> str:
         opening(
             "Lua scripts",
             "the headers in lib/redisqueue/lua/",
-            "Every change of a job's state is one of these scripts, and nothing else writes to the queue: Redis runs a "
+            "Every change of a job's state is one of these scripts, and nothing else makes one: Redis runs a "
             "script whole and alone. A script is given every key that it touches, checks all that it needs to know, "
             "and then acts or does nothing. It never decodes a user's JSON.",
             "`KEYS` are fixed keys by their short names (see [records](records.md#redis-keys)); `STREAMS` says which "
