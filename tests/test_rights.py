@@ -177,7 +177,9 @@ async def test_a_whole_life_under_least_rights(place: Place) -> None:
     other.term()
     other.term()
     await other.ended()
+    assert await place.refusals() == []
     await place.run("doctor", "--fsck", "--repair", "--yes")
+    assert await place.refusals() == ["command: config|get"]
     await place.run("flush", "--yes")
     await place.run("flush", "--hard", "--force", "--yes")
     assert await place.refusals() == []

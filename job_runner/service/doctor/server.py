@@ -31,24 +31,25 @@ SKEW_MOST_SECONDS: Final = 2.0
 
 
 async def server_checks(settings: Settings) -> list[Check]:
-    """Everything about the server; one line when it does not answer."""
+    """Everything about the server; one line when it does not answer, and what is known when a later step fails."""
+    found: list[Check] = []
     try:
         async with opened_queue(settings) as queue:
             features = await queue.check_server(config=True)
-            skew = await _skew_seconds(queue)
-            return [
+            found += [
                 Check("redis", "ok", f"{features.software} {features.version} at {server_text(settings)}"),
                 _version(features),
                 _persistence(features),
                 _eviction(features),
                 *_memory(features),
-                _time(skew),
+                _time(await _skew_seconds(queue)),
                 *await access_checks(queue, settings, features),
                 await _durability(queue, settings),
-                await _watchers(queue, settings),
             ]
+            found.append(await _watchers(queue, settings))
     except JobRunnerError as exc:
-        return [Check("redis", "wrong", exc.message, exc.hint or "")]
+        found.append(Check("queue" if found else "redis", "wrong", exc.message, exc.hint or ""))
+    return found
 
 
 async def _skew_seconds(queue: Queue) -> float:
