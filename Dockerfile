@@ -5,7 +5,7 @@ FROM python:3.11-slim-bookworm AS build
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
-# The versions first: a change of the code alone reuses this layer.
+# What .dockerignore lets through, no more: tests, documents and keys stay outside.
 COPY constraints.txt pyproject.toml README.md ./
 COPY lib ./lib
 COPY job_runner ./job_runner

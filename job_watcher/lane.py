@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from loguru import logger
 
+from job_watcher.log_fields import log_fields
 from lib.failpoints import reach
 from lib.jobqueue.protocol import Ending, LostEntry, Retry
 from lib.redisqueue import leasing, sessions
-from lib.redisqueue.keys import parse_lane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -144,12 +144,7 @@ class LaneReader:
 
     async def _body(self, held: Held) -> None:
         lease = held.lease
-        log = logger.bind(
-            request_id=lease.request_id,
-            stream_id=lease.entry,
-            attempt=lease.attempts_used + 1,
-            backend=parse_lane(lease.lane).backend,
-        )
+        log = logger.bind(**log_fields(lease))
         try:
             log.info("started")
             outcome = await self.execution.run(

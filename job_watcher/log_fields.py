@@ -1,4 +1,4 @@
-"""Which job a log line is about, in the fields that all lines share: contracts, Logs."""
+"""Which job a log line is about, in the fields that all lines share."""
 
 from __future__ import annotations
 

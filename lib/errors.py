@@ -66,13 +66,13 @@ class Problem:
 
 
 class InvalidJobsError(InvalidInputError):
-    """All problems of one source, collected."""
+    """All problems of one command's files, collected; `undone` is what was not done with any job of them."""
 
     code = "invalid_jobs"
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, problems: tuple[Problem, ...], *, undone: str = "queued") -> None:
         noun = "problem" if len(problems) == 1 else "problems"
-        super().__init__(f"{len(problems)} {noun}, nothing was queued", hint="mend the lines above and run it again")
+        super().__init__(f"{len(problems)} {noun}, nothing was {undone}", hint="mend the lines above and run it again")
         self.problems = problems
 
 

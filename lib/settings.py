@@ -1,9 +1,9 @@
 """Every environment variable that job-runner reads: its type, default, unit and reason, in one place.
 
 It exists so that a wrong value is named when a program starts, all wrong ones at once, and not hours later
-inside a loop. It connects to nothing and creates nothing. `lib.wiring`, the two CLIs and the watcher load it
-once and pass it on; there is no global settings object. It is a plain dataclass because a settings library
-costs more time to import than `job-runner status` may take (docs/adr/0006-settings-are-a-dataclass.md).
+inside a loop. It connects to nothing and creates nothing. The command lines load it once and pass it on; there is
+no global settings object. It is a plain dataclass because a settings library costs more time to import than
+`job-runner status` may take (docs/adr/0006-settings-are-a-dataclass.md).
 """
 
 # ruff: noqa: RUF009 - _variable returns a dataclass field, which is what belongs there

@@ -89,8 +89,7 @@ def compile_files(
             except InvalidJobsError as exc:
                 problems += exc.problems
         if problems:
-            error = InvalidJobsError(tuple(problems))
-            error.message = error.message.replace("nothing was queued", "nothing was compiled")
+            error = InvalidJobsError(tuple(problems), undone="compiled")
             if voicing.refused and not any_voice:
                 error.hint = f"{error.hint}; `compile --any-voice` takes voices that only another machine has"
             raise error

@@ -40,7 +40,7 @@ class PlannedJob:
     """One job of the plan; `source` is `voice:x`, `speaker:x` or the task.
 
     `index` is its place among the rows of its file, as in `jobs[i]` of a problem. `warnings` say what it will not
-    get from the bundled engine.
+    get from the engine that would speak it.
     """
 
     index: int

@@ -91,7 +91,8 @@ def explain(found: Found, place: Place, overview_document: Mapping[str, Any], *,
             return Why(found, tuple(_of_delay(row, place)))
     if is_intake(row.stream):
         blockers = [*_of_nobody(watchers, backends, capability, pin), *_of_leader(watchers, overview_document)]
-        blockers += _of_room(watchers, overview_document, queue_max)
+        if any(view.takes and view.backend == "metal" for view in backends):
+            blockers += _of_room(watchers, overview_document, queue_max)
         blockers += _of_others(place)
     else:
         blockers = [*_of_lane(row, overview_document, watchers)]
@@ -139,7 +140,7 @@ def _of_delay(row: IndexRow, place: Place) -> Iterator[Blocker]:
     else:
         tries = f"{row.attempts_used} {'attempt' if row.attempts_used == 1 else 'attempts'}"
         after = f" after {tries}" if row.attempts_used else ""
-        after += f" and {row.crashes} crashes" if row.crashes else ""
+        after += f" and {row.crashes} {'crash' if row.crashes == 1 else 'crashes'}" if row.crashes else ""
         yield Blocker("retry", f"it is tried again at {when}{after}")
     if place.due_ms is not None and place.due_ms <= place.now_ms:
         yield Blocker("due", "its time has come; the leading watcher queues it", "start a watcher with `job-watcher`")

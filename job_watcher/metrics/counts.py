@@ -46,7 +46,7 @@ class Counts:
     jobs_reclaimed: int = 0
     """Jobs that those sweeps put back."""
     waits: dict[tuple[str, str], Durations] = field(default_factory=dict)
-    """From queued to the first start, by (task, backend)."""
+    """From queued, or due, to the first start, by (task, backend)."""
     runs: dict[tuple[str, str, str], Durations] = field(default_factory=dict)
     """From start to outcome, by (task, backend, outcome)."""
     last_round_trip: float | None = None

@@ -23,6 +23,10 @@ from lib.errors import InvalidInputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    Handler = Callable[[str], "Page"]
+    """Makes a page for a client that accepts this; it must not block."""
+
+
 HEAD_BYTES: Final = 8192
 """A scraper's request with its headers has some 300."""
 
@@ -47,14 +51,10 @@ class Page:
         return cls(status, "application/json", json.dumps(document).encode() + b"\n")
 
 
-Handler = "Callable[[str], Page]"
-"""Makes a page for a client that accepts this; it must not block."""
-
-
 class MetricsServer:
     """Serves `pages`, a handler by path. Made by `listen`."""
 
-    def __init__(self, pages: Mapping[str, Callable[[str], Page]]) -> None:
+    def __init__(self, pages: Mapping[str, Handler]) -> None:
         self._pages = pages
         self._clients: set[asyncio.Task[Any]] = set()
         self._server: asyncio.Server | None = None

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from lib.jobqueue import JobSpec
 
-SPOKEN: str = "speak"
-
 
 @dataclass(frozen=True, slots=True)
 class Compiled:

@@ -34,7 +34,7 @@ class UnknownVoiceError(PermanentError):
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """A registered voice: `on_engine` maps an engine's name to how the voice sounds there.
+    """A voice, built in or registered: `on_engine` maps an engine's name to how the voice sounds there.
 
     `language` is the one that it was recorded or made for, None when the engine decides.
     """
@@ -147,7 +147,7 @@ STAND_INS: Final[Mapping[str, Mapping[str, EngineVoice]]] = MappingProxyType(
 
 
 class VoiceRegistry:
-    """The voices that a job may name. Immutable; registered ones join the built-in one by `with_voices`."""
+    """The voices that a job may name: here those that it is given; `lib.voice_synth.library` adds a directory's."""
 
     def __init__(self, voices: Iterable[Voice] = (NEWSROOM,)) -> None:
         self._voices: Mapping[str, Voice] = MappingProxyType({voice.slug: voice for voice in voices})

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from job_runner.service.doctor.checks import Check
 from lib.errors import JobRunnerError
+from lib.wiring import voices
 
 if TYPE_CHECKING:
     from lib.settings import Settings
@@ -40,10 +41,9 @@ def _engine(engine: SpeechEngine) -> Check:
 
 
 def _voices(settings: Settings) -> list[Check]:
-    from lib.voice_synth.library import VoiceLibrary  # noqa: PLC0415 - for this command alone
-    from lib.voice_synth.voices import VoiceRegistry  # noqa: PLC0415 - ditto
+    from lib.voice_synth.voices import VoiceRegistry  # noqa: PLC0415 - for this command alone
 
-    listed = VoiceLibrary(settings.watcher_voices_dir, check_files=True).listed()
+    listed = voices(settings, check_files=True).listed()
     whole = [*VoiceRegistry().slugs, *(voice.slug for voice in listed if voice.broken is None)]
     broken = [
         Check("voices", "wrong", f"{voice.slug}: {voice.broken.message}", voice.broken.hint or "register it again")

@@ -78,15 +78,17 @@ def test_a_full_backend(runner: JobRunner) -> None:
     runner.by_hand(look)
     runner("enqueue", runner.file("- {request_id: late, task: debug, priority: low}\n"))
     runner("enqueue", runner.file("- {request_id: urgent, task: debug, priority: high}\n"))
+    runner("enqueue", runner.file("- {request_id: elsewhere, task: debug, backend: cloud}\n"))
 
     async def look_again(watcher: HandWatcher) -> None:
         answer = await asked(watcher, "late")
         # Nobody leads: the watcher of this test took the lead once and is another session by now.
         assert kinds(answer) == ["no_leader", "no_room", "higher_priority"]
         assert "metal is full: 3 jobs" in answer.blockers[1].says
-        assert answer.blockers[2].says == "1 job of a higher priority go first" or answer.blockers[2].says.startswith(
-            "1 job"
-        )
+        assert answer.blockers[2].says == "2 jobs of a higher priority before it"
+        # Room on metal would bring this one no further.
+        assert kinds(await asked(watcher, "elsewhere"))[:2] == ["nobody_offers", "no_leader"]
+        assert "no_room" not in kinds(await asked(watcher, "elsewhere"))
 
     runner.by_hand(look_again)
 
