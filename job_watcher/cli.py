@@ -17,6 +17,7 @@ from lib.calling import as_called, examples_as_called, program_as_called
 from lib.errors import InvalidInputError, InvalidJobsError, JobRunnerError
 from lib.redaction import excepthook, redacted_streams, this_process
 from lib.settings import Settings, process_environment
+from lib.terminal import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -256,10 +257,7 @@ def explain(error: JobRunnerError) -> None:
 
 def _write(text: str) -> None:
     # Text of others is in it: nothing but line ends may drive a terminal.
-    shown = "".join(
-        each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode()
-        for each in this_process(process_environment)(text)
-    )
+    shown = clean(this_process(process_environment)(text), keep="\n")
     with contextlib.suppress(BrokenPipeError):
         sys.stderr.write(f"{shown}\n")
         sys.stderr.flush()

@@ -22,6 +22,7 @@ from loguru import logger
 
 from lib.clock import iso
 from lib.redaction import Redactor
+from lib.terminal import clean
 
 if TYPE_CHECKING:
     from loguru import Message, Record
@@ -141,7 +142,7 @@ def _clean(value: object, redact: Redactor) -> str:
     """Without what drives a terminal: names and errors come from jobs. Redacted whole, before anything is cut off."""
     text = redact(str(value))
     shown = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in shown)
+    return clean(shown)
 
 
 def _json_line(record: Record, trace: str, redact: Redactor) -> str:

@@ -5,13 +5,14 @@ from typing import Final
 import typer
 
 from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl, RequestIds, Yes
-from job_runner.cli.output import Output, clean
+from job_runner.cli.output import Output
 from job_runner.cli.running import settings_of, with_queue
 from job_runner.cli.tables import Table, counted
 from job_runner.service.cancel import cancel as cancel_jobs
 from job_runner.service.cancel import standing
 from lib.errors import NotFoundError
 from lib.redisqueue.reader import FoundStatus
+from lib.terminal import clean
 
 _ACTIVE: Final = frozenset({"queued", "leased", "delayed"})
 _NAMED_MAX: Final = 5

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import typer
 
 from job_runner.cli.advice import typed
-from job_runner.cli.output import clean
 from job_runner.cli.tables import Table, counted, seconds_text, summary_text
 from job_runner.service.offline import execute_remembered
+from lib.terminal import clean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

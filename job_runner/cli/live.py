@@ -10,8 +10,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from job_runner.cli.output import clean
 from job_runner.cli.tables import eta_text
+from lib.terminal import clean
 
 if TYPE_CHECKING:
     from job_runner.service.watching import Snapshot

@@ -19,6 +19,7 @@ import typer
 
 from lib.calling import as_called
 from lib.errors import InvalidInputError, RefusedError
+from lib.terminal import clean, write
 
 if TYPE_CHECKING:
     from lib.errors import JobRunnerError
@@ -78,31 +79,31 @@ class Output:
     def document(self, document: dict[str, Any]) -> None:
         """The one JSON document of a command."""
         text = json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2, ensure_ascii=not _is_utf8())
-        _write(sys.stdout, text + "\n")
+        write(sys.stdout, text + "\n")
 
     def data(self, text: str = "") -> None:
         """Lines of data."""
-        _write(sys.stdout, text + "\n")
+        write(sys.stdout, text + "\n")
 
     def say(self, text: str) -> None:
         """A message to the person; silent with --quiet."""
         if not self.quiet:
-            _write(sys.stderr, _wrapped(as_called(text)) + "\n")
+            write(sys.stderr, _wrapped(as_called(text)) + "\n")
 
     def warn(self, text: str) -> None:
         """A message that matters; shown even with --quiet."""
-        _write(sys.stderr, f"{self.paint('warning', 'warning:', sys.stderr)} {as_called(clean(text))}\n")
+        write(sys.stderr, f"{self.paint('warning', 'warning:', sys.stderr)} {as_called(clean(text))}\n")
 
     def line_of_error(self, text: str) -> None:
         """One of many errors, as it is: `FILE:LINE: place: message`."""
-        _write(sys.stderr, clean(text) + "\n")
+        write(sys.stderr, clean(text) + "\n")
 
     def fail(self, error: JobRunnerError) -> None:
         """An error and what to do about it."""
         message = as_called(clean(error.message, keep="\n"))
-        _write(sys.stderr, f"{self.paint('error', 'error:', sys.stderr)} {message}\n")
+        write(sys.stderr, f"{self.paint('error', 'error:', sys.stderr)} {message}\n")
         if error.hint:
-            _write(sys.stderr, f"{self.paint('hint', 'hint:', sys.stderr)} {as_called(clean(error.hint))}\n")
+            write(sys.stderr, f"{self.paint('hint', 'hint:', sys.stderr)} {as_called(clean(error.hint))}\n")
 
     def paint(self, style: str, text: str, stream: TextIO | None = None) -> str:
         """`text` in the colour of a status or style, if the stream takes colour."""
@@ -127,16 +128,6 @@ class Output:
             raise RefusedError("not done, as you wished")
 
 
-def clean(text: str, *, keep: str = "") -> str:
-    """Text with control characters (but those in `keep`) and direction marks shown as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() or character in keep else character.encode("unicode_escape").decode()
-        for character in text
-    )
-
-
 def _wrapped(text: str) -> str:
     """Broken at blanks for the terminal, never inside a command in backquotes; as it is when there is no terminal."""
     if not sys.stderr.isatty():
@@ -149,12 +140,3 @@ def _wrapped(text: str) -> str:
 
 def _is_utf8() -> bool:
     return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-
-
-def _write(stream: TextIO, text: str) -> None:
-    try:
-        stream.write(text)
-        stream.flush()
-    except BrokenPipeError:
-        # The reader has gone. The stream is pointed at nothing, so that the interpreter's last flush is quiet too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

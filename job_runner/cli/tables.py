@@ -10,7 +10,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from job_runner.cli.output import clean
+from lib.terminal import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -7,6 +7,7 @@ modules. What a command raises becomes a message, a hint and an exit code in `ma
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -15,11 +16,13 @@ import typer.core
 import typer.main
 
 from lib.calling import examples_as_called, program_as_called
-from lib.errors import JobRunnerError
+from lib.errors import InvalidInputError, JobRunnerError
 from lib.voice_synth.cli.output import Output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from lib.redaction import Redactor
 
 COMMANDS: Final[dict[str, str]] = {
     "speak": "Speak a text: takes, their description and result.json in one directory.",
@@ -125,17 +128,38 @@ def main(argv: Sequence[str] | None = None) -> int:
             standalone_mode=False,
         )
     except typer.TyperException as exc:
-        exc.show()  # type: ignore[attr-defined]  # every kind that parsing raises has it; the base lacks it in the stubs
+        usage = io.StringIO()
+        exc.show(file=usage)  # type: ignore[attr-defined]  # every kind that parsing raises has it; the base lacks it in the stubs
+        redact = _redactor()
+        if output.as_json:
+            output.error_document(InvalidInputError(redact(exc.format_message())))
+        sys.stderr.write(redact(usage.getvalue()))
         return exc.exit_code
     except (KeyboardInterrupt, typer.Abort):
         output.say("interrupted")
         return EXIT_INTERRUPTED
     except JobRunnerError as exc:
-        output.fail(exc)
+        _explain(exc, output)
         return exc.exit_code
     except Exception as exc:  # noqa: BLE001 - whatever else it is, a person gets one sentence
-        output.fail(JobRunnerError(f"this should not happen: {type(exc).__name__}: {exc}", hint="please report it"))
+        _explain(
+            JobRunnerError(f"this should not happen: {type(exc).__name__}: {exc}", hint="please report it"), output
+        )
         return EXIT_ERROR
     if code == EXIT_INTERRUPTED:  # the library turns Ctrl-C into a silent exit
         output.say("interrupted")
     return code if isinstance(code, int) else 0
+
+
+def _explain(error: JobRunnerError, output: Output) -> None:
+    redact = _redactor()
+    error.message = redact(error.message)
+    error.hint = redact(error.hint) if error.hint else None
+    output.fail(error)
+
+
+def _redactor() -> Redactor:
+    from lib.redaction import this_process  # noqa: PLC0415 - --help must not pay for it
+    from lib.settings import process_environment  # noqa: PLC0415 - ditto
+
+    return this_process(process_environment)

@@ -6,14 +6,14 @@ Names and descriptions come from other people's files, so what is printed of the
 from __future__ import annotations
 
 import json
-import os
 import sys
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 from lib.calling import as_called
 from lib.errors import InvalidInputError, RefusedError
+from lib.terminal import clean, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,11 +33,11 @@ class Output:
         """The one JSON document of a command."""
         ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
         text = json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2, ensure_ascii=ascii_only)
-        _write(sys.stdout, text + "\n")
+        write(sys.stdout, text + "\n")
 
     def data(self, text: str = "") -> None:
         """A line of data."""
-        _write(sys.stdout, clean(text, keep="\t") + "\n")
+        write(sys.stdout, clean(text, keep="\t") + "\n")
 
     def table(self, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Columns as wide as their widest cell, the last one free."""
@@ -45,19 +45,23 @@ class Output:
         widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
         for line in lines:
             cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-            _write(sys.stdout, "  ".join(cells).rstrip() + "\n")
+            write(sys.stdout, "  ".join(cells).rstrip() + "\n")
 
     def say(self, text: str) -> None:
         """A message to the person."""
-        _write(sys.stderr, as_called(clean(text)) + "\n")
+        write(sys.stderr, as_called(clean(text)) + "\n")
+
+    def error_document(self, error: JobRunnerError) -> None:
+        """The one document of a command that failed."""
+        self.document({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
 
     def fail(self, error: JobRunnerError) -> None:
         """An error and what to do about it."""
         if self.as_json:
-            self.document({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
-        _write(sys.stderr, f"error: {as_called(clean(error.message, keep=chr(10)))}\n")
+            self.error_document(error)
+        write(sys.stderr, f"error: {as_called(clean(error.message, keep=chr(10)))}\n")
         if error.hint:
-            _write(sys.stderr, f"hint: {as_called(clean(error.hint))}\n")
+            write(sys.stderr, f"hint: {as_called(clean(error.hint))}\n")
 
     def confirm(self, question: str, *, yes: bool) -> None:
         """Ask on a terminal; `yes` answers for the person.
@@ -73,22 +77,3 @@ class Output:
             raise InvalidInputError(f"not done: {question}", hint="add --yes: there is no terminal to ask on")
         if not typer.confirm(question, err=True):
             raise RefusedError("not done, as you wished")
-
-
-def clean(text: str, *, keep: str = "") -> str:
-    """Text with control characters (but those in `keep`) and direction marks shown as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() or character in keep else character.encode("unicode_escape").decode()
-        for character in text
-    )
-
-
-def _write(stream: TextIO, text: str) -> None:
-    try:
-        stream.write(text)
-        stream.flush()
-    except BrokenPipeError:
-        # The reader has gone. The stream is pointed at nothing, so that the interpreter's last flush is quiet too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -7,20 +7,13 @@ import sys
 
 import pytest
 
-from job_runner.cli.output import Output, clean
+from job_runner.cli.output import Output
 from lib.errors import InvalidInputError, NotFoundError
 
 
 class _Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-def test_clean_shows_control_characters() -> None:
-    """Escapes, newlines and direction marks cannot act; letters of any script stay."""
-    assert clean("a\x1b[31mb\nc\u202ed") == "a\\x1b[31mb\\nc\\u202ed"
-    assert clean("Füße 日本語 🙂") == "Füße 日本語 🙂"
-    assert clean("a\nb\tc", keep="\n") == "a\nb\\tc"
 
 
 def test_streams_are_kept_apart(capsys: pytest.CaptureFixture[str]) -> None:

@@ -73,3 +73,24 @@ def test_an_error_that_nobody_foresaw_is_one_sentence(synth: VoiceSynth, monkeyp
     assert (done.code, done.out) == (1, "")
     assert "ZeroDivisionError" in done.err
     assert "Traceback" not in done.err
+
+
+CANARY = "hf_0123456789abcdef"
+
+
+@pytest.mark.parametrize("words", [["delete", CANARY, "--yes"], ["speak", f"--{CANARY}"], [CANARY]])
+def test_no_error_shows_a_secret(words: list[str], synth: VoiceSynth, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the environment holds as a secret is blackened, in usage errors and in documents too."""
+    monkeypatch.setenv("HF_TOKEN", CANARY)
+    done = synth(*words, "--json")
+    assert done.code in {2, 4}
+    assert "***" in done.err
+    assert CANARY not in done.err + done.out
+
+
+def test_a_wrong_flag_is_a_document_too(synth: VoiceSynth) -> None:
+    """As the help says of every error with --json."""
+    done = synth("list-voices", "--bogus", "--json")
+    assert (done.code, done.document["error"]["code"]) == (2, "invalid_input")
+    assert "--bogus" in done.document["error"]["message"]
+    assert "--bogus" in done.err

@@ -9,7 +9,7 @@ import pytest
 
 from lib.calling import RUN_VARIABLE
 from lib.errors import InvalidInputError, JobRunnerError, NotFoundError
-from lib.voice_synth.cli.output import Output, clean
+from lib.voice_synth.cli.output import Output
 
 if TYPE_CHECKING:
     from tests.lib.voice_synth.cli.conftest import VoiceSynth
@@ -49,15 +49,6 @@ def test_examples_in_help_can_be_typed(synth: VoiceSynth, monkeypatch: pytest.Mo
     out = synth("export", "--help").out
     assert "    ./run voice-synth export anna\n" in out
     assert "Usage: ./run voice-synth export" in out
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [("plain é", "plain é"), ("a\x1b[2J", "a\\x1b[2J"), ("a\nb", "a\\nb"), ("\u202eabc", "\\u202eabc")],
-)
-def test_text_of_others_drives_no_terminal(text: str, shown: str) -> None:
-    """Control characters and direction marks are seen, not obeyed."""
-    assert clean(text) == shown
 
 
 def test_nobody_is_asked_where_nobody_can_answer(synth: VoiceSynth) -> None:
