@@ -134,21 +134,37 @@ def capabilities_here() -> dict[str, Any]:
 
 def _engine(engine: SpeechEngine) -> dict[str, Any]:
     why = why_not(engine, engine.name)
-    # What it obeys and how finely it sounds may differ by voice; its first own voice speaks for all.
-    own = EngineVoice(next(iter((*engine.voices, *engine.speakers)), ""))
+    asked: dict[str, Any] = {"version": "unknown", "languages": [], "controls": [], "sample_rate": None}
+    try:
+        asked = _asked(engine, usable=why is None)
+    except JobRunnerError as exc:
+        # It is there and does not work, as a program that fails when it is asked for its languages.
+        why = why or exc.message
     return {
         "engine": engine.name,
         "usable": why is None,
         "why_not": why,
-        "version": engine.model_version,
-        "languages": list(engine.languages),
+        "version": asked["version"],
+        "languages": asked["languages"],
         "voices": list(engine.voices),
         "speakers": list(engine.speakers),
-        "controls": sorted(engine.controls_of(own)) if own.name else [],
-        "sample_rate": engine.sample_rate_of(own) if own.name and why is None else None,
+        "controls": asked["controls"],
+        "sample_rate": asked["sample_rate"],
         "deterministic": engine.deterministic,
         "voice_parts": [
             {"role": part.role, "kind": part.kind, "required": part.required, "what": part.what}
             for part in engine.voice_parts
         ],
+    }
+
+
+def _asked(engine: SpeechEngine, *, usable: bool) -> dict[str, Any]:
+    """What an engine may have to look for on this machine."""
+    # What it obeys and how finely it sounds may differ by voice; its first own voice speaks for all.
+    own = EngineVoice(next(iter((*engine.voices, *engine.speakers)), ""))
+    return {
+        "version": engine.model_version,
+        "languages": list(engine.languages),
+        "controls": sorted(engine.controls_of(own)) if own.name else [],
+        "sample_rate": engine.sample_rate_of(own) if own.name and usable else None,
     }

@@ -5,12 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lib.voice_synth.engines.registry import ENGINES, make_engine
 from lib.voice_synth.library import VoiceLibrary
 from lib.voice_synth.library_facts import capabilities_here, speakers_here, voices_here
 from lib.voice_synth.voices import SPEAKERS, Choice, VoiceRegistry
 from tests.lib.voice_synth.own_voices import own_voice, placed
+
+if TYPE_CHECKING:
+    import pytest
 
 ROOT = Path(__file__).parents[3]
 
@@ -27,6 +31,18 @@ def test_every_engine_says_what_it_can_or_lacks() -> None:
     assert "English" in hibari["languages"]
     assert "hibari-tts-" in hibari["version"]
     assert (found["qa"]["why_not"] is None) == found["qa"]["usable"]
+
+
+def test_a_broken_engine_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that fails whatever it is asked is not usable, and the rest of the list stands."""
+    program = tmp_path / "espeak-ng"
+    program.write_text("#!/bin/sh\nexit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    found = {engine["engine"]: engine for engine in capabilities_here()["engines"]}
+    assert list(found) == list(ENGINES)
+    assert (found["hibari"]["usable"], found["espeak"]["usable"]) == (True, False)
+    assert "espeak-ng --version failed" in found["espeak"]["why_not"]
 
 
 def test_the_parts_of_a_voice_are_shown() -> None:
