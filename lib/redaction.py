@@ -73,7 +73,9 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         written: set[str] = set()
-        for secret in filter(None, secrets):
+        for secret in secrets:
+            if len(secret) < LEAST_CHARACTERS:
+                continue
             written |= {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
             written |= {repr(secret)[1:-1], ascii(secret)[1:-1], quote(secret, safe=""), quote(secret)}
         # The longest first, or a secret that begins with another would leave its end behind.

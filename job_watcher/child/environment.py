@@ -11,7 +11,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Final
 
-from lib.redaction import process_secrets
+from lib.redaction import LEAST_CHARACTERS, process_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,9 @@ _NEVER: Final = frozenset({"REDIS_URL"})
 
 def child_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, str]:
     """The environment of a child: `inherited` cleaned, then what `settings` say, wherever they came from."""
-    secrets = {*settings.secret_values(), *process_secrets(inherited)}
+    known = {*settings.secret_values(), *process_secrets(inherited)}
+    # A password of a letter or two stands in almost every value; without PATH and HOME a body finds nothing.
+    secrets = [secret for secret in known if len(secret) >= LEAST_CHARACTERS]
     kept = {
         name: value
         for name, value in inherited.items()

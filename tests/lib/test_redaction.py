@@ -112,6 +112,7 @@ def test_a_value_that_is_too_short_is_left_alone() -> None:
     """Or half of every line would be black."""
     assert found({"API_TOKEN": "x" * (LEAST_CHARACTERS - 1)}) == frozenset()
     assert found({"API_TOKEN": ""}) == frozenset()
+    assert this_process(dict, ["a", "ab1", "abcd"])("a ab1 abcd") == f"a ab1 {BLACKENED}"
 
 
 @given(st.text(max_size=20), st.text(min_size=4, max_size=12), st.text(max_size=20))

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.errors import SettingsError
+from lib.jobqueue.callback_urls import callback_url_problem
 from lib.setting_values import DEFAULT_REDIS_URL
 from lib.settings import Settings, variable_name, variables
 
@@ -89,6 +90,14 @@ def test_values_are_read_with_their_types() -> None:
     assert settings.callback_allowed_hosts == ("hooks.example.org", "10.0.0.5:8080")
     assert settings.jobs_prefix == "{pab}"
     assert settings.jobs_durability == "replicated:2"
+
+
+@pytest.mark.parametrize("url", ["http://[fd00::1]:8080/x", "https://[2001:db8::1]/x", "https://my_host.example/x"])
+def test_what_a_refused_callback_url_asks_for_can_be_set(url: str) -> None:
+    """The entry that its error names is one that CALLBACK_ALLOWED_HOSTS takes, and then it is allowed."""
+    entry = str(callback_url_problem(url, ())).partition("add '")[2].partition("'")[0]
+    hosts = load(CALLBACK_ALLOWED_HOSTS=f"a.example,{entry}").callback_allowed_hosts
+    assert callback_url_problem(url, hosts) is None
 
 
 def test_empty_means_unset() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,6 +41,12 @@ def test_secrets_stay_behind(tmp_path: Path, name: str, value: str) -> None:
 def test_the_rest_goes_along(tmp_path: Path, name: str, value: str) -> None:
     """Engines need their home, their language and their libraries."""
     assert child_environment(settings_in(tmp_path), {name: value})[name] == value
+
+
+def test_a_short_password_takes_nothing_else_along(tmp_path: Path) -> None:
+    """It stands in almost every value; a child without PATH would find no program."""
+    settings = replace(settings_in(tmp_path), redis_url="redis://:bin@127.0.0.1:6379/0")
+    assert child_environment(settings, {"PATH": "/usr/bin"})["PATH"] == "/usr/bin"
 
 
 def test_settings_win_over_the_environment(tmp_path: Path) -> None:
