@@ -35,6 +35,14 @@ def examples_as_called(text: str) -> str:
     return as_called(_EXAMPLE.sub(lambda found: f"{found[1]}{run} {found[2]}", text)) if run else text
 
 
+def install_extra(extra: str) -> str:
+    """What to type, in a checkout, for what the default installation leaves out.
+
+    Never a bare package name: an index may hold somebody else's package under ours.
+    """
+    return f".venv/bin/pip install --constraint constraints.txt --editable '.[{extra}]'"
+
+
 def program_as_called(name: str) -> str:
     """The name of a program, for its usage line."""
     run = _run()

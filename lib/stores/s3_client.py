@@ -21,6 +21,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from lib.calling import install_extra
 from lib.errors import PermanentError, SettingsError, TaskError, TemporaryError
 from lib.stores.directories import Digest
 from lib.stores.s3_errors import STALE_CREDENTIALS, named, typed_error
@@ -314,7 +315,7 @@ def _connected(endpoint_url: str) -> tuple[Any, Any]:
         from botocore.config import Config  # noqa: PLC0415 - ditto
     except ImportError as exc:
         raise SettingsError(
-            "S3_BUCKET is set and boto3 is not installed", hint="pip install 'job-runner[s3]', or unset S3_BUCKET"
+            "S3_BUCKET is set and boto3 is not installed", hint=f"{install_extra('s3')}, or unset S3_BUCKET"
         ) from exc
     # It says at every session where it found the credentials.
     logging.getLogger("botocore.credentials").setLevel(logging.WARNING)

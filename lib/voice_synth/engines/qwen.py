@@ -10,6 +10,7 @@ import gc
 from importlib import metadata, util
 from typing import TYPE_CHECKING, Any, Final
 
+from lib.calling import install_extra
 from lib.errors import PermanentError, TaskError, TemporaryError
 from lib.voice_synth.engines.base import VoicePart
 from lib.voice_synth.engines.kept import Kept
@@ -78,7 +79,7 @@ class QwenEngine:
     def remedy(self, voice: EngineVoice | None = None) -> str:
         """Install the extra, then bring the weights."""
         if util.find_spec("qwen_tts") is None or util.find_spec("torch") is None:
-            return "pip install 'job-runner[qwen]'"
+            return install_extra("qwen")
         return how_to_bring("speaker" if voice is None else _kind_of(voice))
 
     def languages_of(self, voice: EngineVoice) -> tuple[str, ...]:
@@ -111,9 +112,7 @@ class QwenEngine:
             import qwen_tts  # noqa: F401, PLC0415 - torch and all: gigabytes that only the process that speaks pays for
             import torch  # noqa: F401, PLC0415 - ditto
         except ImportError as exc:
-            raise PermanentError(
-                f"the speech engine qwen is not installed: {exc}", hint="pip install 'job-runner[qwen]'"
-            ) from exc
+            raise PermanentError(f"the speech engine qwen is not installed: {exc}", hint=install_extra("qwen")) from exc
 
     def load_voice(self, voice: EngineVoice) -> None:
         """Load the model that the voice needs, in place of the last one, and learn its recording."""

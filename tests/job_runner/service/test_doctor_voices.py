@@ -33,7 +33,10 @@ def test_an_engine_that_was_never_installed_is_no_fault(tmp_path: Path, monkeypa
     assert {name: check.state for name, check in found.items()} == dict.fromkeys(
         ("hibari", "piper", "qwen", "espeak", "newsroom"), "ok"
     )
-    assert found["piper"].found == "piper is not here, nor needed; for it: pip install 'job-runner[piper]'"
+    assert (
+        found["piper"].found
+        == "piper is not here, nor needed; for it: .venv/bin/pip install --constraint constraints.txt --editable '.[piper]'"
+    )
     assert "apt-get install espeak-ng" in found["espeak"].found
 
 

@@ -207,4 +207,4 @@ def test_without_the_library_the_error_says_what_to_install(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "boto3", None)
     with pytest.raises(SettingsError, match="boto3 is not installed") as caught:
         Bucket("a-bucket").head("key")
-    assert "pip install 'job-runner[s3]'" in str(caught.value.hint)
+    assert ".venv/bin/pip install --constraint constraints.txt --editable '.[s3]'" in str(caught.value.hint)

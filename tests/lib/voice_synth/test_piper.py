@@ -198,5 +198,5 @@ def test_without_its_packages_it_says_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setattr("lib.voice_synth.engines.piper.util.find_spec", lambda _: None)
     engine = PiperEngine()
     assert engine.missing(JOE) == "the package piper-tts"
-    assert engine.remedy() == "pip install 'job-runner[piper]'"
+    assert engine.remedy() == ".venv/bin/pip install --constraint constraints.txt --editable '.[piper]'"
     assert (engine.languages, engine.languages_of(JOE), engine.sample_rate_of(JOE)) == ((), ("English",), 22_050)

@@ -293,7 +293,7 @@ def test_without_its_packages_it_says_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setattr("lib.voice_synth.engines.qwen.util.find_spec", lambda _: None)
     here = engine(tmp_path)
     assert here.missing(RYAN) == "the package qwen-tts"
-    assert here.remedy(RYAN) == "pip install 'job-runner[qwen]'"
+    assert here.remedy(RYAN) == ".venv/bin/pip install --constraint constraints.txt --editable '.[qwen]'"
     assert (here.sample_rate_of(RYAN), len(here.speakers), len(here.languages_of(RYAN))) == (24_000, 9, 10)
 
 
