@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 AHEAD_MAX: Final = 1000
 """Entries are counted up to here; with so many ahead the exact number tells a person nothing more."""
 
+_PAGE_ENTRIES: Final = 100
+"""Read at once: some 25 MB where every job is as large as it may be."""
+
 _RANK: Final = {"high": 0, "normal": 1, "low": 2}
 
 
@@ -51,18 +54,14 @@ async def place_of(queue: Queue, request_id: str, row: IndexRow) -> Place:
         pipe.zscore(keys.of("sessions"), row.session)
         pipe.hget(keys.of("key"), row.key)
         pipe.zlexcount(keys.of("key_wait"), f"[{row.key}\0", f"({row.key}\0{row.generation}\0")
-        if row.state == "queued" and row.entry:
-            pipe.xrange(keys.stream(row.stream), max=f"({row.entry}", count=AHEAD_MAX)
-        else:
-            pipe.zcard(keys.of("due"))  # any cheap reply: there is no stream to look into
         for name in others:
             pipe.xlen(keys.stream(name))
-        time, due, expiry, holder, key_ahead, before, *lengths = await pipe.execute()
+        time, due, expiry, holder, key_ahead, *lengths = await pipe.execute()
     now_ms = int(time[0]) * 1000 + int(time[1]) // 1000
     higher, beside = _of_other_intakes(row.stream, dict(zip(others, map(int, lengths), strict=True)))
     return Place(
         now_ms,
-        ahead=len(before) if isinstance(before, list) else 0,
+        ahead=await _ahead(queue, row) if row.state == "queued" and row.entry else 0,
         higher=higher,
         beside=beside,
         due_ms=None if due is None else int(due),
@@ -70,6 +69,21 @@ async def place_of(queue: Queue, request_id: str, row: IndexRow) -> Place:
         key_ahead=int(key_ahead) if row.key else 0,
         session_left_ms=None if expiry is None else int(expiry) - now_ms,
     )
+
+
+async def _ahead(queue: Queue, row: IndexRow) -> int:
+    """How many entries stand before the job's own, up to AHEAD_MAX; by pages, since they hold whole jobs."""
+    found, after = 0, "-"
+    while found < AHEAD_MAX:
+        async with edge(queue.url):
+            page: Any = await queue.client.xrange(
+                queue.keys.stream(row.stream), min=after, max=f"({row.entry}", count=_PAGE_ENTRIES
+            )
+        found += len(page)
+        if len(page) < _PAGE_ENTRIES:
+            break
+        after = f"({as_text(page[-1][0])}"
+    return found
 
 
 def _others(intakes: tuple[str, ...], stream: str) -> list[str]:
