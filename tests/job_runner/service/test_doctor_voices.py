@@ -6,6 +6,7 @@ from importlib import util
 from typing import TYPE_CHECKING
 
 from job_runner.service.doctor.voices import voice_checks
+from lib.calling import install_extra
 from lib.settings import Settings
 from lib.voice_synth.engines import hibari, piper
 from tests.lib.voice_synth.own_voices import own_voice
@@ -33,10 +34,7 @@ def test_an_engine_that_was_never_installed_is_no_fault(tmp_path: Path, monkeypa
     assert {name: check.state for name, check in found.items()} == dict.fromkeys(
         ("hibari", "piper", "qwen", "espeak", "newsroom"), "ok"
     )
-    assert (
-        found["piper"].found
-        == "piper is not here, nor needed; for it: .venv/bin/pip install --constraint constraints.txt --editable '.[piper]'"
-    )
+    assert found["piper"].found == f"piper is not here, nor needed; for it: {install_extra('piper')}"
     assert "apt-get install espeak-ng" in found["espeak"].found
 
 
