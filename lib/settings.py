@@ -48,8 +48,9 @@ class Settings:
         parsers.redis_url,
         None,
         unit="URL",
-        why="Unset: the bundled server of this state directory, once it was started, "
-        f"else {DEFAULT_REDIS_URL}, where a Redis answers on most machines.",
+        why="redis://, rediss:// for TLS, unix:// for a socket, redis+sentinel://HOST:PORT,HOST:PORT/SERVICE. Unset: the "
+        f"bundled server of this state directory, once it was started, else {DEFAULT_REDIS_URL}, where a Redis "
+        "answers on most machines.",
         secret=True,  # it may carry a password
     )
     jobs_prefix: str = _variable(
