@@ -11,10 +11,12 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from job_watcher.cancelling import cancel_all
+
 if TYPE_CHECKING:
     from lib.jobqueue.protocol import Lease
 
-CANCEL_AGAIN_SECONDS: Final = 1.0
+CLEAN_UP_SECONDS: Final = 1.0
 """How long a cancelled body may clean up before it is cancelled once more."""
 
 
@@ -109,12 +111,7 @@ class InHand:
         """Cancel every running body and wait until all are cleaned up; the leases of those that got no outcome."""
         running = [held for held in self._held.values() if held.running]
         bodies = [held.body for held in running if held.body is not None]
-        # Again and again: `asyncio.wait_for` of Python 3.11 in a body may swallow a cancellation.
-        while pending := [body for body in bodies if not body.done()]:
-            for body in pending:
-                body.cancel()
-            await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
-        await asyncio.gather(*bodies, return_exceptions=True)
+        await cancel_all(bodies, again_seconds=CLEAN_UP_SECONDS)
         # A body that ended all the same has its outcome under way: to hand it back would have it done again.
         return [held.lease for held in running if held.body is None or held.body.cancelled()]
 

@@ -14,6 +14,7 @@ from loguru import logger
 
 from job_watcher.adoption import Adopter
 from job_watcher.callbacks.deliveries import Deliveries
+from job_watcher.cancelling import cancel_all
 from job_watcher.conductor import Conductor
 from job_watcher.control import ControlListener
 from job_watcher.draining import Drain
@@ -54,9 +55,6 @@ FINISH_SECONDS: Final = 30.0
 
 STEP_SECONDS: Final = 10.0
 """How long one step of stopping may take when the server is away: what it could not say, a sweep will find."""
-
-CANCEL_AGAIN_SECONDS: Final = 0.5
-"""How long a cancelled duty may clean up before it is cancelled once more."""
 
 
 @dataclass(slots=True)
@@ -210,7 +208,7 @@ class Life:
                     # An end that is an error is told, or a drain that failed would pass for one that is done.
                     end.result()
         finally:
-            await _cancel([*tasks.values(), *ends])
+            await cancel_all([*tasks.values(), *ends])
             await self.in_hand.stop_all()
             if self.deliveries:
                 await self.deliveries.aclose()
@@ -230,7 +228,7 @@ class Life:
 
         While bodies finish it goes on leading if it leads, for the others, as a watcher without slots.
         """
-        await _cancel([tasks["lane"]])
+        await cancel_all([tasks["lane"]])
         self.session.offer.slots = {}
         if self.in_hand.leases():
             # Also in a hurry: from here on a kill counts no death.
@@ -240,14 +238,14 @@ class Life:
             logger.warning("running jobs left to finish: {}; a second Ctrl-C hands them back", self.in_hand.running)
             self.conductor.roster_changed()
             await _first_of(self.in_hand.wait_idle(), hurry.wait(), timeout=FINISH_SECONDS)
-        await _cancel([tasks["conductor"]])
+        await cancel_all([tasks["conductor"]])
         running = await self.in_hand.stop_all()
         await self._step("handing back", self._hand_back(running))
         await self._step("sending the last results", self.outcomes.idle.wait())
         await self._step("publishing", self.publisher.idle.wait())
         if self.deliveries:
             await self._step("sending callbacks", self.deliveries.finish())
-        await _cancel(list(tasks.values()))
+        await cancel_all(tasks.values())
         await self._step("ending the session", self.session.close())
 
     async def _hand_back(self, running: list[Lease]) -> None:
@@ -267,23 +265,9 @@ class Life:
             logger.warning("{} did not succeed ({}); a sweep by any watcher will see to it", what, exc)
 
 
-async def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
-    """Cancel, again and again, until all have ended.
-
-    redis-py sends by `asyncio.wait_for`, which in Python 3.11 swallows a cancel that comes just when the sending is
-    done: a watcher that woke up with its session lost cancelled once and then waited for ever.
-    """
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
 async def _first_of(*works: Any, timeout: float) -> None:  # noqa: ASYNC109 - one deadline for several waits
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        await _cancel(tasks)
+        await cancel_all(tasks)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from loguru import logger
 
+from job_watcher.cancelling import cancel_all
 from job_watcher.retrying import Again
 from lib.errors import TaskError, TemporaryError
 from lib.failpoints import reach
@@ -34,8 +35,6 @@ TRIES: Final = 4
 
 HOLD_MS: Final = 30_000
 """How long a taken one is left to its watcher: twice what a try may take."""
-
-CANCEL_AGAIN_SECONDS: Final = 0.5
 
 
 class Courier(Protocol):
@@ -110,12 +109,7 @@ class Deliveries:
     async def aclose(self) -> None:
         """Let go of those in flight; they come due again."""
         self._closing = True
-        pending = set(self._flights)
-        while pending:
-            # Again and again: a library may swallow a cancel that comes just when its own wait is over.
-            for flight in pending:
-                flight.cancel()
-            _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
+        await cancel_all(self._flights)
 
     async def _wait(self, pause: float) -> None:
         try:

@@ -11,7 +11,7 @@ import pytest
 from loguru import logger
 
 from job_watcher.callbacks.deliveries import CONCURRENCY, PER_HOST, TRIES
-from job_watcher.life import _cancel
+from job_watcher.cancelling import cancel_all
 from tests.job_watcher.callbacks.receiving import Receiver, receiving
 from tests.job_watcher.callbacks.telling import courier, deliveries, left, none_left, submitted, waiting, with_courier
 from tests.job_watcher.watching import Gate
@@ -38,7 +38,7 @@ async def going(*duties: Deliveries) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await _cancel(tasks)
+        await cancel_all(tasks)
         for duty in duties:
             await duty.aclose()
 
