@@ -48,8 +48,8 @@ class Settings:
         parsers.redis_url,
         None,
         unit="URL",
-        why="redis://, rediss:// for TLS, unix:// for a socket, redis+sentinel://HOST:PORT,HOST:PORT/SERVICE. Unset: the "
-        f"bundled server of this state directory, once it was started, else {DEFAULT_REDIS_URL}, where a Redis "
+        why="redis://, rediss:// for TLS, unix:// for a socket, redis+sentinel://HOST:PORT,HOST:PORT/SERVICE. Unset: "
+        f"the bundled server of this state directory, once it was started, else {DEFAULT_REDIS_URL}, where a Redis "
         "answers on most machines.",
         secret=True,  # it may carry a password
     )
