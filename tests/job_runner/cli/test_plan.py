@@ -105,12 +105,13 @@ def test_an_unknown_voice_is_a_mistake_like_any_other(runner: JobRunner) -> None
 
 
 def test_a_voice_is_checked_without_its_engine(runner: JobRunner) -> None:
-    """Neither plan nor enqueue loads a model or the libraries of one."""
+    """Neither plan, compile, enqueue nor a dry run loads a model or the libraries of one."""
     jobs = runner.file("- {output_name: a, voice: newsroom, text: Hi}\n")
     code = (
         "import sys\n"
         "from job_runner.cli.app import main\n"
-        f"codes = [main(['plan', {jobs!r}]), main(['enqueue', {jobs!r}])]\n"
+        f"codes = [main([*words, {jobs!r}]) for words in (['plan'], ['enqueue'], ['compile', '--out', 'batch'])]\n"
+        f"codes += [main(['run', '--dry-run', {jobs!r}])]\n"
         "heavy = {'numpy', 'onnxruntime', 'hibari'} & set(sys.modules)\n"
         "sys.exit(', '.join(sorted(heavy)) or max(codes))\n"
     )
