@@ -1,6 +1,6 @@
 """Whether a job that did not succeed is tried again, and when: pure, so that it can be tested as a table.
 
-`job_watcher.execution` asks it; the delays of contracts §2 stand here and nowhere else. An error is judged by
+`job_watcher.execution` asks it; the delays stand here and nowhere else. An error is judged by
 its type, never by its text.
 """
 

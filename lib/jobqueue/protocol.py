@@ -153,7 +153,7 @@ SUSPECT_PAUSE_MS = 2_000
 short beside a job, and meanwhile another watcher may have it."""
 
 POISON_SUSPECT_DEATHS = 10
-"""Deaths of a watcher during runs of a suspect after which it is poison; see contracts, Retry."""
+"""Deaths of a watcher during runs of a suspect after which it is poison."""
 
 
 @dataclass(frozen=True, slots=True)

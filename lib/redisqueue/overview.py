@@ -63,7 +63,7 @@ class _Stream:
 
 
 async def overview(queue: Queue, *, lease_idle_ms: int) -> dict[str, Any]:
-    """The document of `job-runner status`, as contracts §3 has it.
+    """The document of `job-runner status`, as docs/reference/commands.md has it.
 
     `lease_idle_ms` is from when a pending entry counts as stale whose consumer is no session of ours.
     """

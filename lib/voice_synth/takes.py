@@ -4,7 +4,7 @@
     best.wav                    with select_best
     takes.meta.json             each take's seed, length, level and digest; the same for the same request
     text.txt                    the text, verbatim
-    result.json                 the answer of contracts: request, model, selection, timings, files
+    result.json                 the answer: request, model, selection, timings, files
 
 The `speak` task and `voice-synth speak` both call it; it knows neither queue nor command line. Audio that fails
 its checks is an error: permanent on an engine that would repeat it sample by sample, temporary on one that
