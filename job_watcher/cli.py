@@ -22,6 +22,7 @@ from lib.terminal import clean
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from job_watcher.daemon import Daemon
     from job_watcher.display import Display
     from job_watcher.draining import Mode
     from job_watcher.metrics.address import Address
@@ -89,7 +90,9 @@ def watch(  # noqa: PLR0913 - one parameter for each flag
     *,
     backends: Annotated[str, typer.Option("--backends", help="Where jobs may run here: metal.")] = "metal",
     once: Annotated[bool, typer.Option("--once", help="Work off what waits now, then end.")] = False,
-    drain: Annotated[bool, typer.Option("--drain", help="Work until all jobs are done, retries too.")] = False,
+    drain: Annotated[
+        bool, typer.Option("--drain", help="Work until all that is due within 15 minutes is done, retries too.")
+    ] = False,
     consumer_name: ConsumerName = None,
     redis_url: RedisUrl = None,
     force: Annotated[bool, typer.Option("--force", help="Work even on a Redis that may evict jobs.")] = False,
@@ -111,10 +114,13 @@ def watch(  # noqa: PLR0913 - one parameter for each flag
     begun = time.monotonic()
     redact = this_process(process_environment, settings.secret_values())
     with redacted_streams(redact), _shown(mode, redact, log_json=log_json, quiet=quiet) as display:
-        tally, interrupted = asyncio.run(_watch(settings, mode, consumer_name, display, force, metrics))
+        daemon = asyncio.run(_watch(settings, mode, consumer_name, display, force, metrics))
+    tally = daemon.tally
     if mode != "forever" and not quiet:
         _tell(_summary(tally, time.monotonic() - begun), log_json=log_json)
-    if interrupted:
+        if daemon.left:
+            _tell(_left(daemon.left, mode), log_json=log_json)
+    if daemon.interrupted:
         _tell("interrupted", log_json=log_json)
         raise typer.Exit(EXIT_INTERRUPTED)
     raise typer.Exit(EXIT_ERROR if tally.failed and mode != "forever" else 0)
@@ -127,11 +133,12 @@ async def _watch(
     display: Display,
     force: bool,  # noqa: FBT001 - passed on, beside five others
     metrics: Address | None,
-) -> tuple[Tally, bool]:
+) -> Daemon:
     from job_watcher.daemon import Daemon  # noqa: PLC0415 - --help must not pay for it
 
     daemon = Daemon(settings, mode=mode, consumer_name=consumer_name, display=display, force=force, metrics=metrics)
-    return await daemon.run(), daemon.interrupted
+    await daemon.run()
+    return daemon
 
 
 def _summary(tally: Tally, seconds: float) -> str:
@@ -139,6 +146,12 @@ def _summary(tally: Tally, seconds: float) -> str:
     if not tally.done and not tally.failed:
         return "no job ended here; see what there is with `job-runner status`"
     return f"{tally.done} done, {tally.failed} failed in {seconds:.1f} s; see them with `job-runner report FILE`"
+
+
+def _left(count: int, mode: Mode) -> str:
+    """What a watcher that was stopped before its end leaves."""
+    jobs = "1 job is left; another" if count == 1 else f"{count} jobs are left; another"
+    return f"{jobs} `job-watcher --{mode}` goes on with {'it' if count == 1 else 'them'}"
 
 
 def _tell(text: str, *, log_json: bool) -> None:
@@ -155,6 +168,7 @@ def _tell(text: str, *, log_json: bool) -> None:
 def _shown(mode: Mode, redact: Redactor, *, log_json: bool, quiet: bool) -> Iterator[Display]:
     """Bars at a terminal for a watcher that ends by itself, else the log."""
     from job_watcher.display import Bars, NoDisplay  # noqa: PLC0415 - --help must not pay for it
+    from job_watcher.draining import SOON_MS  # noqa: PLC0415 - ditto
     from lib import logs  # noqa: PLC0415 - ditto
 
     level = "WARNING" if quiet else "INFO"
@@ -169,7 +183,7 @@ def _shown(mode: Mode, redact: Redactor, *, log_json: bool, quiet: bool) -> Iter
     with Progress(*columns, console=Console(stderr=True), transient=False) as progress:
         # After the start of the bars, which take stderr over, so that a warning is printed above them.
         logs.configure(level="WARNING", redact=redact, stream=sys.stderr)
-        yield Bars(progress)
+        yield Bars(progress, soon_ms=SOON_MS if mode == "drain" else 0)
 
 
 def _metrics_address(port: int | None, host: str) -> Address | None:

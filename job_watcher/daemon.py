@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from loguru import logger
 
 from job_watcher.backends.metal import Metal
+from job_watcher.cancelling import cancel_all
+from job_watcher.draining import SOON_MS, left_to_do
 from job_watcher.execution import Execution
 from job_watcher.life import Equipment, Life
 from job_watcher.metrics.counts import Counts
@@ -22,7 +24,8 @@ from job_watcher.retrying import RetryPolicy
 from job_watcher.work_dirs import WorkDirs
 from lib import wiring
 from lib.clock import SystemClock
-from lib.errors import RefusedError, SessionLostError, UnreachableError
+from lib.errors import JobRunnerError, RefusedError, SessionLostError, UnreachableError
+from lib.jobqueue.protocol import LiveWatcher
 from lib.logs import about
 from lib.redaction import this_process
 from lib.redisqueue.rights import require_rights
@@ -68,6 +71,8 @@ class Daemon:
         self._hurry = asyncio.Event()
         self.interrupted = False
         self.tally = Tally()
+        self.left = 0
+        """Jobs that a watcher which was to end by itself was stopped before; 0 while it is not stopped."""
 
     async def run(self) -> Tally:
         """Watch until stopped, drained or refused.
@@ -185,6 +190,8 @@ class Daemon:
                     if not await self._reach(life.open):
                         return
                     await self._show(equipment.queue, life)
+                    if self._stop.is_set() and self._mode != "forever":
+                        self.left = await self._count_left(equipment)
                 except SessionLostError as exc:
                     logger.warning("{}; beginning a new one", exc.message)
                 else:
@@ -193,12 +200,25 @@ class Daemon:
     async def _show(self, queue: Queue, life: Life) -> None:
         await self._display.count(queue)
         counting = asyncio.create_task(self._display.follow(queue))
+        # A watcher that stops offers no place any more: its own jobs would seem to be nobody's.
+        stopping = asyncio.create_task(self._stop.wait())
+        stopping.add_done_callback(lambda _: counting.cancel())
         try:
             await life.run(self._mode, self._stop, self._hurry)
         finally:
-            counting.cancel()
-            await asyncio.wait([counting])
-            await self._display.count(queue)
+            await cancel_all([counting, stopping])
+            if not self._stop.is_set():
+                await self._display.count(queue)
+
+    async def _count_left(self, equipment: Equipment) -> int:
+        """What a watcher such as this one would still do; 0 where the server does not answer."""
+        backend = equipment.backend
+        again = LiveWatcher("", "", frozenset(backend.capabilities), {backend.name: backend.slots}, last_seen_ms=0)
+        try:
+            soon_ms = SOON_MS if self._mode == "drain" else 0
+            return (await left_to_do(equipment.queue, soon_ms=soon_ms, also=[again])).active
+        except JobRunnerError:
+            return 0
 
     async def _reach(self, attempt: Callable[[], Awaitable[object]]) -> bool:
         """Wait for a server that does not answer yet, unless this watcher is to end by itself; False when stopped."""

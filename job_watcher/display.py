@@ -70,10 +70,14 @@ class NoDisplay:
 
 
 class Bars:
-    """Progress bars on stderr, by rich; what failed or is tried again is said above them by the log."""
+    """Progress bars on stderr, by rich; what failed or is tried again is said above them by the log.
 
-    def __init__(self, progress: Progress) -> None:
+    Jobs that are due in `soon_ms` are among all jobs.
+    """
+
+    def __init__(self, progress: Progress, *, soon_ms: int = 0) -> None:
         self._progress = progress
+        self._soon_ms = soon_ms
         self._ended = 0
         self._all: TaskID | None = None
         self._running: dict[str, TaskID] = {}
@@ -81,7 +85,7 @@ class Bars:
     async def count(self, queue: Queue) -> None:
         """What ended here and what is left are all jobs."""
         try:
-            left = await left_to_do(queue, soon_ms=0)
+            left = await left_to_do(queue, soon_ms=self._soon_ms)
         except JobRunnerError:
             return  # the log says why
         total = self._ended + left.active

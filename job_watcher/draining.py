@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal
 
 from loguru import logger
@@ -19,17 +20,20 @@ from lib.redisqueue.keys import parse_intake, parse_lane
 from lib.routing.policy import IntakeClass, is_offered
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from job_watcher.callbacks.deliveries import Deliveries
     from job_watcher.in_hand import InHand
     from job_watcher.publish import Publisher
     from lib.clock import Clock
+    from lib.jobqueue.protocol import LiveWatcher
     from lib.redisqueue.queue import Queue
 
 Mode = Literal["forever", "drain", "once"]
 """`drain`: until all is done, retries too. `once`: until nothing waits or runs now."""
 
 SOON_MS: Final = 15 * 60 * 1000
-"""A drain waits for what is delayed by less: longer than the longest pause between two tries."""
+"""A drain waits for what is due in less (`--help` says it): longer than the longest pause between two tries."""
 
 LOOK_AGAIN_SECONDS: Final = 0.3
 """A drain also waits for what other watchers do, of which it hears nothing by itself."""
@@ -37,6 +41,8 @@ LOOK_AGAIN_SECONDS: Final = 0.3
 FAILED_LOOK_SECONDS: Final = 3.0
 """Between two looks of which the first met a damaged queue: it is said each time."""
 
+QUIET_MS: Final = 10_000
+"""A wait that is longer is said: the pauses between two tries at first are shorter."""
 
 UNOFFERED_LOOK_SECONDS: Final = 60.0
 """How often a watcher that never ends looks for jobs that nobody offers a place for."""
@@ -47,6 +53,8 @@ class Left:
     """What the live watchers have still to do: `active` jobs, `outbox` entries, and callbacks by when they are due.
 
     `unoffered` counts the jobs that none of them can run, by what they wait for: a backend or a capability.
+    `delayed` of the active ones are not due yet, the first at `due_ms`; `later` jobs are none of the active ones, as
+    they come due so late, the first at `later_ms` (Unix ms).
     """
 
     active: int
@@ -54,12 +62,19 @@ class Left:
     unoffered: dict[str, int]
     callbacks: int = 0
     callbacks_later: int = 0
+    delayed: int = 0
+    due_ms: int = 0
+    later: int = 0
+    later_ms: int = 0
 
 
-async def left_to_do(queue: Queue, *, soon_ms: int) -> Left:
-    """Look; jobs that are delayed by more than `soon_ms`, and those that wait behind them, do not count."""
+async def left_to_do(queue: Queue, *, soon_ms: int, also: Sequence[LiveWatcher] = ()) -> Left:
+    """Look; jobs that are delayed by more than `soon_ms`, and those that wait behind them, do not count.
+
+    `also` are watchers to count with those that live: one that has just ended, and may be started again.
+    """
     remaining = await upkeep.remaining(queue, soon_ms=soon_ms)
-    watchers = await sessions.roster(queue)
+    watchers = [*await sessions.roster(queue), *also]
     unoffered: Counter[str] = Counter()
     offered = 0
     for name, count in remaining.waiting.items():
@@ -80,6 +95,10 @@ async def left_to_do(queue: Queue, *, soon_ms: int) -> Left:
         dict(unoffered),
         remaining.callbacks,
         remaining.callbacks_later,
+        remaining.delayed,
+        remaining.due_ms,
+        remaining.later,
+        remaining.later_ms,
     )
 
 
@@ -89,6 +108,14 @@ def unoffered_text(unoffered: dict[str, int]) -> str:
         f"{count} {'job waits' if count == 1 else 'jobs wait'} for {what}, which no watcher offers"
         for what, count in sorted(unoffered.items())
     )
+
+
+def _moment(unix_ms: int) -> str:
+    try:
+        return datetime.fromtimestamp(unix_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    except (OverflowError, ValueError, OSError):
+        # By hand, any number can be put there.
+        return f"Unix time {unix_ms} ms"
 
 
 @dataclass(slots=True)
@@ -103,6 +130,7 @@ class Drain:
     deliveries: Deliveries | None = None
     """None where callbacks are not set up: then they keep nobody waiting."""
     _told: set[str] = field(default_factory=set)
+    _told_due_ms: int = 0
 
     async def wait(self) -> None:
         """Return when there is nothing left; never in mode `forever`."""
@@ -143,13 +171,25 @@ class Drain:
             await self.clock.sleep(FAILED_LOOK_SECONDS)
             return False
         if left.active or left.outbox > self.publisher.stuck or self._delivers(left):
+            self._tell_delayed(left)
             return False
         if left.outbox:
             logger.warning("{} outputs could not be published from here", left.outbox)
         self._tell_callbacks(left.callbacks + left.callbacks_later)
         if left.unoffered:
             logger.warning("{}", unoffered_text(left.unoffered))
+        if left.later:
+            what = "1 job is" if left.later == 1 else f"{left.later} jobs are"
+            logger.warning("{} left: not due before {}", what, _moment(left.later_ms))
         return True
+
+    def _tell_delayed(self, left: Left) -> None:
+        """Say once what it waits for, when all that is left is not due for a while."""
+        long = left.due_ms / 1000 - self.clock.now().timestamp() > QUIET_MS / 1000
+        if left.delayed and left.delayed == left.active and long and left.due_ms != self._told_due_ms:
+            self._told_due_ms = left.due_ms
+            what = "1 job is" if left.delayed == 1 else f"{left.delayed} jobs are"
+            logger.warning("{} not due until {}; waiting", what, _moment(left.due_ms))
 
     def _delivers(self, left: Left) -> bool:
         return self.deliveries is not None and (left.callbacks > 0 or self.deliveries.in_flight > 0)

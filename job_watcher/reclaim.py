@@ -54,15 +54,21 @@ class Reclaimer:
         )
         reach("sweep.after")
         self.counts.sessions_reaped += len(swept.ended)
-        self.counts.jobs_reclaimed += swept.put_back
+        held = swept.put_back - swept.waited
+        self.counts.jobs_reclaimed += held
         for lane in swept.mended_lanes:
             logger.info("lane {}: its group is there, from the first entry on", lane)
         if swept.ended:
             reach("sweep.found")
             logger.warning("sessions ended: {}", ", ".join(swept.ended))
             self.sessions_ended.set()
-        if swept.put_back:
-            logger.warning("{} jobs of dead watchers are back in intake", swept.put_back)
+        if held:
+            which = "1 job of a dead watcher is" if held == 1 else f"{held} jobs of dead watchers are"
+            logger.warning("{} back in intake", which)
+        if swept.waited:
+            # As a watcher leaves them that ended properly: they stood in its lane and were not begun.
+            which = "1 job that waited there is" if swept.waited == 1 else f"{swept.waited} jobs that waited there are"
+            logger.info("a lane has no watcher any more: {} back in intake", which)
         if swept.poison:
             await self._end_poison(swept.poison)
         lost, self._lost = {*swept.lost, *self._lost}, []

@@ -256,12 +256,16 @@ class PoisonFound:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What one sweep did. `ran` is False when another watcher's sweep was less than S ago."""
+    """What one sweep did. `ran` is False when another watcher's sweep was less than S ago.
+
+    Of the jobs that are `put_back`, `waited` had been given to no watcher: nobody reads their lane any more.
+    """
 
     ran: bool
     next_in_ms: int
     ended: tuple[str, ...] = ()
     put_back: int = 0
+    waited: int = 0
     lost: tuple[LostEntry, ...] = ()
     poison: tuple[PoisonFound, ...] = ()
     mended_lanes: tuple[str, ...] = ()
@@ -378,7 +382,8 @@ class Remaining:
     """What is still to do: `active` jobs that are waiting, running or due soon, and `outbox` entries.
 
     `waiting` are the entries of each intake, foreign ones too, `held` those of each lane, by relative name.
-    `callbacks` come due in that time, `callbacks_later` after it.
+    `callbacks` come due in that time, `callbacks_later` after it. `delayed` of the active jobs are not due yet, the
+    first at `due_ms`; `later` jobs that are not active come due after that time, the first at `later_ms` (Unix ms).
     """
 
     active: int
@@ -387,3 +392,7 @@ class Remaining:
     outbox: int
     callbacks: int = 0
     callbacks_later: int = 0
+    delayed: int = 0
+    due_ms: int = 0
+    later: int = 0
+    later_ms: int = 0

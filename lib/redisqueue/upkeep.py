@@ -37,7 +37,7 @@ async def sweep(queue: Queue, *, interval_ms: int, life_ms: int, force: bool = F
     lost: list[LostEntry] = []
     poison: list[PoisonFound] = []
     mended: list[str] = []
-    put_back = 0
+    put_back = waited = 0
     next_in = interval_ms
     for call in range(SWEEP_CALLS_MAX):
         reply = await queue.scripts.call(
@@ -62,6 +62,7 @@ async def sweep(queue: Queue, *, interval_ms: int, life_ms: int, force: bool = F
         found_poison = [_poison(parts) for parts in reply[6]]
         poison += [found for found in found_poison if found not in poison]
         mended += [as_text(lane) for lane in reply[7]]
+        waited += int(reply[8])
         if not reply[4]:
             break
     return Swept(
@@ -69,6 +70,7 @@ async def sweep(queue: Queue, *, interval_ms: int, life_ms: int, force: bool = F
         next_in_ms=next_in,
         ended=tuple(ended),
         put_back=put_back,
+        waited=waited,
         lost=tuple(lost),
         poison=tuple(poison),
         mended_lanes=tuple(mended),
@@ -165,17 +167,21 @@ async def remaining(queue: Queue, *, soon_ms: int) -> Remaining:
     intakes, lanes = queue.intakes, queue.lanes
     async with edge(queue.url):
         seconds, micros = await queue.client.time()
-        horizon = int(seconds) * 1000 + int(micros) // 1000 + soon_ms
+        now = int(seconds) * 1000 + int(micros) // 1000
+        horizon = now + soon_ms
         pipe = queue.client.pipeline(transaction=True)
         pipe.hlen(queue.keys.of("index"))
-        pipe.zcount(queue.keys.of("due"), f"({horizon}", "+inf")
+        for start, end in ((f"({horizon}", "+inf"), (f"({now}", str(horizon))):
+            pipe.zcount(queue.keys.of("due"), start, end)
+            pipe.zrangebyscore(queue.keys.of("due"), start, end, start=0, num=1, withscores=True)
         pipe.zcard(queue.keys.of("key_wait"))
         pipe.xlen(queue.keys.of("outbox"))
         pipe.zcount(queue.keys.of("callback_due"), "-inf", horizon)
         pipe.zcount(queue.keys.of("callback_due"), f"({horizon}", "+inf")
         for name in (*intakes, *lanes):
             pipe.xlen(queue.keys.stream(name))
-        active, later, behind, outbox, callbacks, callbacks_later, *lengths = await pipe.execute()
+        active, later, first_later, delayed, first_due, *rest = await pipe.execute()
+    behind, outbox, callbacks, callbacks_later, *lengths = rest
     return Remaining(
         active=max(int(active) - int(later) - int(behind), 0),
         waiting=dict(zip(intakes, lengths, strict=False)),
@@ -183,4 +189,8 @@ async def remaining(queue: Queue, *, soon_ms: int) -> Remaining:
         outbox=int(outbox),
         callbacks=int(callbacks),
         callbacks_later=int(callbacks_later),
+        delayed=int(delayed),
+        due_ms=int(first_due[0][1]) if first_due else 0,
+        later=int(later),
+        later_ms=int(first_later[0][1]) if first_later else 0,
     )

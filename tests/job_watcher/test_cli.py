@@ -218,6 +218,7 @@ async def test_at_a_terminal_the_first_ctrl_c_says_what_it_waits_for(stand: Stan
     asyncio.get_running_loop().add_reader(outer, lambda: seen.extend(os.read(outer, 65536)))
     try:
         await stand.sleep("a", 2)
+        await stand.debug("b", "c")
         process = await begin(stand, "--drain", stderr=inner, TERM="xterm", NO_COLOR="1")
         await stand.leased("a", seconds=30)
         process.send_signal(signal.SIGINT)
@@ -226,6 +227,11 @@ async def test_at_a_terminal_the_first_ctrl_c_says_what_it_waits_for(stand: Stan
         await wait_until(lambda: b"interrupted" in seen)
         assert b"1 done, 0 failed in " in seen
         assert b"all jobs" in seen
+        assert b"2 jobs are left; another `job-watcher --drain` goes on with them" in seen.replace(b"python -m ", b"")
+        # The bar stays where it was: what is left does not vanish with the watcher that would have done it.
+        assert b"1/1" not in seen
+        assert b"0/0" not in seen
+        assert b"1/3" in seen
     finally:
         asyncio.get_running_loop().remove_reader(outer)
         os.close(inner)

@@ -66,6 +66,23 @@ async def test_a_second_sigterm_hands_back_at_once(stand: Stand) -> None:
     assert (row.state, row.attempt, row.deaths, row.crashes) == ("Q", 0, 0, 0)
 
 
+@pytest.mark.parametrize("mode", ["drain", "once"])
+async def test_a_watcher_stopped_before_its_end_counts_what_is_left(stand: Stand, mode: Mode) -> None:
+    """What another one like it would do: not what nobody offers a place for, nor what is due much later."""
+    watching = daemon(stand, mode)
+    await stand.sleep("a", 60)
+    await stand.debug("b")
+    await stand.debug("c", backend="cloud")
+    await stand.debug("d", run_after="2999-01-01T00:00:00Z")
+    running = asyncio.create_task(watching.run())
+    await stand.leased("a")
+    os.kill(os.getpid(), signal.SIGTERM)
+    await wait_until(watching._stop.is_set)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await finished(running)
+    assert watching.left == 2
+
+
 async def test_ctrl_c_is_remembered_as_an_interruption(stand: Stand) -> None:
     """Exit 130 is the CLI's; the daemon says why it ended."""
     watching = daemon(stand)

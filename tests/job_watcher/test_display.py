@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from job_watcher.display import NAME_WIDTH, Bars, NoDisplay
+from job_watcher.draining import SOON_MS
 from lib.jobqueue.protocol import Ending, Lease, Retry
 from tests.support.wait import wait_until
 
@@ -82,6 +84,16 @@ async def test_all_jobs_are_those_that_are_left(stand: Stand) -> None:
     for each in ("c", "d", "e", "f"):
         shown.ended(Ending(each, each, "done", b""))
     assert (everything.completed, everything.total) == (4, 4)
+
+
+async def test_jobs_due_soon_are_among_all_jobs_of_a_drain(stand: Stand) -> None:
+    """A drain waits for them, so `0/0` would be wrong."""
+    await stand.watcher().life.open()
+    await stand.debug("a", run_after=(datetime.now(UTC) + timedelta(minutes=10)).isoformat())
+    for soon_ms, total in ((0, 0), (SOON_MS, 1)):
+        _, progress, _ = bars()
+        await Bars(progress, soon_ms=soon_ms).count(stand.queue)
+        assert [task.total for task in progress.tasks] == [total]
 
 
 async def test_a_count_without_a_server_changes_nothing(own_stand: Stand, own_valkey: RealServer) -> None:

@@ -69,6 +69,37 @@ async def test_drain_waits_for_what_is_due_soon_and_once_does_not(stand: Stand) 
     assert await stand.record("soon")
 
 
+async def test_a_job_left_for_later_is_told(stand: Stand, warned: list[str]) -> None:
+    """It ends at once and exits 0, but a person must learn that something is left, and until when."""
+    await stand.debug("later", run_after="2999-01-01T00:00:00Z")
+    await (await stand.watcher().start("drain")).ended()
+    await stand.debug("last", run_after="2999-01-02T00:00:00Z")
+    await (await stand.watcher("again").start("once")).ended()
+    assert warned == [
+        "1 job is left: not due before 2999-01-01T00:00:00Z",
+        "2 jobs are left: not due before 2999-01-01T00:00:00Z",
+    ]
+
+
+async def test_a_drain_that_only_waits_for_a_due_time_says_so_once(stand: Stand, warned: list[str]) -> None:
+    """Ten minutes of an empty bar would pass for a hang; while something else is to be done it says nothing."""
+    watcher = stand.watcher()
+    await watcher.life.open()
+    life = watcher.life
+    drain = Drain(watcher.queue, "drain", life.in_hand, life.publisher, watcher.clock)
+    due = (datetime.now(UTC) + timedelta(minutes=10)).replace(microsecond=0)
+    await stand.debug("now")
+    await stand.debug("soon", run_after=due.isoformat())
+    assert not await drain._finished()
+    assert warned == []
+    await stand.cancel("now")
+    for _ in range(3):
+        assert not await drain._finished()
+    assert warned == [f"1 job is not due until {due.isoformat().replace('+00:00', 'Z')}; waiting"]
+    await stand.cancel("soon")
+    assert await drain._finished()
+
+
 async def test_drain_waits_for_another_watchers_job(stand: Stand) -> None:
     """All done means all: also what runs elsewhere."""
     gate = Gate()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from loguru import logger
+
 from job_watcher.reclaim import Reclaimer
 from lib.jobqueue.protocol import LostEntry
 from tests.job_watcher.watching import ANY, Gate
@@ -34,6 +36,40 @@ async def test_a_dead_watchers_job_runs_again_elsewhere(stand: Stand) -> None:
     second.open.set()
     (record,) = await stand.ended("a")
     assert record["attempt"] == 1
+
+
+async def test_what_a_watcher_leaves_that_ended_properly_is_no_warning(stand: Stand) -> None:
+    """Stopped twice: what ran was handed back by it, what stood in its lane is taken back as what it is."""
+    gate = Gate()
+    watcher = await stand.watcher(execution=gate).start()
+    await stand.debug("a", "b")
+    await wait_until(lambda: gate.running)
+    await wait_until(lambda: stand.length(ANY), what="b in the lane")
+    await watcher.finish(hurry=True)
+    said: list[str] = []
+    sink = logger.add(lambda text: said.append(f"{text.record['level'].name} {text.record['message']}"), level="INFO")
+    sweeper = reclaimer(stand)
+    await sweeper.sweep(force=True)
+    logger.remove(sink)
+    assert said == ["INFO a lane has no watcher any more: 1 job that waited there is back in intake"]
+    assert sweeper.counts.jobs_reclaimed == 0
+
+
+async def test_what_a_dead_watcher_held_is_a_warning(stand: Stand) -> None:
+    """It was begun and never ended."""
+    gate = Gate()
+    dead = await stand.watcher(execution=gate).start()
+    await stand.debug("a")
+    await wait_until(lambda: gate.running)
+    await dead.kill()
+    await stand.evict(dead.session)
+    said: list[str] = []
+    sink = logger.add(lambda text: said.append(text.record["message"]), level="WARNING")
+    sweeper = reclaimer(stand)
+    await sweeper.sweep(force=True)
+    logger.remove(sink)
+    assert said == ["1 job of a dead watcher is back in intake"]
+    assert sweeper.counts.jobs_reclaimed == 1
 
 
 async def test_a_living_watchers_job_is_never_taken(stand: Stand) -> None:

@@ -9,7 +9,7 @@
 -- ARGV: interval_ms life_ms resume force deaths_max entries_max bytes_max
 -- REPLY: 1 or 0 (not yet), ms until the next sweep, sessions ended, jobs put back, 1 when another call gets further,
 -- REPLY: lost entries (lane, entry id)…, poison (request_id, generation, lane, entry id, deaths, home, job)…,
--- REPLY: lanes that had to get their group again
+-- REPLY: lanes that had to get their group again, of the jobs put back those that no watcher had been given
 -- EVENTS: queued
 -- INCLUDE: base rows streams put_back
 local now, interval, life = now_ms(), tonumber(interval_ms), tonumber(life_ms)
@@ -19,7 +19,7 @@ local gap = now - last
 if resume == '0' then
   -- The tenth of slack lets a timer that fires a little early through, or sweeps would be 2 S apart.
   if force == '0' and gap >= 0 and gap < interval * 0.9 and redis.call('HEXISTS', K.sweep, 'at') == 1 then
-    return { 0, interval - gap, {}, 0, 0, {}, {}, {} }
+    return { 0, interval - gap, {}, 0, 0, {}, {}, {}, 0 }
   end
   redis.call('HSET', K.sweep, 'at', digits(now))
   if gap > 2 * interval or gap < 0 then
@@ -42,7 +42,7 @@ end
 
 local entries_left, bytes_left = tonumber(entries_max), tonumber(bytes_max)
 local lost, poison, queued, mended = {}, {}, {}, {}
-local more, settled = 0, 0
+local more, settled, waited = 0, 0, 0
 
 -- True when the entry has left the dead consumer's pending list.
 local function settle(lane, entry)
@@ -107,7 +107,9 @@ local function give_back_waiting(lane)
       more = 1
       return
     end
+    local before = #queued
     take_back(lane, item[1])
+    waited = waited + #queued - before
   end
   if #waiting > 0 and redis.call('XLEN', STREAM[lane]) > 0 then
     more = 1
@@ -148,4 +150,4 @@ announce('queued', queued)
 if settled == 0 then
   more = 0
 end
-return { 1, interval, ended, #queued, more, lost, poison, mended }
+return { 1, interval, ended, #queued, more, lost, poison, mended, waited }
