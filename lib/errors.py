@@ -66,13 +66,17 @@ class Problem:
 
 
 class InvalidJobsError(InvalidInputError):
-    """All problems of one command's files, collected; `undone` is what was not done with any job of them."""
+    """All problems of one command's files, collected.
+
+    `undone` is what was not done with any job of them; None of a command that only looks.
+    """
 
     code = "invalid_jobs"
 
-    def __init__(self, problems: tuple[Problem, ...], *, undone: str = "queued") -> None:
+    def __init__(self, problems: tuple[Problem, ...], *, undone: str | None = "queued") -> None:
         noun = "problem" if len(problems) == 1 else "problems"
-        super().__init__(f"{len(problems)} {noun}, nothing was {undone}", hint="mend the lines above and run it again")
+        left = f", nothing was {undone}" if undone is not None else ""
+        super().__init__(f"{len(problems)} {noun}{left}", hint="mend the lines above and run it again")
         self.problems = problems
 
 

@@ -12,8 +12,11 @@ _MEND_FIRST: Final = frozenset({"permanent", "payload_lost"})
 """The same job would fail the same way; the others may go well the next time."""
 
 
-def after_failure(failed: Iterable[tuple[str, str]], files: str = "FILE") -> list[str]:
-    """One line for each kind of mend; `failed` are (request_id, error_type), `files` as a person typed them."""
+def after_failure(failed: Iterable[tuple[str, str]], files: str = "FILE", command: str = "enqueue FILE") -> list[str]:
+    """One line for each kind of mend; `failed` are (request_id, error_type), `files` as a person typed them.
+
+    `command` is what queues them.
+    """
     mend: list[str] = []
     again: list[str] = []
     kinds: set[str] = set()
@@ -27,7 +30,7 @@ def after_failure(failed: Iterable[tuple[str, str]], files: str = "FILE") -> lis
     if mend:
         it = "it" if len(mend) == 1 else "them"
         steps.append(
-            f"failed for good: mend {it} in {files}, then `job-runner enqueue {files} --replace`; "
+            f"failed for good: mend {it} in {files}, then `job-runner {command} --replace`; "
             f"if the cause was elsewhere and is mended: `job-runner retry {_named(mend)}`"
         )
     if again:

@@ -39,10 +39,14 @@ def plan(
         output.say(no_jobs_in([file]))
     if made.problems:
         if made.jobs:
-            output.say(f"{counted(len(made.jobs), 'job')} beside these mistakes would be sound:")
-        raise InvalidJobsError(made.problems)
+            output.say(f"beside the mistakes below, {counted(len(made.jobs), 'job')} would be sound")
+        raise InvalidJobsError(made.problems, undone=None)
+    if made.repeated:
+        named = "1 job stands" if made.repeated == 1 else f"{made.repeated} jobs stand"
+        output.say(f"{named} in an earlier file too, with the same content: counted once, and queued once")
     if made.jobs:
-        output.say(f"next: `job-runner enqueue {typed(files)}` queues them")
+        flag = " --any-voice" if any_voice else ""
+        output.say(f"next: `job-runner enqueue {typed(files)}{flag}` queues them")
 
 
 def _show(made: Plan, output: Output) -> None:

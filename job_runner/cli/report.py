@@ -10,7 +10,7 @@ from job_runner.cli.output import Output
 from job_runner.cli.running import settings_of, with_queue
 from job_runner.cli.tables import Table, counted, seconds_text, summary_text
 from job_runner.service import outcomes
-from job_runner.service.jobfiles import jobs_of
+from job_runner.service.jobfiles import names_in
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -20,6 +20,7 @@ Examples:
   job-runner report jobs.yaml --json | jq '.rows[] | select(.status == "failed")'
 
 `done (other content)` is a job that was made before the file was changed: `enqueue --replace` makes it anew.
+A beatsheet needs no voice here: what its beats were given by hand is not known, so nothing is called other content.
 Exit code 1 when a job has failed, and only then: what is not yet done or was done with other content exits 0.
 """
 
@@ -36,7 +37,7 @@ def report(
     """Show what became of the jobs of files, with the paths of what they made."""
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
     settings = settings_of(redis_url)
-    with jobs_of(files, settings) as jobs:
+    with names_in(files, settings) as jobs:
         found = with_queue(settings, lambda queue: outcomes.report(queue, jobs))
     if json:
         output.document(found.document())
@@ -86,11 +87,14 @@ def _next_steps(found: outcomes.Report, files: str) -> list[str]:
             f"{outcomes.OTHER_CONTENT}: {counted(found.outdated, 'job')} changed in the file since; "
             f"`job-runner enqueue {files} --replace` makes what is finished anew"
         )
+    command = f"enqueue {files}" if found.content_known else f"enqueue-beatsheet {files} --voice VOICE"
     if "not_found" in found.summary:
-        steps.append(f"not_found: `job-runner enqueue {files}` puts them into the queue")
+        steps.append(f"not_found: `job-runner {command}` puts them into the queue")
     failed = [row for row in found.rows if row.found.status == "failed" and row.current is not False]
     steps += after_failure(
-        ((row.request_id, str((row.found.record or {}).get("error_type", "unknown"))) for row in failed), files
+        ((row.request_id, str((row.found.record or {}).get("error_type", "unknown"))) for row in failed),
+        files,
+        command,
     )
     if found.summary.keys() & {"queued", "delayed", "leased"}:
         steps.append("next: `job-runner watch` follows the rest; `job-watcher` works on it")

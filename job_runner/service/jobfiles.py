@@ -1,7 +1,8 @@
-"""Job files named on a command line, as one list of jobs: valid all together, or nothing is handed on.
+"""Files named on a command line, as one list of jobs: valid all together, or nothing is handed on.
 
-A request_id may stand in two files of one command (the second is then a duplicate or a conflict like any other),
-never twice in one file. Reading blocks; a file's jobs lie in a spool, not in memory.
+A request_id may stand in two files of one command with the same content (the second is then a duplicate like any
+other), never with other content, and never twice in one file. Reading blocks; a file's jobs lie in a spool, not in
+memory.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from job_runner.service.several_files import FirstPlaces
 from lib.errors import InvalidJobsError, Problem
 from lib.jobfile import FileRules, read_jobs, scan_jobs
+from lib.jobfile.duplicates import ContentTally
+from lib.jobqueue import identity_of
 from lib.wiring import catalogue
 
 if TYPE_CHECKING:
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
     from lib.jobqueue import JobSpec
     from lib.jobqueue.problems import FieldProblem
     from lib.settings import Settings
+
+_CLASHES_SHOWN: Final = 100
+"""As many as of one file; the rest would not help anybody mend them."""
 
 
 Inspect = Callable[["JobSpec"], "Sequence[FieldProblem]"]
@@ -39,8 +46,9 @@ def rules_of(
     *,
     notice: Notice | None = None,
     by_hand: Mapping[str, Any] | None = None,
+    voiceless: bool = False,
 ) -> FileRules:
-    """What these settings allow a file to hold; `by_hand` are speech fields over those of a beatsheet."""
+    """What these settings allow a file to hold; the others are as in `FileRules`."""
     return FileRules(
         catalogue=catalogue(settings),
         max_file_bytes=settings.jobs_max_file_bytes,
@@ -50,6 +58,7 @@ def rules_of(
         inspect=inspect,
         notice=notice,
         by_hand=by_hand,
+        voiceless=voiceless,
     )
 
 
@@ -71,18 +80,68 @@ def jobs_of(
         InvalidInputError: a file is missing, unreadable or too large.
 
     """
+    tally = ContentTally()
+    if len(files) > 1:
+        inspect = _counting(tally, inspect)
     rules = rules_of(settings, inspect, notice=notice, by_hand=by_hand)
+    with _accepted(files, rules) as accepted:
+        suspects = tally.suspects()
+        if suspects and (clashes := _clashes(accepted, suspects)):
+            raise InvalidJobsError(tuple(clashes))
+        yield (job.spec for _, jobs in accepted for job in jobs)
+
+
+@contextmanager
+def names_in(files: Sequence[Path], settings: Settings) -> Iterator[Iterator[FileJob]]:
+    """The same for whoever only asks after jobs by their names: beats that were given their voice by hand are welcome.
+
+    Raises:
+        InvalidJobsError: with the problems of all files.
+        InvalidInputError: a file is missing, unreadable or too large.
+
+    """
+    with _accepted(files, rules_of(settings, voiceless=True), undone=None) as accepted:
+        yield chain.from_iterable(jobs for _, jobs in accepted)
+
+
+@contextmanager
+def _accepted(
+    files: Sequence[Path], rules: FileRules, *, undone: str | None = "queued"
+) -> Iterator[list[tuple[Path, Iterator[FileJob]]]]:
     problems: list[Problem] = []
     with ExitStack() as spools:
-        accepted: list[Iterator[JobSpec]] = []
+        accepted: list[tuple[Path, Iterator[FileJob]]] = []
         for file in files:
             try:
-                accepted.append(_specs(spools.enter_context(_begun(read_jobs(file, rules)))))
+                accepted.append((file, spools.enter_context(_begun(read_jobs(file, rules)))))
             except InvalidJobsError as exc:
                 problems += exc.problems
         if problems:
-            raise InvalidJobsError(tuple(problems))
-        yield chain.from_iterable(accepted)
+            raise InvalidJobsError(tuple(problems), undone=undone)
+        yield accepted
+
+
+def _counting(tally: ContentTally, inspect: Inspect | None) -> Inspect:
+    def count(spec: JobSpec) -> Sequence[FieldProblem]:
+        tally.add(spec.request_id, identity_of(spec))
+        return () if inspect is None else inspect(spec)
+
+    return count
+
+
+def _clashes(accepted: list[tuple[Path, Iterator[FileJob]]], suspects: frozenset[int]) -> list[Problem]:
+    """Every job whose name an earlier file has with other content; reads the spools to their end."""
+    places, found = FirstPlaces(), list[Problem]()
+    for file, jobs in accepted:
+        for job in jobs:
+            earlier = places.before(file, job) if hash(job.spec.request_id) in suspects else None
+            if earlier is not None and not earlier.same:
+                found.append(earlier.problem(file, job))
+    more = len(found) - _CLASHES_SHOWN
+    if more > 0:
+        last = found[_CLASHES_SHOWN - 1]
+        found[_CLASHES_SHOWN:] = [Problem(last.source, last.line, "", f"and {more} more problems")]
+    return found
 
 
 @contextmanager
@@ -95,10 +154,6 @@ def _begun(jobs: Iterator[FileJob]) -> Iterator[Iterator[FileJob]]:
     finally:
         if isinstance(jobs, Generator):
             jobs.close()
-
-
-def _specs(jobs: Iterator[FileJob]) -> Iterator[JobSpec]:
-    return (job.spec for job in jobs)
 
 
 def scanned(

@@ -14,7 +14,7 @@ from lib.redisqueue import reader
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from lib.jobqueue import JobSpec
+    from lib.jobfile import FileJob
     from lib.redisqueue.queue import Queue
 
 HistoryStatus = Literal["done", "failed", "cancelled", "all"]
@@ -57,9 +57,10 @@ class ReportRow:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of the jobs of files, in their order."""
+    """What became of the jobs of files, in their order; `content_known` unless a beat there names no voice."""
 
     rows: tuple[ReportRow, ...]
+    content_known: bool = True
 
     @property
     def summary(self) -> dict[str, int]:
@@ -96,23 +97,30 @@ class Report:
         return {"job_count": len(rows), "summary": self.summary, "outdated": self.outdated, "rows": rows}
 
 
-async def report(queue: Queue, jobs: Iterable[JobSpec]) -> Report:
+async def report(queue: Queue, jobs: Iterable[FileJob]) -> Report:
     """What is known about each of `jobs`."""
     from lib.jobqueue import identity_of  # noqa: PLC0415 - `result` and `history` must not pay for the models
 
     rows: list[ReportRow] = []
+    whole = True
     rest = iter(jobs)
     # Names only: a big file's texts need not be held while their records are.
-    while chunk := [(spec.request_id, spec.output_name, identity_of(spec)) for spec in islice(rest, reader.PAGE)]:
+    while chunk := [
+        (job.spec.request_id, job.spec.output_name, identity_of(job.spec) if job.content_known else None)
+        for job in islice(rest, reader.PAGE)
+    ]:
         found = await reader.results(queue, [request_id for request_id, _, _ in chunk])
         rows += [
             ReportRow(request_id, output_name, known, _is_current(known, identity))
             for (request_id, output_name, identity), known in zip(chunk, found, strict=True)
         ]
-    return Report(tuple(rows))
+        whole = whole and all(identity is not None for _, _, identity in chunk)
+    return Report(tuple(rows), whole)
 
 
-def _is_current(found: reader.Found, identity: str) -> bool | None:
+def _is_current(found: reader.Found, identity: str | None) -> bool | None:
+    if identity is None:
+        return None
     known = found.row.identity if found.row is not None else (found.record or {}).get("identity")
     # A record of bytes that could not be read says `lost`.
     return known == identity if known not in {None, "", "lost"} else None

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from job_runner.service.jobfiles import scanned
+from job_runner.service.several_files import FirstPlaces
 from job_runner.service.voicing import Voicing
 from lib.errors import Problem
 from lib.wiring import voices
@@ -58,11 +59,12 @@ class PlannedJob:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The valid jobs of files, and every mistake in them."""
+    """The valid jobs of files, and every mistake in them; `repeated` stood in an earlier file with the same content."""
 
     jobs: tuple[PlannedJob, ...]
     problems: tuple[Problem, ...]
     empty_files: tuple[Path, ...] = ()
+    repeated: int = 0
 
     @property
     def totals(self) -> dict[str, Any]:
@@ -115,17 +117,29 @@ def plan(files: Sequence[Path], settings: Settings, *, any_voice: bool = False, 
     problems: list[Problem] = []
     empty = dict.fromkeys(files)
     inspect = None if any_voice else voicing.problems
-    for file, found in scanned(files, settings, inspect=inspect, notice=notice):
-        empty.pop(file, None)
-        if isinstance(found, Problem):
-            problems.append(found)
-        else:
-            jobs.append(_planned(file, found, voicing))
+    places, repeated = FirstPlaces(), 0
+    for file in files:
+        names: set[str] = set()
+        for _, found in scanned([file], settings, inspect=inspect, notice=notice):
+            empty.pop(file, None)
+            if isinstance(found, Problem):
+                problems.append(found)
+                continue
+            # Names that stand twice in one file are found where the file is read.
+            twice_here = found.spec.request_id in names
+            names.add(found.spec.request_id)
+            earlier = None if twice_here else places.before(file, found)
+            if earlier is None:
+                jobs.append(_planned(file, found, voicing))
+            elif earlier.same:
+                repeated += 1
+            else:
+                problems.append(earlier.problem(file, found))
     problems.sort(key=lambda problem: (problem.source, problem.line))
     # A name that is taken is found at the end of a file, when its job was counted already.
     wrong = {(problem.source, problem.where.partition(".")[0]) for problem in problems}
     jobs = [job for job in jobs if (job.file, f"jobs[{job.index}]") not in wrong] if wrong else jobs
-    return Plan(tuple(jobs), tuple(problems), tuple(empty))
+    return Plan(tuple(jobs), tuple(problems), tuple(empty), repeated)
 
 
 def _planned(file: Path, found: FileJob, voicing: Voicing) -> PlannedJob:

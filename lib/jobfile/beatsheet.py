@@ -9,7 +9,7 @@ Who calls it: `reading`, for files that are beatsheets or must be.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from lib.jobfile.findings import Findings, TooManyError
@@ -68,7 +68,11 @@ class BeatScan:
                 topic = self._topic(sheet.root, len(sheet.beats))
                 self._tell_apart(sheet.beats)
                 jobs = [job for job in (self._job(beat, topic) for beat in sheet.beats) if job]
-                self._tell_of_voiceless(sheet.root, len(sheet.beats))
+                if self._voiceless and self._rules.voiceless:
+                    # Flags were given by hand, and they count for every beat.
+                    jobs = [replace(job, content_known=False) for job in jobs]
+                else:
+                    self._tell_of_voiceless(sheet.root, len(sheet.beats))
         except TooManyError:
             pass
         yield from jobs
@@ -142,9 +146,9 @@ class BeatScan:
             for problem in exc.problems:
                 self._place(problem, beat, topic, tts)
             return None
-        if voiceless:
+        if voiceless and not rules.voiceless:
             return None
-        found = rules.inspect(spec) if rules.inspect is not None else ()
+        found = rules.inspect(spec) if rules.inspect is not None and not voiceless else ()
         for problem in found:
             self._place(problem, beat, topic, tts)
         sound = not found and not beat.broken and len(self._findings) == known

@@ -1,4 +1,4 @@
-"""Which names stand more than once in a file, in eight bytes a row.
+"""Which names stand more than once in a file, in eight bytes a row, or with other content in several, in twice that.
 
 A file may hold a million rows, and remembering a million names would cost more than the file. So hashes are kept
 while the rows pass, sorted at the end, and only the names of equal hashes are looked up by a second reading.
@@ -32,3 +32,22 @@ class NameTally:
             ordered = sorted(bucket)
             found.update(code for code, following in pairwise(ordered) if code == following)
         return frozenset(found)
+
+
+class ContentTally:
+    """Which names came with more than one content, by the hashes of both."""
+
+    def __init__(self) -> None:
+        self._names, self._contents = array("q"), array("q")
+
+    def add(self, name: str, content: str) -> None:
+        """One more row has this name and content."""
+        self._names.append(hash(name))
+        self._contents.append(hash(content))
+
+    def suspects(self) -> frozenset[int]:
+        """The hashes of names that came with two contents; every other name has certainly one."""
+        ordered = sorted(zip(self._names, self._contents, strict=True))
+        return frozenset(
+            name for (name, content), (following, other) in pairwise(ordered) if name == following and content != other
+        )

@@ -94,7 +94,7 @@ def read_jobs(path: Path, rules: FileRules) -> Iterator[FileJob]:
                 problems.append(found)
             elif not problems:
                 jobs += 1
-                spool.write(b"%d %d %b\n" % (found.index, found.line, found.spec.to_json()))
+                spool.write(b"%d %d %d %b\n" % (found.index, found.line, found.content_known, found.spec.to_json()))
         _report(str(path), jobs, problems).raise_if_bad()
     except BaseException:
         spool.close()
@@ -106,8 +106,8 @@ def _spooled(spool: SpooledTemporaryFile[bytes]) -> Iterator[FileJob]:
     with spool:
         spool.seek(0)
         for entry in spool:
-            index, line, encoded = entry.split(b" ", 2)
-            yield FileJob(int(index), int(line), JobSpec.from_json(encoded))
+            index, line, known, encoded = entry.split(b" ", 3)
+            yield FileJob(int(index), int(line), JobSpec.from_json(encoded), content_known=known == b"1")
 
 
 def _report(source: str, jobs: int, problems: list[Problem]) -> FileReport:

@@ -42,7 +42,8 @@ class FileRules:
 
     `now` is the `queued_at` of every job that names none. `inspect` looks at each valid job and may find more.
     `notice` is told what a person may want to know of a sound file. `by_hand` are speech fields that win over those of
-    a beatsheet; with them, an empty mapping included, the file must be one.
+    a beatsheet; with them, an empty mapping included, the file must be one. `voiceless` lets beats pass that name
+    neither voice nor speaker: for whoever needs names alone.
     """
 
     catalogue: Catalogue = BUILT_IN
@@ -54,15 +55,20 @@ class FileRules:
     inspect: Callable[[JobSpec], Sequence[FieldProblem]] | None = None
     notice: Callable[[str], object] | None = None
     by_hand: Mapping[str, Any] | None = None
+    voiceless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class FileJob:
-    """A valid job and where it stands: `index` among the rows from 0, `line` from 1."""
+    """A valid job and where it stands: `index` among the rows from 0, `line` from 1.
+
+    Without `content_known` the job got flags by hand that are not known here: only the names of `spec` hold.
+    """
 
     index: int
     line: int
     spec: JobSpec
+    content_known: bool = True
 
 
 class RowScan:

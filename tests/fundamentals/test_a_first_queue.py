@@ -13,6 +13,7 @@ import pytest
 from job_runner.service import again, outcomes
 from job_runner.service.cancel import cancel
 from job_runner.service.submit import enqueue
+from lib.jobfile import FileJob
 from lib.jobqueue import normalize_job_spec
 from lib.settings import Settings
 from tests.support.hand import HandWatcher, hand_watcher
@@ -160,7 +161,7 @@ async def test_a_report_of_all(queue: Queue, settings: Settings, watcher: HandWa
     await enqueue(queue, settings, jobs[:2])
     leases = await watcher.lease()
     await watcher.done(leases[0])
-    report = await outcomes.report(queue, jobs)
+    report = await outcomes.report(queue, (FileJob(index, index + 1, job) for index, job in enumerate(jobs)))
     assert [(row.request_id, row.found.status) for row in report.rows] == [
         ("one", "done"),
         ("two", "leased"),

@@ -263,3 +263,13 @@ def test_quiet_keeps_the_data(runner: JobRunner, three: str) -> None:
     done = runner("enqueue", three, "--quiet")
     assert done.err == ""
     assert done.out.endswith("3 jobs: 3 queued (durability: memory)\n")
+
+
+def test_one_name_in_two_files_queues_nothing(runner: JobRunner, three: str) -> None:
+    """With other content it is a mistake, exit code 2; with the same it is a duplicate, exit code 0."""
+    other = runner.file("- {output_name: story/one, voice: newsroom, text: Other.}\n", "other.yaml")
+    refused = runner("enqueue", three, other)
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith("other.yaml:1: request_id: 'story:one' stands in jobs.yaml on line 2 too")
+    assert runner("status", "--json").document["totals"]["submitted"] == 0
+    assert runner("enqueue", three, three, "--json").document["summary"] == {"queued": 3, "duplicate_request": 3}

@@ -121,3 +121,17 @@ def test_a_named_backlog(runner: JobRunner, home: Path) -> None:
     """As with `enqueue`."""
     runner("enqueue-beatsheet", sheet(home), "--voice", "newsroom", "--target", "backlog:night")
     assert runner("status", "--json").document["backlogs"]["night"]["waiting"] == 2
+
+
+def test_a_report_needs_no_voice(runner: JobRunner, home: Path) -> None:
+    """The command that was just used: its jobs are found by name, and none is called other content."""
+    name = sheet(home)
+    before = runner("report", name)
+    assert (before.code, before.out.count("not_found")) == (0, 3)
+    assert before.err == (
+        "not_found: `job-runner enqueue-beatsheet beats.json --voice VOICE` puts them into the queue\n"
+    )
+    runner("enqueue-beatsheet", name, "--voice", "newsroom")
+    found = runner("report", name, "--json")
+    assert (found.code, found.document["summary"], found.document["outdated"]) == (0, {"queued": 2}, 0)
+    assert [row["current"] for row in found.document["rows"]] == [None, None]

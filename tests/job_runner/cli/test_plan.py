@@ -92,15 +92,17 @@ def test_an_unknown_voice_is_a_mistake_like_any_other(runner: JobRunner) -> None
         "jobs.yaml:5: jobs[2].language: nothing here speaks 'Elvish' with the voice newsroom: hibari does not speak it;"
     )
     assert lines[3].startswith("jobs.yaml:6: jobs[3].text: hibari reads Latin letters only")
-    assert lines[4] == "error: 4 problems, nothing was queued"
+    # A plan queues nothing in any case.
+    assert lines[4] == "error: 4 problems"
 
     refused = runner("enqueue", jobs)
     assert (refused.code, refused.out) == (2, "")
-    assert refused.err.splitlines()[:5] == lines[:5]
+    assert refused.err.splitlines()[:5] == [*lines[:4], "error: 4 problems, nothing was queued"]
     assert "--any-voice takes voices that only the watcher's machine has" in refused.err
     assert runner("status", "--json").document["totals"]["submitted"] == 0
 
-    assert runner("plan", jobs, "--any-voice", "--quiet").code == 0
+    planned = runner("plan", jobs, "--any-voice")
+    assert (planned.code, planned.err) == (0, "next: `job-runner enqueue jobs.yaml --any-voice` queues them\n")
     assert runner("enqueue", jobs, "--any-voice", "--json").document["summary"] == {"queued": 5}
 
 
@@ -132,7 +134,7 @@ def test_mistakes_stand_beside_no_table(runner: JobRunner) -> None:
     """A list of good rows would look like success: the mistakes alone, and how many jobs are sound."""
     shown = runner("plan", str(TEN_MISTAKES))
     assert (shown.code, shown.out) == (2, "")
-    assert shown.err.startswith("1 job beside these mistakes would be sound:\n")
+    assert shown.err.startswith("beside the mistakes below, 1 job would be sound\n")
     assert len(shown.err.splitlines()) == 13
 
 
@@ -171,3 +173,26 @@ def test_an_empty_file(runner: JobRunner, three: str, text: str) -> None:
     assert (shown.code, shown.out, shown.err) == (0, "", said)
     assert runner("enqueue", empty).err.startswith(said)
     assert runner("plan", empty, three).err.startswith(said)
+
+
+def test_the_same_job_in_two_files_is_counted_once(runner: JobRunner, three: str) -> None:
+    """As enqueue queues it once; the files stay sound."""
+    shown = runner("plan", three, runner.file("- {output_name: story/one, voice: newsroom, text: One.}\n", "more.yaml"))
+    assert shown.code == 0
+    assert "\n3 jobs; " in shown.out
+    assert shown.err.startswith(
+        "1 job stands in an earlier file too, with the same content: counted once, and queued once\n"
+    )
+
+
+def test_one_name_with_other_content_in_two_files_is_a_mistake(runner: JobRunner, three: str) -> None:
+    """Both places are named; the first one still counts as sound."""
+    more = runner.file("\n- {output_name: story/one, voice: newsroom, text: Other.}\n", "more.yaml")
+    shown = runner("plan", three, more, "--json")
+    assert shown.code == 2
+    (error,) = shown.document["errors"]
+    assert (error["source"], error["line"], error["where"]) == ("more.yaml", 2, "request_id")
+    assert error["message"] == (
+        "'story:one' stands in jobs.yaml on line 2 too, with other content; give each job its own"
+    )
+    assert shown.document["job_count"] == 3

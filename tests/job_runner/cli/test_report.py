@@ -165,6 +165,7 @@ def test_a_bad_file(runner: JobRunner) -> None:
     refused = runner("report", runner.file("- {voice: newsroom}\n"))
     assert (refused.code, refused.out) == (2, "")
     assert "jobs.yaml:1: jobs[0]" in refused.err
+    assert "queued" not in refused.err  # which a report never does
 
 
 def test_more_jobs_than_one_page(runner: JobRunner) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from job_runner.service.jobfiles import jobs_of, rules_of, scanned
+from job_runner.service.jobfiles import jobs_of, names_in, rules_of, scanned
 from lib.errors import InvalidInputError, InvalidJobsError, Problem
 from lib.settings import Settings
 
@@ -104,3 +104,58 @@ def test_a_task_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         pytest.fail("the block must not begin")
     with jobs_of([path], _settings(JOBS_TASK_MODULES="own_tasks")) as jobs:
         assert next(jobs).task == "own"
+
+
+def _texts(place: Path, name: str, **texts: str) -> Path:
+    path = place / name
+    path.write_text("".join(f"- {{request_id: {each}, voice: v, text: {text}}}\n" for each, text in texts.items()))
+    return path
+
+
+def test_one_name_in_two_files_with_other_content(tmp_path: Path) -> None:
+    """Nothing is handed on; file and line of both are named, and every such name at once."""
+    first = _texts(tmp_path, "a.yaml", a="one", b="two", c="three")
+    second = _texts(tmp_path, "b.yaml", c="other", d="four", a="five")
+    with pytest.raises(InvalidJobsError) as caught, jobs_of([first, second], _settings()):
+        pytest.fail("the block must not begin")
+    assert [str(problem) for problem in caught.value.problems] == [
+        f"{second}:1: request_id: 'c' stands in {first} on line 3 too, with other content; give each job its own",
+        f"{second}:3: request_id: 'a' stands in {first} on line 1 too, with other content; give each job its own",
+    ]
+    assert caught.value.message == "2 problems, nothing was queued"
+    gc.collect()  # the spools are closed
+
+
+def test_one_name_in_two_files_with_the_same_content(tmp_path: Path) -> None:
+    """Harmless: the queue calls the second a duplicate. So is the same file twice."""
+    first, second = _texts(tmp_path, "a.yaml", a="one", b="two"), _texts(tmp_path, "b.yaml", b="two")
+    with jobs_of([first, second, first], _settings()) as jobs:
+        assert [job.request_id for job in jobs] == ["a", "b", "b", "a", "b"]
+
+
+def test_no_more_than_a_hundred_clashes_are_shown(tmp_path: Path) -> None:
+    """Two versions of a large file are one mistake."""
+    names = [f"r{number}" for number in range(250)]
+    first, second = (_texts(tmp_path, f"{text}.yaml", **dict.fromkeys(names, text)) for text in ("old", "new"))
+    with pytest.raises(InvalidJobsError) as caught, jobs_of([first, second], _settings()):
+        pytest.fail("the block must not begin")
+    assert len(caught.value.problems) == 101
+    assert caught.value.problems[-1].message == "and 150 more problems"
+
+
+def test_names_need_no_voice(tmp_path: Path) -> None:
+    """A sheet without one got flags by hand, so it is marked; other mistakes are mistakes still."""
+    sheet = tmp_path / "sheet.yaml"
+    sheet.write_text("{topicId: t, beats: [{id: 1, narration: a}, {id: 2, narration: b, tts: {voice: v}}]}")
+    with names_in([sheet], _settings()) as jobs:
+        assert [(job.spec.request_id, job.content_known) for job in jobs] == [
+            ("t:beat-001", False),
+            ("t:beat-002", False),
+        ]
+    sheet.write_text("{topicId: t, ttsDefaults: {voice: v}, beats: [{id: 1, narration: a}]}")
+    with names_in([sheet], _settings()) as jobs:
+        assert [job.content_known for job in jobs] == [True]
+    sheet.write_text("{topicId: t, beats: [{id: 1, narration: ' '}]}")
+    with pytest.raises(InvalidJobsError) as caught, names_in([sheet], _settings()):
+        pytest.fail("the block must not begin")
+    assert caught.value.message == "1 problem"

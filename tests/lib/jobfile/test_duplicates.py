@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.jobfile.duplicates import NameTally
+from lib.jobfile.duplicates import ContentTally, NameTally
 from tests.lib.jobfile.written import jobs, said
 
 if TYPE_CHECKING:
@@ -96,3 +96,15 @@ def test_a_name_that_stands_twice_is_always_suspected(names: list[str]) -> None:
     for name in names:
         tally.add(name)
     assert tally.suspects() == {hash(name) for name in names if names.count(name) > 1}
+
+
+@given(st.lists(st.tuples(st.text(max_size=2), st.text(max_size=1))))
+def test_a_name_with_two_contents_is_always_suspected(rows: list[tuple[str, str]]) -> None:
+    """And one that always came with the same content never is, however often it came."""
+    tally = ContentTally()
+    for name, content in rows:
+        tally.add(name, content)
+    contents: dict[str, set[str]] = {}
+    for name, content in rows:
+        contents.setdefault(name, set()).add(content)
+    assert tally.suspects() == {hash(name) for name, seen in contents.items() if len(seen) > 1}
