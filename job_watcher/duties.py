@@ -1,12 +1,14 @@
 """Keeps a recurring duty going through faults: the server away, a broken reply, a bug in one round.
 
 Each duty is an object with `run_once()`; this module calls it again and again. A server that does not answer is
-said once, then waited for with a growing pause; it never ends the duty. Only the end of the session does.
+said once, by whichever duty meets it first, then waited for with a growing pause; it never ends the duty. Only the
+end of the session does.
 """
 
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from loguru import logger
@@ -28,26 +30,57 @@ class Duty(Protocol):
         """One round; it waits by itself when there is nothing to do."""
 
 
-async def keep_going(duty: Duty, name: str, clock: Clock) -> None:
-    """Run a duty for ever.
+@dataclass(slots=True)
+class Contact:
+    """What all duties of a watcher know of their server: the names of those that got no answer last time."""
+
+    without: set[str] = field(default_factory=set)
+
+    def missed(self, name: str, error: UnreachableError) -> None:
+        """A duty got no answer; said when it is the first."""
+        if not self.without:
+            logger.warning("{}; waiting for it", error.message)
+        elif name not in self.without:
+            logger.debug("{}: {}", name, error.message)
+        self.without.add(name)
+
+    def met(self, name: str) -> None:
+        """A duty got on; said when it is the last of those that had not."""
+        if name in self.without:
+            self.without.discard(name)
+            if not self.without:
+                logger.info("the server answers again: going on")
+
+
+async def keep_going(duty: Duty, name: str, clock: Clock, contact: Contact | None = None) -> None:
+    """Run a duty for ever; duties of one server share a `contact`.
 
     Raises:
         SessionLostError: the session has ended, and with it every duty of this life.
 
     """
+    contact = contact or Contact()
     pause = FIRST_PAUSE_SECONDS
+    failed = False
     while True:
         try:
             await duty.run_once()
         except SessionLostError:
             raise
+        except UnreachableError as exc:
+            contact.missed(name, exc)
         except JobRunnerError as exc:
-            _tell(name, exc, first=pause == FIRST_PAUSE_SECONDS)
+            contact.met(name)
+            _tell(name, exc, first=not failed)
+            failed = True
         except Exception:  # noqa: BLE001 - a bug in one round must not end the duty; it is logged whole
             logger.opt(exception=True).error("{}: this round failed", name)
+            failed = True
         else:
-            if pause > FIRST_PAUSE_SECONDS:
+            contact.met(name)
+            if failed:
                 logger.info("{}: going on", name)
+            failed = False
             pause = FIRST_PAUSE_SECONDS
             continue
         # Jitter, so that a fleet does not return in one wave.
@@ -57,7 +90,6 @@ async def keep_going(duty: Duty, name: str, clock: Clock) -> None:
 
 def _tell(name: str, error: JobRunnerError, *, first: bool) -> None:
     if first:
-        log = logger.warning if isinstance(error, UnreachableError) else logger.error
-        log("{}: {}", name, error.message)
+        logger.error("{}: {}", name, error.message)
     else:
         logger.debug("{}: still {}", name, error.message)

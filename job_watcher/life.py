@@ -19,7 +19,7 @@ from job_watcher.conductor import Conductor
 from job_watcher.control import ControlListener
 from job_watcher.draining import Drain
 from job_watcher.due import DueJobs
-from job_watcher.duties import Duty, keep_going
+from job_watcher.duties import Contact, Duty, keep_going
 from job_watcher.in_hand import InHand
 from job_watcher.lane import LaneReader
 from job_watcher.metrics.counts import Counts
@@ -194,7 +194,11 @@ class Life:
         }
         if self.deliveries:
             duties["callbacks"] = self.deliveries
-        tasks = {name: asyncio.create_task(keep_going(duty, name, clock), name=name) for name, duty in duties.items()}
+        contact = Contact()
+        tasks = {
+            name: asyncio.create_task(keep_going(duty, name, clock, contact), name=name)
+            for name, duty in duties.items()
+        }
         drain = Drain(self._queue, mode, self.in_hand, self.publisher, clock, self.deliveries)
         ends = [asyncio.create_task(stop.wait()), asyncio.create_task(drain.wait())]
         try:

@@ -8,6 +8,7 @@ import typer
 
 from job_runner.cli.options import Json, NoColor, Quiet
 from job_runner.cli.output import Output
+from job_runner.service.bundled import watchers_of_bundled
 from lib import embedded
 from lib.errors import NotFoundError
 from lib.settings import Settings
@@ -68,9 +69,14 @@ def start(
 
 @app.command()
 def stop(*, json: Json = False, quiet: Quiet = False, no_color: NoColor = False) -> None:
-    """Stop it; its data stays."""
+    """Stop it; its data stays, and watchers wait until it is there again."""
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
-    stopped = asyncio.run(embedded.stop(Settings.load().jobs_state_dir))
+    settings = Settings.load()
+    alive = asyncio.run(watchers_of_bundled(settings.jobs_state_dir))
+    if alive:
+        number = "1 watcher is" if len(alive) == 1 else f"{len(alive)} watchers are"
+        output.warn(f"{number} alive ({', '.join(alive)}) and can do nothing until it is started again")
+    stopped = asyncio.run(embedded.stop(settings.jobs_state_dir))
     if json:
         output.document({"stopped": stopped})
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from loguru import logger
 
-from job_watcher.duties import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, keep_going
+from job_watcher.duties import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Contact, keep_going
 from lib.errors import QueueError, SessionLostError, UnreachableError
 from tests.support.hand_clock import HandClock
 
@@ -75,7 +75,28 @@ async def test_a_server_that_is_away_is_waited_for_with_growing_pauses(said: lis
     assert all(FIRST_PAUSE_SECONDS / 2 <= pause <= LONGEST_PAUSE_SECONDS for pause in clock.slept)
     assert clock.slept[9] >= LONGEST_PAUSE_SECONDS / 2
     assert clock.slept[10] <= FIRST_PAUSE_SECONDS
-    assert said == ["WARNING lane: no answer", "INFO lane: going on", "WARNING lane: no answer"]
+    assert said == [
+        "WARNING no answer; waiting for it",
+        "INFO the server answers again: going on",
+        "WARNING no answer; waiting for it",
+    ]
+
+
+async def test_duties_of_one_server_say_once_that_it_is_away(said: list[str]) -> None:
+    """Eight duties meet it, each in its own time: one line when it goes, one when the last of them gets on."""
+    contact, away = Contact(), UnreachableError("no answer")
+    duties = [Scripted(*[away] * rounds, None) for rounds in (3, 5, 1, 4)]
+    ends = [keep_going(duty, f"duty {number}", Pauses(), contact) for number, duty in enumerate(duties)]
+    await asyncio.gather(*ends, return_exceptions=True)
+    assert said == ["WARNING no answer; waiting for it", "INFO the server answers again: going on"]
+
+
+async def test_what_only_one_duty_meets_is_said_by_its_name(said: list[str]) -> None:
+    """A damaged key is no server that is away; what it says of itself is not hidden by the others."""
+    contact = Contact(without={"other"})
+    with pytest.raises(SessionLostError):
+        await keep_going(Scripted(QueueError("damaged"), QueueError("damaged"), None), "publish", Pauses(), contact)
+    assert said == ["ERROR publish: damaged", "INFO publish: going on"]
 
 
 async def test_a_bug_in_one_round_is_logged_whole_and_does_not_end_the_duty(said: list[str]) -> None:

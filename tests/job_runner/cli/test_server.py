@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
+from job_runner.service import bundled
+from lib.redisqueue import sessions
+from lib.redisqueue.connection import connect
+from lib.redisqueue.queue import Queue
 from tests.support.servers import free_port
 
 if TYPE_CHECKING:
@@ -60,6 +67,37 @@ def test_a_stopped_server_is_not_swapped_for_another(lonely: JobRunner) -> None:
     back = lonely("server", "start", "--json").document
     assert back["port"] == port
     assert lonely("result", "a", "--json").document["status"] == "queued"
+
+
+def test_stopping_under_a_watcher_names_it(lonely: JobRunner) -> None:
+    """It would stand there without a word; it is a warning and no question, as nothing is lost by it."""
+    url = lonely("server", "start", "--private", "--json").document["url"]
+    asyncio.run(open_sessions(url, lonely.prefix, "desk", "attic"))
+    stopped = lonely("server", "stop", "--quiet")
+    assert (stopped.code, stopped.out) == (0, "stopped\n")
+    assert stopped.err == "warning: 2 watchers are alive (attic, desk) and can do nothing until it is started again\n"
+    assert lonely("server", "stop").err == ""
+
+
+async def open_sessions(url: str, prefix: str, *names: str) -> None:
+    """Watchers that stand, and do nothing."""
+    queue = Queue.over(connect(url), url, prefix)
+    for name in names:
+        session = f"{name}:1"
+        beat = f'"session":"{session}","slots":{{}}}}'.encode()
+        await sessions.open_session(queue, session, name=name, previous="", life_ms=60_000, heartbeat=beat)
+    await queue.client.aclose()
+
+
+def test_a_server_that_does_not_answer_is_stopped_all_the_same(
+    lonely: JobRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who works with it cannot be asked; that is no reason to keep it."""
+    monkeypatch.setattr(bundled, "ANSWER_SECONDS", 0.05)
+    pid = lonely("server", "start", "--private", "--json").document["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    stopped = lonely("server", "stop")
+    assert (stopped.code, stopped.out, stopped.err) == (0, "stopped\n", "")
 
 
 def test_status(lonely: JobRunner) -> None:
