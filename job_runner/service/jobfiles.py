@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +18,8 @@ from lib.errors import InvalidJobsError, Problem
 from lib.jobfile import FileRules, read_jobs, scan_jobs
 from lib.jobfile.duplicates import ContentTally
 from lib.jobqueue import identity_of
-from lib.wiring import catalogue
+from lib.jobqueue.problems import FieldProblem
+from lib.wiring import catalogue, voices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 
     from lib.jobfile import FileJob
     from lib.jobqueue import JobSpec
-    from lib.jobqueue.problems import FieldProblem
     from lib.settings import Settings
+    from lib.voice_synth.voices import VoiceRegistry
 
 _CLASHES_SHOWN: Final = 100
 """As many as of one file; the rest would not help anybody mend them."""
@@ -59,7 +61,24 @@ def rules_of(
         notice=notice,
         by_hand=by_hand,
         voiceless=voiceless,
+        reword=_reword(settings),
     )
+
+
+def _reword(settings: Settings) -> Callable[[FieldProblem, object], FieldProblem]:
+    @cache
+    def known() -> VoiceRegistry:
+        return voices(settings)
+
+    def reword(problem: FieldProblem, value: object) -> FieldProblem:
+        if problem.field != "voice" or problem.beside or not isinstance(value, str):
+            return problem
+        # Only a name that is mistaken needs the names that there are.
+        from job_runner.service.voicing import of_no_voice_name  # noqa: PLC0415
+
+        return FieldProblem(problem.field, of_no_voice_name(value, known()) or problem.message)
+
+    return reword
 
 
 @contextmanager

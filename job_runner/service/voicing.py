@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lib.errors import JobRunnerError
-from lib.jobqueue.problems import FieldProblem
+from lib.jobqueue.problems import FieldProblem, nearest, shown
 from lib.voice_synth.choice import first_that_can
 from lib.voice_synth.engines.base import DEFAULT_LANGUAGE, EngineVoice
 from lib.voice_synth.engines.registry import DEFAULT_ENGINE, make_engine
 from lib.voice_synth.request import LanguageError, check_text, ignored_fields, language_on
-from lib.voice_synth.voices import VoiceRegistry
+from lib.voice_synth.voices import SPEAKERS, UnknownVoiceError, VoiceRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from lib.jobqueue import JobSpec
     from lib.voice_synth.engines.base import SpeechEngine
@@ -102,8 +102,33 @@ class Voicing:
             return _Answer((), engine, choice, language_on(engine, choice.voice, spec.language))
         except LanguageError as exc:
             return _Answer(_problem("language", exc))
+        except UnknownVoiceError as exc:
+            said = _taken_for_the_other(spec, self._voices)
+            return _Answer((FieldProblem(field, f"{exc.message}; {said}"),) if said else _problem(field, exc))
         except JobRunnerError as exc:
             return _Answer(_problem(field, exc))
+
+
+def of_no_voice_name(name: str, voices: VoiceRegistry) -> str:
+    """What to say of a voice that no voice can be named like; empty when nothing better is known than that."""
+    speaker = _folded(SPEAKERS).get(name.casefold())
+    if speaker is not None:
+        return f"{shown(name)} is no voice; {speaker} is a speaker: write speaker: {speaker}"
+    near = nearest(name.casefold(), voices.slugs)
+    return f"{shown(name)} is no voice name{near}" if near else ""
+
+
+def _taken_for_the_other(spec: JobSpec, voices: VoiceRegistry) -> str:
+    """The mend for a speaker that is written as a voice, or a voice as a speaker."""
+    if spec.voice is not None:
+        speaker = _folded(SPEAKERS).get(spec.voice.casefold())
+        return f"{speaker} is a speaker: write speaker: {speaker}" if speaker is not None else ""
+    voice = _folded(voices.slugs).get((spec.speaker or "").casefold())
+    return f"{voice} is a voice: write voice: {voice}" if voice is not None else ""
+
+
+def _folded(names: Iterable[str]) -> dict[str, str]:
+    return {name.casefold(): name for name in names}
 
 
 def _said(field: str, ask: Callable[[], object]) -> tuple[FieldProblem, ...]:

@@ -144,7 +144,8 @@ class BeatScan:
             )
         except InvalidJobError as exc:
             for problem in exc.problems:
-                self._place(problem, beat, topic, tts)
+                value = tts.values.get(problem.field)
+                self._place(problem if rules.reword is None else rules.reword(problem, value), beat, topic, tts)
             return None
         if voiceless and not rules.voiceless:
             return None

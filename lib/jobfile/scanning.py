@@ -43,7 +43,8 @@ class FileRules:
     `now` is the `queued_at` of every job that names none. `inspect` looks at each valid job and may find more.
     `notice` is told what a person may want to know of a sound file. `by_hand` are speech fields that win over those of
     a beatsheet; with them, an empty mapping included, the file must be one. `voiceless` lets beats pass that name
-    neither voice nor speaker: for whoever needs names alone.
+    neither voice nor speaker: for whoever needs names alone. `reword` may say better what is wrong with the value
+    that a problem is about.
     """
 
     catalogue: Catalogue = BUILT_IN
@@ -56,6 +57,7 @@ class FileRules:
     notice: Callable[[str], object] | None = None
     by_hand: Mapping[str, Any] | None = None
     voiceless: bool = False
+    reword: Callable[[FieldProblem, object], FieldProblem] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,8 @@ class RowScan:
             )
         except InvalidJobError as exc:
             for problem in exc.problems:
-                self._place(problem, row, defaults)
+                value = values.get(problem.field)
+                self._place(problem if rules.reword is None else rules.reword(problem, value), row, defaults)
             return None
         found = rules.inspect(spec) if rules.inspect is not None else ()
         for problem in found:
@@ -141,12 +144,20 @@ class RowScan:
         line = _nearest_line(problem.field, row.field_lines)
         if line is None and name not in row.values:
             line = _nearest_line(problem.field, defaults.lines)
+            if line is not None and problem.beside in row.values:
+                # The default is right by itself; the row is where somebody must choose.
+                where, said = f"{row.where}.{problem.beside}", f"{problem.field} of defaults (line {line})"
+                beside = row.field_lines.get(problem.beside, row.line)
+                self._findings.add(beside, where, f"{said} {problem.message}")
+                return
             if line is not None:
                 # The same words for every row that inherits it, so it is kept once.
                 self._findings.add(line, f"defaults.{problem.field}", problem.message)
                 return
         where = f"{row.where}.{problem.field}" if problem.field else row.where
-        self._findings.add(line or row.line, where, problem.message)
+        other = problem.beside if problem.beside not in row.values else ""
+        inherited = f"; {other} comes from defaults (line {defaults.lines[other]})" if other in defaults.lines else ""
+        self._findings.add(line or row.line, where, problem.message + inherited)
 
     def _find_duplicates(self) -> None:
         """Name both rows of every name that stands twice."""

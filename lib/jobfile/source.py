@@ -27,11 +27,11 @@ _KEPT_CHUNKS: Final = 4
 
 
 class BoundedStream:
-    """What libyaml reads from: counts bytes and lines, and ends in an error at the limit."""
+    """What libyaml reads from: counts bytes and lines, and ends in an error at the limit; `source` is its name."""
 
     def __init__(self, raw: Readable, source: str, max_bytes: int) -> None:
         self._raw = raw
-        self._source = source
+        self.source = source
         self._max_bytes = max_bytes
         self._offset = 0
         self._lines = 0
@@ -44,7 +44,7 @@ class BoundedStream:
             chunk = self._raw.read(size)
         except OSError as exc:
             raise InvalidInputError(
-                f"{self._source} cannot be read: {exc.strerror}", hint="is its disk well? Copy the file and try again"
+                f"{self.source} cannot be read: {exc.strerror}", hint="is its disk well? Copy the file and try again"
             ) from exc
         if not self._offset:
             self._width = 2 if chunk[:2] in {b"\xff\xfe", b"\xfe\xff"} else 1
@@ -52,7 +52,7 @@ class BoundedStream:
         self._offset += len(chunk)
         self._lines += self._newlines(chunk)
         if self._offset > self._max_bytes:
-            raise too_large(self._source, self._offset, self._max_bytes)
+            raise too_large(self.source, self._offset, self._max_bytes)
         return chunk
 
     def line_at(self, offset: int) -> int:

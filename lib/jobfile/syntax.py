@@ -40,10 +40,11 @@ def _syntax_mistake(exc: yaml.MarkedYAMLError, line: int, stream: BoundedStream)
     if "Unicode character escape" in said:
         return "an escape names half a character (a surrogate); write the character itself, as UTF-8"
     mend = _mend(said, line, stream)
+    wanted = "JSON or YAML" if stream.source.lower().endswith(".json") else "YAML"
     if mend:
-        return f"is no YAML: {mend}"
+        return f"is no {wanted}: {mend}"
     context = f" ({exc.context})" if exc.problem and exc.context else ""
-    return f"is no YAML: {said}{context}; check indentation, quotes and brackets here and above"
+    return f"is no {wanted}: {said}{context}; check indentation, quotes and brackets here and above"
 
 
 def _mend(said: str, line: int, stream: BoundedStream) -> str:

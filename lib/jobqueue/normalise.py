@@ -171,12 +171,13 @@ def _speech_rules(values: dict[str, Any]) -> Iterator[FieldProblem]:
     if "text" not in values:
         yield FieldProblem("text", "is missing; write what is to be said")
     if "voice" in values and "speaker" in values:
-        yield FieldProblem("voice", "stands beside speaker; keep one (voice: null removes one that came from defaults)")
+        said = "stands beside speaker; keep one (voice: null removes one that came from defaults)"
+        yield FieldProblem("voice", said, beside="speaker")
     elif "voice" not in values and "speaker" not in values:
         yield FieldProblem("voice", "is missing; write voice (a registered voice) or speaker (a built-in one)")
     for name, other, said in _EXCLUDING:
         if name in values and other in values:
-            yield FieldProblem(name, said)
+            yield FieldProblem(name, said, beside=other)
 
 
 def _payload_rules(values: dict[str, Any], kind: TaskKind, *, unsound: bool) -> Iterator[FieldProblem]:

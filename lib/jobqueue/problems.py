@@ -24,10 +24,14 @@ _SHOWN_CHARACTERS: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """One mistake: `field` is the path inside the job (`payload.seconds`), or empty for the job as a whole."""
+    """One mistake: `field` is the path inside the job (`payload.seconds`), or empty for the job as a whole.
+
+    `beside` is the other field, when the two may not stand together.
+    """
 
     field: str
     message: str
+    beside: str = ""
 
     def __str__(self) -> str:
         return f"{self.field}: {self.message}" if self.field else self.message
@@ -84,11 +88,17 @@ def _place(prefix: str, loc: tuple[int | str, ...]) -> str:
 
 
 def _whole_number(detail: ErrorDetails, _context: Mapping[str, Any]) -> str:
-    return f"must be a whole number such as 3, not {shown(detail['input'])}"
+    such = "number of seconds such as 3600" if _in_seconds(detail) else "number such as 3"
+    return f"must be a whole {such}, not {shown(detail['input'])}"
 
 
 def _number(detail: ErrorDetails, _context: Mapping[str, Any]) -> str:
-    return f"must be a number such as 0.9, not {shown(detail['input'])}"
+    such = "number of seconds such as 3600" if _in_seconds(detail) else "number such as 0.9"
+    return f"must be a {such}, not {shown(detail['input'])}"
+
+
+def _in_seconds(detail: ErrorDetails) -> bool:
+    return bool(detail["loc"]) and str(detail["loc"][-1]).endswith("seconds")
 
 
 def _boolean(detail: ErrorDetails, _context: Mapping[str, Any]) -> str:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from job_runner.service.jobfiles import jobs_of
 from job_runner.service.planning import plan
 from job_runner.service.voicing import Voicing
+from lib.errors import InvalidJobsError
 from lib.jobqueue import JobSpec, normalize_job_spec
 from lib.settings import Settings
 from lib.voice_synth.library import VoiceLibrary
@@ -119,3 +121,42 @@ def test_a_plan_knows_the_voices_of_its_settings(voices: Path, tmp_path: Path) -
     assert [each.request_id for each in made.jobs] == ["a"]
     [problem] = made.problems
     assert (problem.line, problem.where) == (2, "jobs[1].voice")
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("voice: Ryan", "jobs[0].voice: 'Ryan' is no voice; Ryan is a speaker: write speaker: Ryan"),
+        ("voice: ono_anna", "jobs[0].voice: 'ono_anna' is no voice; Ono_Anna is a speaker: write speaker: Ono_Anna"),
+        ("voice: ryan", "jobs[0].voice: no voice is named 'ryan'; Ryan is a speaker: write speaker: Ryan"),
+        ("voice: Newsroom", "jobs[0].voice: 'Newsroom' is no voice name; did you mean 'newsroom'?"),
+        ("voice: 'Nobody!'", "jobs[0].voice: 'Nobody!' is no voice name; use 1 to 64 small letters"),
+        (
+            "speaker: newsroom",
+            "jobs[0].speaker: no speaker is named 'newsroom'; newsroom is a voice: write voice: news",
+        ),
+        (
+            "speaker: Newsroom",
+            "jobs[0].speaker: no speaker is named 'Newsroom'; newsroom is a voice: write voice: news",
+        ),
+        ("{voice: Ryan, speaker: Ryan}", "jobs[0].voice: stands beside speaker"),
+    ],
+)
+def test_a_speaker_is_no_voice_and_a_voice_no_speaker(tmp_path: Path, written: str, said: str) -> None:
+    """The two are easily taken for each other: what the name belongs to is said, with what to write."""
+    path = tmp_path / "jobs.yaml"
+    path.write_text(f"- {{request_id: a, text: Hi, {written.strip('{}')}}}\n")
+    (problem,) = plan([path], Settings.load({"HOME": str(tmp_path)})).problems
+    assert f"{problem.where}: {problem.message}".startswith(said)
+
+
+def test_a_beatsheets_voices_are_explained_too(tmp_path: Path) -> None:
+    """In the sheet and given by hand."""
+    path = tmp_path / "sheet.json"
+    path.write_text('{"topicId": "t", "ttsDefaults": {"voice": "Ryan"}, "beats": [{"id": 1, "narration": "Hi"}]}')
+    settings = Settings.load({"HOME": str(tmp_path)})
+    (problem,) = plan([path], settings).problems
+    assert str(problem).endswith("ttsDefaults.voice: 'Ryan' is no voice; Ryan is a speaker: write speaker: Ryan")
+    with pytest.raises(InvalidJobsError) as caught, jobs_of([path], settings, by_hand={"voice": "Newsroom"}):
+        pytest.fail("the block must not begin")
+    assert "--voice: 'Newsroom' is no voice name; did you mean 'newsroom'?" in str(caught.value.problems[0])

@@ -114,3 +114,36 @@ def test_speaker_beside_a_default_voice_says_how_to_remove_it(tmp_path: Path) ->
     """The commonest clash has its mend in the message."""
     (line,) = said(tmp_path, "defaults: {voice: v}\njobs:\n  - {output_name: a, text: t, speaker: Ryan}\n")
     assert "voice: null" in line
+
+
+def test_a_row_that_excludes_a_default_is_named(tmp_path: Path) -> None:
+    """The default is right for other rows: line and place are those of each row that must choose."""
+    text = """\
+defaults:
+  voice: v
+jobs:
+  - {output_name: a, text: t}
+  - output_name: b
+    speaker: Ryan
+    text: t
+  - {output_name: c, speaker: Ryan, text: t}
+"""
+    mend = (
+        "voice of defaults (line 2) stands beside speaker; keep one (voice: null removes one that came from defaults)"
+    )
+    assert said(tmp_path, text) == [f"6: jobs[1].speaker: {mend}", f"8: jobs[2].speaker: {mend}"]
+
+
+def test_a_row_that_stands_beside_a_default_says_whose_the_other_is(tmp_path: Path) -> None:
+    """The other way round, and for fields that go with one of the two only."""
+    text = """\
+defaults: {speaker: Ryan, instruct: slowly}
+jobs:
+  - {output_name: a, text: t, voice: v}
+  - {output_name: b, text: t, tone: calm}
+"""
+    first, second, third = said(tmp_path, text)
+    assert first.startswith("3: jobs[0].voice: stands beside speaker")
+    assert first.endswith("; speaker comes from defaults (line 1)")
+    assert second.startswith("3: jobs[0].voice: instruct of defaults (line 1) goes with speaker only")
+    assert third.startswith("4: jobs[1].tone: goes with voice only")

@@ -221,3 +221,13 @@ jobs:
         "9: jobs[4].text: is missing; write what is to be said",
     ]
     assert seen == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("content", ["{", '{"a": 1', "\x7fELF: [", "<html>: {"])
+def test_a_json_file_is_called_no_json(tmp_path: Path, content: str) -> None:
+    """Who wrote a .json file would wonder at a message about YAML alone."""
+    path = tmp_path / "e4.json"
+    path.write_text(content)
+    (problem,) = check_file(path, FileRules()).problems
+    assert problem.message.startswith(("is no JSON or YAML: ", "holds the control character"))
+    assert said(tmp_path, "{")[0].startswith("2: is no YAML: ")

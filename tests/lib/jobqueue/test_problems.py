@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
+from lib.jobqueue.normalise import normalize_job_spec
 from lib.jobqueue.problems import FieldProblem, InvalidJobError, from_validation, nearest, shown
 
 
@@ -77,3 +78,12 @@ def test_rules_of_foreign_models_are_passed_on_with_their_place(
     (problem,) = from_validation(caught.value, _Foreign.model_fields, "payload")
     assert problem.field == place
     assert words in problem.message
+
+
+@pytest.mark.parametrize(("field", "whole"), [("timeout_seconds", ""), ("ttl_seconds", "whole ")])
+def test_a_length_of_time_is_a_number_of_seconds(field: str, whole: str) -> None:
+    """`1h` is a natural thing to write; what to write for it is said."""
+    with pytest.raises(InvalidJobError) as caught:
+        normalize_job_spec({"request_id": "a", "task": "debug", field: "1h"})
+    (problem,) = caught.value.problems
+    assert str(problem) == f"{field}: must be a {whole}number of seconds such as 3600, not '1h'"
