@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from job_runner.service.jobfiles import scanned
 from job_runner.service.several_files import FirstPlaces
 from job_runner.service.voicing import Voicing
 from lib.errors import Problem
+from lib.routing.policy import BACKENDS
 from lib.wiring import voices
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from job_runner.service.jobfiles import Notice
@@ -32,8 +34,6 @@ SPEECH_SECONDS_PER_CHARACTER: Final = 0.002
 """Some 15 characters are a second of speech, made at 0.03 of real time on one slow core."""
 
 ESTIMATES: Final = "built-in"
-BACKENDS: Final = ("metal",)
-"""Where an unpinned job may run today."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class PlannedJob:
     """One job of the plan; `source` is `voice:x`, `speaker:x` or the task.
 
     `index` is its place among the rows of its file, as in `jobs[i]` of a problem. `warnings` say what it will not
-    get from the engine that would speak it.
+    get from the engine that would speak it, and what else will not go as asked.
     """
 
     index: int
@@ -117,7 +117,7 @@ def plan(files: Sequence[Path], settings: Settings, *, any_voice: bool = False, 
     problems: list[Problem] = []
     empty = dict.fromkeys(files)
     inspect = None if any_voice else voicing.problems
-    places, repeated = FirstPlaces(), 0
+    places, repeated, now = FirstPlaces(), 0, datetime.now(UTC)
     for file in files:
         names: set[str] = set()
         for _, found in scanned([file], settings, inspect=inspect, notice=notice):
@@ -130,7 +130,7 @@ def plan(files: Sequence[Path], settings: Settings, *, any_voice: bool = False, 
             names.add(found.spec.request_id)
             earlier = None if twice_here else places.before(file, found)
             if earlier is None:
-                jobs.append(_planned(file, found, voicing))
+                jobs.append(_planned(file, found, voicing, now))
             elif earlier.same:
                 repeated += 1
             else:
@@ -142,7 +142,7 @@ def plan(files: Sequence[Path], settings: Settings, *, any_voice: bool = False, 
     return Plan(tuple(jobs), tuple(problems), tuple(empty), repeated)
 
 
-def _planned(file: Path, found: FileJob, voicing: Voicing) -> PlannedJob:
+def _planned(file: Path, found: FileJob, voicing: Voicing, now: datetime) -> PlannedJob:
     spec = found.spec
     return PlannedJob(
         index=found.index,
@@ -155,8 +155,18 @@ def _planned(file: Path, found: FileJob, voicing: Voicing) -> PlannedJob:
         backends=(spec.backend,) if spec.backend else BACKENDS,
         est_seconds=estimate_seconds(spec),
         est_usd=0.0,  # the machine at hand costs nothing, and there is no other backend yet
-        warnings=voicing.notes(spec),
+        warnings=(*voicing.notes(spec), *_odd(spec, now)),
     )
+
+
+def _odd(spec: JobSpec, now: datetime) -> Iterator[str]:
+    """What is allowed and hardly meant; without the values, so that the same is counted and not repeated."""
+    if spec.backend is not None and spec.backend not in BACKENDS:
+        yield f"backend {spec.backend}: there is none yet, so the job would wait; without backend it runs on metal"
+    if spec.deadline is not None and spec.deadline <= now:
+        yield "the deadline has passed already"
+    elif spec.deadline is not None and spec.run_after is not None and spec.deadline <= spec.run_after:
+        yield "the deadline is not after run_after, so it cannot be met"
 
 
 def source_of(spec: JobSpec) -> str:

@@ -13,6 +13,7 @@ from lib.redisqueue import reader
 from lib.redisqueue.keys import PINS, is_intake, parse_intake, parse_lane
 from lib.redisqueue.overview import overview
 from lib.redisqueue.place import AHEAD_MAX, Place, place_of
+from lib.routing.policy import BACKENDS as EXISTING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -149,9 +150,17 @@ def _of_delay(row: IndexRow, place: Place) -> Iterator[Blocker]:
 def _of_nobody(
     watchers: Sequence[Mapping[str, Any]], backends: Sequence[BackendView], capability: str, pin: str
 ) -> Iterator[Blocker]:
+    absent = pin not in {"", *EXISTING} and not any(view.takes for view in backends)
+    if absent:
+        # Before all else: a watcher that is started now would not take it either.
+        yield Blocker(
+            "nobody_offers",
+            f"it is pinned to {pin}, and no living watcher offers the backend {pin}: there is none yet",
+            "cancel it, take its backend out of the file, and enqueue it again",
+        )
     if not watchers:
         yield Blocker("no_watcher", "no watcher is alive", "start one with `job-watcher`")
-    elif not any(view.takes for view in backends):
+    elif not absent and not any(view.takes for view in backends):
         where = f" on {pin}, where it is pinned to" if pin else ""
         yield Blocker(
             "nobody_offers",
@@ -206,7 +215,7 @@ def _backend_view(backend: str, capability: str, pin: str, watchers: Sequence[Ma
         return BackendView(backend, takes=False, says=f"the job is pinned to {pin}")
     offering = [each for each in watchers if backend in each.get("slots", {})]
     if not offering:
-        return BackendView(backend, takes=False, says="no living watcher has it")
+        return BackendView(backend, takes=False, says=f"no living watcher offers the backend {backend}")
     able = [each for each in offering if capability in each.get("capabilities", ())]
     if not able:
         return BackendView(backend, takes=False, says=f"its watchers do not offer {capability}")

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _RANK: Final = {"high": 0, "normal": 1, "low": 2}
 _METAL_PINS: Final = ("", "metal")
 
+BACKENDS: Final = ("metal",)
+"""Those that there are by now; a job that is pinned elsewhere waits."""
+
 
 @dataclass(frozen=True, slots=True)
 class IntakeClass:

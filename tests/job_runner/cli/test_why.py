@@ -44,9 +44,9 @@ def test_without_a_watcher(runner: JobRunner, three: str) -> None:
         "  1. no watcher is alive; start one with `job-watcher`\n"
         "  2. 1 job before it in the same line\n"
         "  3. 1 other line takes turns with it\n"
-        "  metal  refuses: no living watcher has it\n"
-        "  cloud  refuses: no living watcher has it\n"
-        "  vast   refuses: no living watcher has it\n"
+        "  metal  refuses: no living watcher offers the backend metal\n"
+        "  cloud  refuses: no living watcher offers the backend cloud\n"
+        "  vast   refuses: no living watcher offers the backend vast\n"
     )
     document = runner("why", "story:one", "--json").document
     assert document["where"] == "stream"
@@ -60,10 +60,12 @@ def test_a_pin_that_nobody_serves(runner: JobRunner) -> None:
     async def look(watcher: HandWatcher) -> None:
         answer = await asked(watcher, "a")
         assert kinds(answer)[0] == "nobody_offers"
-        assert "on cloud, where it is pinned to" in answer.blockers[0].says
+        assert answer.blockers[0].says == (
+            "it is pinned to cloud, and no living watcher offers the backend cloud: there is none yet"
+        )
         says = {view.backend: (view.takes, view.says) for view in answer.backends}
         assert says["metal"] == (False, "the job is pinned to cloud")
-        assert says["cloud"] == (False, "no living watcher has it")
+        assert says["cloud"] == (False, "no living watcher offers the backend cloud")
 
     runner.by_hand(look)
 
@@ -202,3 +204,23 @@ def test_looking_writes_nothing(runner: JobRunner, three: str) -> None:
     runner("enqueue", three)
     first = runner("why", "nap", "--json").document
     assert runner("why", "nap", "--json").document == first
+
+
+@pytest.mark.parametrize("backend", ["cloud", "vast"])
+def test_a_pin_to_what_does_not_exist_stands_before_the_missing_watcher(runner: JobRunner, backend: str) -> None:
+    """Starting a watcher would not help, so the pin and its mend come first."""
+    runner("enqueue", runner.file(f"- {{request_id: a, task: debug, backend: {backend}}}\n"))
+    document = runner("why", "a", "--json").document
+    assert [blocker["kind"] for blocker in document["blockers"]] == ["nobody_offers", "no_watcher"]
+    shown = runner("why", "a").out.splitlines()
+    assert shown[1] == (
+        f"  1. it is pinned to {backend}, and no living watcher offers the backend {backend}: there is none yet; "
+        "cancel it, take its backend out of the file, and enqueue it again"
+    )
+
+
+def test_a_pin_to_metal_waits_for_a_watcher_alone(runner: JobRunner) -> None:
+    """What exists is no obstacle."""
+    runner("enqueue", runner.file("- {request_id: a, task: debug, backend: metal}\n"))
+    document = runner("why", "a", "--json").document
+    assert [blocker["kind"] for blocker in document["blockers"]] == ["no_watcher"]

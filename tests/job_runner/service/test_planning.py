@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,3 +69,32 @@ def test_a_language_that_the_engine_lacks(tmp_path: Path) -> None:
     assert (problem.line, problem.where) == (1, "jobs[0].language")
     assert "Elvish" in problem.message
     assert len(plan([path], SETTINGS, any_voice=True).jobs) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (
+            "backend: cloud",
+            ("backend cloud: there is none yet, so the job would wait; without backend it runs on metal",),
+        ),
+        (
+            "backend: vast",
+            ("backend vast: there is none yet, so the job would wait; without backend it runs on metal",),
+        ),
+        ("backend: metal", ()),
+        ("deadline: 2001-01-01T00:00:00Z", ("the deadline has passed already",)),
+        ("deadline: 2999-01-01T00:00:00Z", ()),
+        (
+            "deadline: 2998-01-01T00:00:00Z, run_after: 2999-01-01T00:00:00Z",
+            ("the deadline is not after run_after, so it cannot be met",),
+        ),
+        ("deadline: 2999-01-01T00:00:00Z, run_after: 2998-01-01T00:00:00Z", ()),
+    ],
+)
+def test_what_is_allowed_and_hardly_meant_is_noted(tmp_path: Path, fields: str, said: tuple[str, ...]) -> None:
+    """A pin to a backend that does not exist and a deadline that cannot be met: the job stays sound."""
+    path = tmp_path / "jobs.yaml"
+    path.write_text(f"- {{request_id: a, task: debug, {fields}}}\n")
+    made = plan([path], SETTINGS)
+    assert (made.problems, made.jobs[0].warnings) == ((), said)
