@@ -25,11 +25,14 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, make 
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first job that fails.")]
 Again = Annotated[bool, typer.Option("--again", help="Make everything anew, also what is there and whole.")]
 
+_NOT_REACHED = "not reached"
+"""Counted in the sum alone: sixty rows of it would hide what was made."""
+
 _WHY_SKIPPED = {
     "already_made": "already made",
     "dry_run": "would be made",
-    "fail_fast": "not reached",
-    "interrupted": "not reached",
+    "fail_fast": _NOT_REACHED,
+    "interrupted": _NOT_REACHED,
 }
 
 
@@ -58,6 +61,8 @@ def show_execution(document: Mapping[str, Any], folder: Path, output: Output) ->
     for job in document["jobs"]:
         status = _WHY_SKIPPED.get(str(job.get("reason")), str(job.get("status")))
         counts[status] = counts.get(status, 0) + 1
+        if status == _NOT_REACHED:
+            continue
         table.row(
             str(job.get("request_id")),
             status,
@@ -66,9 +71,9 @@ def show_execution(document: Mapping[str, Any], folder: Path, output: Output) ->
             details=_details(job, folder),
             style={"ok": "done", "already made": "done"}.get(status, status),
         )
-    for line in table.lines(output.width, output.paint) if document["jobs"] else []:
-        output.data(line)
-    if document["jobs"]:
+    if counts.keys() - {_NOT_REACHED}:
+        for line in table.lines(output.width, output.paint):
+            output.data(line)
         output.data()
     total = counted(int(document.get("job_count", 0)), "job")
     output.data(f"{total}: {summary_text(counts)}{_ending(document)}")
@@ -136,7 +141,7 @@ class _Shown:
             self._bar.update(self._task, completed=self._done)
             if job.status == "failed":
                 self._bar.console.print(clean(line), markup=False, highlight=False)
-        elif self._lines:
+        elif self._lines and _WHY_SKIPPED.get(job.reason or "") != _NOT_REACHED:
             self._output.line_of_error(line)
 
 

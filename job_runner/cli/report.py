@@ -5,6 +5,7 @@ from pathlib import Path
 import typer
 
 from job_runner.cli.advice import after_failure, typed
+from job_runner.cli.noting import Notes, spoken_by_another
 from job_runner.cli.options import JobFiles, Json, NoColor, Quiet, RedisUrl
 from job_runner.cli.output import Output
 from job_runner.cli.running import settings_of, with_queue
@@ -43,6 +44,10 @@ def report(
         output.document(found.document())
     else:
         _show(found, settings.watcher_output_root, output)
+        notes = Notes()
+        for row in found.rows:
+            notes.add(spoken_by_another(row.found.record or {}))
+        notes.say(output)
     for step in _next_steps(found, typed(files)):
         output.say(step)
     if found.failed:

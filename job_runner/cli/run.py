@@ -7,6 +7,7 @@ import typer
 
 from job_runner.cli.advice import no_jobs_in
 from job_runner.cli.executing import Again, DryRun, FailFast, execute_and_tell
+from job_runner.cli.noting import Notes
 from job_runner.cli.options import JobFiles, Json, NoColor, Quiet
 from job_runner.cli.output import Output
 from job_runner.service.offline import compile_files, folder_of
@@ -46,8 +47,11 @@ def run(
     """Make the audio of job files at once, on this machine; needs no Redis."""
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
     settings = Settings.load()
-    compiled = compile_files(files, settings, out or folder_of(files, settings), notice=output.warn)
+    notes = Notes()
+    folder = out or folder_of(files, settings)
+    compiled = compile_files(files, settings, folder, notice=output.warn, noted=notes.add)
     if not compiled.job_count:
         output.say(no_jobs_in(files))
+    notes.say(output)
     wishes = Wishes(dry_run=dry_run, fail_fast=fail_fast, again=again)
     raise typer.Exit(execute_and_tell(read_manifest(compiled.manifest), settings, wishes, output))

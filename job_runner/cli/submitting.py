@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from job_runner.cli.advice import no_jobs_in, typed
+from job_runner.cli.noting import Notes
 from job_runner.cli.running import settings_of, with_queue
 from job_runner.cli.tables import Table, counted, summary_text
 from job_runner.service.jobfiles import jobs_of
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from job_runner.cli.output import Output
     from job_runner.service.submit import Enqueued
+    from lib.jobqueue import JobSpec
+    from lib.jobqueue.problems import FieldProblem
 
 _IDS_MAX: Final = 5
 
@@ -55,7 +58,13 @@ def submit_and_tell(
     settings = settings_of(redis_url)
     backlog = DEFAULT_BACKLOG if target is None else parse_backlog(target)
     voicing = Voicing(voices(settings))
-    inspect = None if any_voice else voicing.problems
+    notes = Notes()
+
+    def inspect(spec: JobSpec) -> tuple[FieldProblem, ...]:
+        found = () if any_voice else voicing.problems(spec)
+        notes.add(() if found else voicing.notes(spec))
+        return found
+
     try:
         with jobs_of(files, settings, inspect=inspect, notice=output.warn, by_hand=by_hand) as jobs:
             done = with_queue(
@@ -71,6 +80,7 @@ def submit_and_tell(
         output.say(no_jobs_in(files))
     else:
         _show(done, output)
+    notes.say(output)
     output.say(f"server: {server_text(settings)}")
     if done.short_of_replicas:
         output.warn(

@@ -27,7 +27,7 @@ from lib.manifest.speech import Speech
 from lib.wiring import voices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from job_runner.service.jobfiles import Notice
     from lib.jobqueue import JobSpec
@@ -66,8 +66,11 @@ def compile_files(
     run_id: str | None = None,
     any_voice: bool = False,
     notice: Notice | None = None,
+    noted: Callable[[Sequence[str]], object] | None = None,
 ) -> Compiled:
     """Compile the jobs of all files into `out`; nothing is written unless all are sound.
+
+    `noted` hears for each sound job what it will not get exactly as asked.
 
     Raises:
         InvalidJobsError: with every problem of all files.
@@ -82,7 +85,10 @@ def compile_files(
 
             def inspect(spec: JobSpec, file: Path = file) -> tuple[FieldProblem, ...]:
                 said = (*problems_of(spec), *names.problems(file, spec))
-                return said if any_voice else (*said, *voicing.problems(spec))
+                said = said if any_voice else (*said, *voicing.problems(spec))
+                if noted is not None and not said:
+                    noted(voicing.notes(spec))
+                return said
 
             try:
                 accepted.append(opened.enter_context(jobs_of([file], settings, inspect=inspect, notice=notice)))

@@ -88,5 +88,7 @@ async def test_a_signal_ends_it_in_order(tmp_path: Path, number: signal.Signals)
     assert [each.get("reason", each["status"]) for each in left["jobs"]] == ["ok"] + ["interrupted"] * (JOBS - 1)
     assert not part.exists()
     assert b"6 jobs: 1 ok, 5 not reached" in out
+    # Counted, and no row or line each.
+    assert (out + err).count(b"not reached") == 1
     assert b"interrupted; the same command goes on" in err
     assert b"Traceback" not in err
