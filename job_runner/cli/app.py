@@ -18,6 +18,7 @@ import typer.main
 
 from job_runner.cli.output import Output
 from lib.calling import examples_as_called, program_as_called
+from lib.dotenv_lines import bad_lines_told
 from lib.errors import InvalidJobsError, JobRunnerError
 
 if TYPE_CHECKING:
@@ -139,12 +140,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = Output(no_color="--no-color" in (argv if argv is not None else sys.argv))
     try:
         command = _as_called(typer.main.get_command(app))
-        code = command.main(
-            args=argv,
-            prog_name=program_as_called("job-runner"),
-            complete_var=_COMPLETE_VARIABLE,
-            standalone_mode=False,
-        )
+        with bad_lines_told(output.warn):
+            code = command.main(
+                args=argv,
+                prog_name=program_as_called("job-runner"),
+                complete_var=_COMPLETE_VARIABLE,
+                standalone_mode=False,
+            )
     except typer.TyperException as exc:
         usage = io.StringIO()
         exc.show(file=usage)  # type: ignore[attr-defined]  # every kind that parsing raises has it; the base lacks it in the stubs

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from job_runner.service.doctor.checks import Check
+from lib.dotenv_lines import DOTENV, MEND, unread_lines
 from lib.errors import JobRunnerError
 from lib.settings import process_environment, variable_name, variables
 from lib.wiring import tasks
@@ -19,11 +21,15 @@ if TYPE_CHECKING:
 _OUR_NAMES: Final = ("JOBS_", "WATCHER_", "METAL_", "CALLBACK_", "REDIS_URL", "S3_", "QWEN_TTS_")
 """How names begin that nobody else is likely to set."""
 
+_SLIP: Final = 0.85
+"""How much of a name must be right, of those that begin otherwise: two letters of nine may be swapped."""
+
 
 def machine_checks(settings: Settings) -> list[Check]:
     """Names, directories and task modules; blocks on the disk."""
     return [
         *_names(process_environment()),
+        *_dotenv(Path(DOTENV)),
         _directory("state", settings),
         _directory("output", settings),
         _task_modules(settings),
@@ -33,10 +39,22 @@ def machine_checks(settings: Settings) -> list[Check]:
 def _names(environ: Mapping[str, str]) -> list[Check]:
     """Variables that look like ours and are read by nobody: most often a slip of the fingers."""
     known = {variable_name(variable) for variable in variables()}
+    unset = known - environ.keys()
     return [
         Check("settings", "note", f"{name} is set and is no setting", _meant(name, known))
         for name in sorted(environ)
-        if name.startswith(_OUR_NAMES) and name not in known
+        if name not in known and (name.startswith(_OUR_NAMES) or _is_slip(name, unset))
+    ]
+
+
+def _is_slip(name: str, unset: Iterable[str]) -> bool:
+    """Whether it is all but a setting that is not set; anything further off is somebody else's."""
+    return bool(difflib.get_close_matches(name, unset, n=1, cutoff=_SLIP))
+
+
+def _dotenv(path: Path) -> list[Check]:
+    return [
+        Check("settings", "note", f"{path}:{line} is no setting and is left out", MEND) for line in unread_lines(path)
     ]
 
 

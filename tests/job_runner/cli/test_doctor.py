@@ -196,3 +196,39 @@ def test_a_misspelt_setting_is_named(runner: JobRunner, monkeypatch: pytest.Monk
         "METAL_CONCURENCY is set and is no setting; mend: did you mean METAL_CONCURRENCY?",
         "WATCHER_SESION_TTL is set and is no setting; mend: did you mean WATCHER_SESSION_TTL?",
     ]
+
+
+def test_a_name_that_is_nearly_a_setting_is_named(runner: JobRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that begins like none of ours; what others set, and what is near a setting that is set, is not."""
+    for name in ("MTAL_CONCURRENCY", "CALBACK_SECRET", "REDIS_ULR"):
+        monkeypatch.setenv(name, "1")
+    for name in (
+        "REDIS_HOST",
+        "AWS_S3_BUCKET",
+        "DATABASE_URL",
+        "JOB_NAME",
+        "WORK_DIR",
+        "VOICES_DIR",
+        "BUCKET",
+        "PREFIX",
+    ):
+        monkeypatch.setenv(name, "1")
+    shown = runner("doctor")
+    assert shown.code == 0
+    named = [line.split()[2] for line in shown.out.splitlines() if line.startswith("note    settings")]
+    assert named == ["CALBACK_SECRET", "MTAL_CONCURRENCY"]  # REDIS_URL itself is set
+    monkeypatch.delenv("REDIS_URL")
+    unset = runner("doctor", "--redis-url", runner.url)
+    assert "note    settings     REDIS_ULR is set and is no setting; mend: did you mean REDIS_URL?\n" in unset.out
+
+
+def test_a_line_of_dotenv_that_is_no_setting_is_a_note(runner: JobRunner) -> None:
+    """With file and line, and nothing of what stands there, which may be a secret."""
+    (runner.home / ".env").write_text("# mine\nthis is a secret\nJOBS_MAX_JOB_BYTES=1000\n")
+    shown = runner("doctor")
+    assert shown.code == 0
+    said = "note    settings     .env:2 is no setting and is left out; mend: write NAME=value, or # before a comment\n"
+    assert said in shown.out
+    assert "secret" not in shown.out + shown.err
+    told = "warning: .env:2 is no setting and is left out; write NAME=value, or # before a comment\n"
+    assert runner("status", "--json").err == told
