@@ -10,7 +10,8 @@ from importlib import metadata, util
 from typing import TYPE_CHECKING, Any
 
 from lib.errors import PermanentError, TemporaryError
-from lib.voice_synth.engines.scripts import unread_letters
+from lib.voice_synth.engines.long_words import cut_letters, cut_numbers, cut_parts
+from lib.voice_synth.engines.scripts import unread_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +93,7 @@ class HibariEngine:
 
     def check_text(self, text: str, voice: EngineVoice, language: str) -> None:  # noqa: ARG002 - one voice
         """Refuse scripts whose letters hibari would leave out without a word."""
-        unread = unread_letters(text)
+        unread = unread_words(text)
         if unread:
             raise PermanentError(
                 f"hibari reads Latin letters only and would skip {unread!r} in the text",
@@ -104,7 +105,8 @@ class HibariEngine:
         if self._model is None:
             raise RuntimeError("synthesise before load")
         # In hibari `[word](/phonemes/)` sets a pronunciation; a job's text is plain, and Markdown links look the same.
-        plain = text.replace("](", "] (")
+        # Its rules take minutes for an address of some hundred parts, and cannot name a number of forty digits.
+        plain = cut_parts(cut_numbers(cut_letters(text))).replace("](", "] (")
         try:
             yield from self._pieces(plain, settings)
         except (ValueError, LookupError, TypeError, AttributeError) as exc:

@@ -15,6 +15,7 @@ import pytest
 from lib.errors import PermanentError
 from lib.voice_synth.engines.base import EngineVoice, SynthesisSettings
 from lib.voice_synth.engines.hibari import HibariEngine
+from lib.voice_synth.engines.long_words import cut_numbers, parts_of
 from lib.voice_synth.engines.registry import DEFAULT_ENGINE, ENGINES, make_engine
 
 ROOT = Path(__file__).parents[3]
@@ -182,6 +183,43 @@ def test_odd_text_never_crashes_it(engine: HibariEngine, text: str) -> None:
             assert np.isfinite(piece).all()
     except PermanentError:
         pass
+
+
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [("https://example.com/" + "a/" * 300, 20), ("word-" * 200, 20), ("9" * 5000, 1), ("a" * 20_000, 1)],
+    ids=["an address", "hyphens", "digits", "letters"],
+)
+def test_no_word_of_many_parts_reaches_its_rules(
+    engine: HibariEngine, monkeypatch: pytest.MonkeyPatch, text: str, most: int
+) -> None:
+    """The rules take time with the cube of a word's parts; all of the text is handed over, in bounded words."""
+    handed: list[str] = []
+
+    def listen(sentence: str) -> list[str]:
+        handed.append(sentence)
+        return []
+
+    monkeypatch.setattr(engine._model, "phonemize", listen)
+    assert list(engine.synthesise(text, SETTINGS)) == []
+    assert "".join(handed).replace(" ", "") == text
+    assert max(parts_of(word) for sentence in handed for word in sentence.split()) <= most
+    assert max(len(word) for sentence in handed for word in sentence.split()) <= 100
+
+
+def test_a_number_of_any_length_is_read(engine: HibariEngine) -> None:
+    """Digit by digit, where it has no name; once these were errors of the language beneath."""
+    assert list(engine.synthesise("9" * 60, SETTINGS))
+    assert list(engine._model.phonemize(cut_numbers("9" * 5000)))
+
+
+def test_ordinary_words_are_handed_over_as_they_are(engine: HibariEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that they sound to the sample as without any care for long words."""
+    text = "On 2026-11-22 see https://example.com/docs/a-b.html?x=1, a state-of-the-art U.S. page of 1,250,000 words."
+    cared_for = digest(engine, text)
+    for name in ("cut_letters", "cut_numbers", "cut_parts"):
+        monkeypatch.setattr(f"lib.voice_synth.engines.hibari.{name}", str)
+    assert digest(engine, text) == cared_for
 
 
 def test_a_crash_inside_the_package_is_one_of_our_errors(engine: HibariEngine, monkeypatch: pytest.MonkeyPatch) -> None:
