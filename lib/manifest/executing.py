@@ -165,9 +165,10 @@ class _Run:
 
         try:
             entry = self._speech.entry_of(self._manifest.folder, job, call)
-            made = self._speech.made(entry)
-            if made is not None and not self._wishes.again:
-                return ended("skipped", None, reason=ALREADY_MADE, result=heard(entry.directory, made))
+            if self._wishes.again:
+                self._speech.model_of(entry)  # what stands there is not looked at; that an engine can speak it is
+            elif (found := self._speech.made(entry)) is not None:
+                return ended("skipped", None, reason=ALREADY_MADE, result=heard(entry.directory, found))
             if self._wishes.dry_run:
                 return ended("skipped", None, reason=DRY_RUN)
             with self._interruption.shielded():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,35 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def opened_plain(path: Path, *, follow: bool = False) -> int:
+    """A descriptor to read `path` with; never waits for a writer, and follows a symlink at its end only if `follow`.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file (EINVAL).
+
+    """
+    link = 0 if follow else os.O_NOFOLLOW
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | link)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return descriptor
+
+
+def read_plain(path: Path, most: int, *, follow: bool = False) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or is larger than `most` bytes (EFBIG).
+
+    """
+    with os.fdopen(opened_plain(path, follow=follow), "rb") as opened:
+        content = opened.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most} bytes", str(path))
+    return content
 
 
 def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import stat
 from typing import TYPE_CHECKING, Final
 
 from lib.errors import InvalidInputError
@@ -27,6 +28,8 @@ _NAME_CHARACTERS: Final = 100
 _FILE_NAME: Final = re.compile(
     r"(?:text\.txt|result\.json|takes\.meta\.json|best\.wav|take_\d{2,}\.wav)", re.IGNORECASE
 )
+# The name that such a file has until it is whole.
+_PARTIAL: Final = re.compile(r"\.(.+)\.part", re.IGNORECASE)
 
 
 def place_of(spec: JobSpec) -> str:
@@ -52,10 +55,19 @@ def paths_of(place: str) -> dict[str, str]:
 
 def own_name_problem(place: str) -> str | None:
     """Why this place is the folder's own, or None."""
-    first = place.partition("/")[0]
-    if first.casefold() in OWN_NAMES:
+    first, *_ = parts = place.split("/")
+    if _whole_name(first).casefold() in OWN_NAMES:
         return f"begins with {first!r}, a file that stands beside the jobs; choose another"
+    for part in parts:
+        if _whole_name(part) != part and _FILE_NAME.fullmatch(_whole_name(part)):
+            return f"has a part {part!r}, the name of a job's file while it is written; choose another"
     return None
+
+
+def _whole_name(name: str) -> str:
+    """The name that a file gets once it is whole; of any other its own."""
+    partial = _PARTIAL.fullmatch(name)
+    return partial[1] if partial else name
 
 
 def collisions(places: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -67,6 +79,21 @@ def collisions(places: Iterable[str]) -> Iterator[tuple[str, str]]:
             above = "/".join(parts[:at])
             if above in known and _FILE_NAME.fullmatch(parts[at]):
                 yield place, above
+
+
+def check_files(directory: Path, place: str) -> None:
+    """Speaking writes into the job's directory; what has the name of one of its files must be a file.
+
+    Raises:
+        InvalidInputError: it is something else, as a pipe, which would be waited for, or a directory.
+        OSError: the disk did not answer.
+
+    """
+    for entry in directory.iterdir():
+        if _FILE_NAME.fullmatch(_whole_name(entry.name)) and not stat.S_ISREG(entry.lstat().st_mode):
+            raise InvalidInputError(
+                f"{place}/{entry.name} is no regular file, and a file of that name is written here", hint="remove it"
+            )
 
 
 def below(folder: Path, place: str) -> Path:

@@ -5,17 +5,16 @@ All entries share one set of warm engines. It raises; what becomes of a failed e
 
 from __future__ import annotations
 
-import os
-import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from lib.capabilities.speech import WarmEngines
-from lib.errors import InvalidInputError, PermanentError
+from lib.errors import InvalidInputError
 from lib.jobqueue import JobSpec, normalize_job_spec
 from lib.manifest.documents import TEXT
 from lib.manifest.earlier import result_of
-from lib.manifest.places import below
+from lib.manifest.folder import read_plain
+from lib.manifest.places import below, check_files
 from lib.voice_synth import documents
 from lib.voice_synth.choice import engine_for
 from lib.voice_synth.engines.registry import make_engine
@@ -63,10 +62,13 @@ class Speech:
         """The job with its text.
 
         Raises:
-            InvalidInputError: its directory or text leads elsewhere, or the text is not the one that was compiled.
+            InvalidInputError: its directory or text leads elsewhere, what stands there cannot be written over, or the
+                text is not the one that was compiled.
 
         """
         directory = below(folder, job.output_name)
+        if directory.exists():
+            check_files(directory, job.output_name)
         text = _text(directory / TEXT, job)
         given = {
             **call.row,
@@ -124,17 +126,11 @@ class Speech:
 
 def _text(path: Path, job: ManifestJob) -> str:
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(handle, "rb") as opened:
-            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-                raise InvalidInputError(f"{job.text_file} is no file", hint="compile again: `job-runner compile`")
-            raw = opened.read(_MAX_TEXT_BYTES + 1)
+        raw = read_plain(path, _MAX_TEXT_BYTES)
     except OSError as exc:
         raise InvalidInputError(
             f"{job.text_file}: {exc.strerror}", hint="compile again: `job-runner compile` writes it"
         ) from exc
-    if len(raw) > _MAX_TEXT_BYTES:
-        raise PermanentError(f"{job.text_file} is larger than {_MAX_TEXT_BYTES} bytes")
     try:
         return raw.decode()
     except UnicodeDecodeError as exc:

@@ -53,6 +53,7 @@ def test_all_mistakes_of_all_files(runner: JobRunner, home: Path) -> None:
         - {output_name: manifest.json, voice: newsroom, text: "M."}
         - {output_name: story/x, voice: newsrom, text: "X."}
         - {output_name: y, request_id: "story:one", voice: newsroom, text: "Y."}
+        - {output_name: z/.text.txt.part, voice: newsroom, text: "Z."}
         """,
         "more.yaml",
     )
@@ -66,8 +67,11 @@ def test_all_mistakes_of_all_files(runner: JobRunner, home: Path) -> None:
     assert lines[2].startswith("more.yaml:3: jobs[2].output_name: begins with 'manifest.json'")
     assert lines[3].startswith("more.yaml:4: jobs[3].voice: no voice is named 'newsrom'")
     assert lines[4].startswith("more.yaml:5: jobs[4].request_id: 'story:one' is the job 'story:one' of jobs.yaml too")
-    assert lines[5] == "error: 5 problems, nothing was compiled"
-    assert "--any-voice" in lines[6]
+    assert lines[5].startswith(
+        "more.yaml:6: jobs[5].output_name: has a part '.text.txt.part', the name of a job's file"
+    )
+    assert lines[6] == "error: 6 problems, nothing was compiled"
+    assert "--any-voice" in lines[7]
     assert not (home / "batch").exists()
 
 
