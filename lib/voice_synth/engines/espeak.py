@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Final
 
 from lib.errors import PermanentError, TemporaryError
-from lib.voice_synth.engines.scripts import scripts_of, unread_letters
+from lib.voice_synth.engines.scripts import scripts_of, unread_words
 from lib.voice_synth.languages import WELL_KNOWN, english_name
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class EspeakEngine:
 
     def check_text(self, text: str, voice: EngineVoice, language: str) -> None:  # noqa: ARG002 - the language says it
         """Refuse letters that it would only name (`Chinese letter`) or leave out."""
-        unread = unread_letters(text, _SCRIPTS.get(language, scripts_of(language)))
+        unread = unread_words(text, _SCRIPTS.get(language, scripts_of(language)))
         if unread:
             raise PermanentError(
                 f"espeak speaks {language} here and cannot read {unread!r} in the text",

@@ -23,7 +23,7 @@ from lib.voice_synth.engines.onnx_noise import (
     NoiseFromOutside,
     noise_from_outside,
 )
-from lib.voice_synth.engines.scripts import scripts_of, unread_letters
+from lib.voice_synth.engines.scripts import scripts_of, unread_words
 from lib.voice_synth.languages import english_name
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class PiperEngine:
 
     def check_text(self, text: str, voice: EngineVoice, language: str) -> None:  # noqa: ARG002 - the language says it
         """Refuse letters of scripts that the voice's language is not written in."""
-        unread = unread_letters(text, scripts_of(language))
+        unread = unread_words(text, scripts_of(language))
         if unread:
             raise PermanentError(
                 f"a {language} voice of piper would skip {unread!r} in the text",

@@ -15,7 +15,7 @@ from lib.errors import PermanentError, TaskError, TemporaryError
 from lib.voice_synth.engines.base import VoicePart
 from lib.voice_synth.engines.kept import Kept
 from lib.voice_synth.engines.qwen_weights import Kind, Weights, WeightsHere, how_to_bring, name_of
-from lib.voice_synth.engines.scripts import scripts_of, unread_letters
+from lib.voice_synth.engines.scripts import scripts_of, unread_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ class QwenEngine:
     speakers = _SPEAKERS
     languages = _LANGUAGES
     voice_parts: tuple[VoicePart, ...] = (
-        VoicePart("reference_audio", "file", required=False, what="a recording of the voice, 3 to 30 seconds, WAV"),
+        VoicePart("reference_audio", "file", required=False, what="a recording of the voice, 1 to 60 seconds, WAV"),
         VoicePart("reference_text", "text", required=False, what="what is said in the recording, word for word"),
         VoicePart("design", "text", required=False, what="without a recording: the voice in words, as `an old sailor`"),
     )
@@ -100,7 +100,7 @@ class QwenEngine:
 
     def check_text(self, text: str, voice: EngineVoice, language: str) -> None:  # noqa: ARG002 - it reads a mixture
         """Refuse letters of scripts that none of its languages has."""
-        unread = unread_letters(text, _SCRIPTS)
+        unread = unread_words(text, _SCRIPTS)
         if unread:
             raise PermanentError(
                 f"qwen cannot read {unread!r} in the text", hint=f"its languages: {', '.join(_LANGUAGES)}"

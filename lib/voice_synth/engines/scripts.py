@@ -1,7 +1,7 @@
 """Letters that an engine would leave out without a word: those of a script that a language is not written in.
 
 An engine that knows its language's script asks here before it loads; what it cannot read is then an error with the
-letters shown, and never a gap in the sound.
+words shown, and never a gap in the sound.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 LATIN: Final = "LATIN"
 
@@ -55,6 +55,7 @@ _WRITTEN_IN: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 
 # Latin text may hold a Greek letter as a symbol; two in a row are a word that would be skipped or garbled.
 _ALPHABETS: Final = ("CYRILLIC", "GREEK", "ARMENIAN", "GEORGIAN", "COPTIC", "CHEROKEE")
+_SHOWN_CHARACTERS: Final = 40
 
 
 def scripts_of(language: str) -> tuple[str, ...]:
@@ -62,22 +63,39 @@ def scripts_of(language: str) -> tuple[str, ...]:
     return _WRITTEN_IN.get(language.partition(" (")[0], ())
 
 
-def unread_letters(text: str, scripts: tuple[str, ...] = ()) -> str:
-    """Up to eight letters of the text, in order, that belong neither to `scripts` nor to the Latin one."""
+def unread_words(text: str, scripts: tuple[str, ...] = ()) -> str:
+    """The first words of the text, as they stand there, whose letters belong neither to `scripts` nor to Latin.
+
+    Each once, and no more than a message can hold; empty when every letter is read.
+    """
     if text.isascii():  # most are, and a plan asks it of every row
         return ""
-    return "".join(sorted(set(_words_of_other_scripts(text, scripts)))[:8])
+    found: dict[str, None] = {}
+    length = 0
+    for word in text.split():
+        if not word.isascii() and _holds_other_scripts(word, scripts):
+            bare = _bare(word)
+            length += 0 if bare in found else len(bare) + 1
+            found[bare] = None
+            if length > _SHOWN_CHARACTERS:
+                return " ".join(found)[:_SHOWN_CHARACTERS].rstrip() + "…"
+    return " ".join(found)
 
 
-def _words_of_other_scripts(text: str, scripts: tuple[str, ...]) -> Iterator[str]:
-    after_foreign = ""
-    for char in text:
+def _bare(word: str) -> str:
+    """The word without quotes, brackets and full stops around it, whatever script they are of."""
+    inner = [at for at, char in enumerate(word) if not unicodedata.category(char).startswith("P")]
+    return word[inner[0] : inner[-1] + 1]
+
+
+def _holds_other_scripts(word: str, scripts: tuple[str, ...]) -> bool:
+    after_foreign = False
+    for char in word:
         foreign = _foreign(char, scripts)
-        if foreign == "whole":
-            yield char
-        elif foreign and after_foreign:
-            yield from (after_foreign, char)
-        after_foreign = char if foreign == "letter" else ""
+        if foreign == "whole" or (foreign and after_foreign):
+            return True
+        after_foreign = foreign == "letter"
+    return False
 
 
 def _foreign(char: str, scripts: tuple[str, ...]) -> str:

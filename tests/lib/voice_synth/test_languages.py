@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lib.voice_synth.engines.scripts import scripts_of, unread_letters
+from lib.voice_synth.engines.scripts import scripts_of, unread_words
 from lib.voice_synth.languages import WELL_KNOWN, english_name, named_in
 
 
@@ -55,10 +55,22 @@ def test_well_known_languages_are_no_varieties() -> None:
         ("Chinese (Cantonese)", "\u4f60\u597d", ""),
         ("Japanese", "\u65e5\u672c\u306e\u30ab\u30ca", ""),
         ("Hindi", "\u0928\u092e\u0938\u094d\u0924\u0947", ""),
-        ("French", "\u4f60\u597d\u4e16\u754c\u4f60\u597d", "\u4e16\u4f60\u597d\u754c"),
+        ("French", "\u4f60\u597d\u4e16\u754c\u4f60\u597d", "\u4f60\u597d\u4e16\u754c\u4f60\u597d"),
         ("Korean", "\uc548\ub155", ""),
     ],
 )
-def test_letters_of_other_scripts(language: str, text: str, unread: str) -> None:
-    """Each once; marks, symbols and Latin words are part of every text."""
-    assert unread_letters(text, scripts_of(language)) == unread
+def test_words_of_other_scripts(language: str, text: str, unread: str) -> None:
+    """Marks, symbols and Latin words are part of every text."""
+    assert unread_words(text, scripts_of(language)) == unread
+
+
+def test_unread_words_stand_as_in_the_text() -> None:
+    """In its order and not as a heap of letters, each once, without the signs around it, and bounded."""
+    hello = "\u041f\u0440\u0438\u0432\u0435\u0442"
+    text = f"Say \u00ab{hello}\u00bb, then \u4f60\u597d! And {hello} again."
+    assert unread_words(text) == f"{hello} \u4f60\u597d"
+    many = unread_words(" ".join(f"\u043e\u043d\u0438{chr(0x430 + number)}" for number in range(30)))
+    assert len(many) <= 41
+    assert many.startswith("\u043e\u043d\u0438\u0430 \u043e\u043d\u0438\u0431 ")
+    assert many.endswith("\u2026")
+    assert unread_words("\u4f60" * 100_000) == "\u4f60" * 40 + "\u2026"
