@@ -56,14 +56,18 @@ class EspeakEngine:
 
     def __init__(self) -> None:
         self._codes: Mapping[str, str] | None = None
+        self._version: str | None = None
 
     @property
     def model_version(self) -> str:
-        """The program's own."""
-        said = _answer("--version") if self.missing() is None else ""
-        # It says `eSpeak NG text-to-speech: 1.51  Data at: …`.
-        version = said.partition(":")[2].split()
-        return f"{_PROGRAM}-{version[0] if version else 'missing'}"
+        """The program's own; asked once, as it takes a process."""
+        if self.missing() is not None:
+            return f"{_PROGRAM}-missing"
+        if self._version is None:
+            # It says `eSpeak NG text-to-speech: 1.51  Data at: …`.
+            version = _answer("--version").partition(":")[2].split()
+            self._version = version[0] if version else "missing"
+        return f"{_PROGRAM}-{self._version}"
 
     @property
     def languages(self) -> tuple[str, ...]:

@@ -155,6 +155,18 @@ def test_a_program_that_fails(
         spoken(engine, "Bonjour. " * 20_000, "French")
 
 
+def test_its_version_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A warm child asks for it with every job, and each answer is a process; a program that comes later is seen."""
+    engine = program(tmp_path, monkeypatch, f"echo $1 >> {tmp_path}/asked; echo 'eSpeak NG text-to-speech: 1.99  D'\n")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    own, away = tmp_path / "bin" / "espeak-ng", tmp_path / "away"
+    own.rename(away)
+    assert engine.model_version == "espeak-ng-missing"
+    away.rename(own)
+    assert [engine.model_version for _ in range(3)] == ["espeak-ng-1.99"] * 3
+    assert (tmp_path / "asked").read_text() == "--version\n"
+
+
 def test_without_the_program_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """All that describes it can still be asked; its languages are those that it would surely have."""
     monkeypatch.setenv("PATH", "/nowhere")
