@@ -65,4 +65,5 @@ def doctor(
 def _show(checks: "Iterable[Check]", output: Output) -> None:
     for check in checks:
         mend = f"; mend: {as_called(check.mend)}" if check.mend else ""
-        output.data(f"{output.paint(check.state, f'{check.state:<6}')}  {check.name:<11}  {clean(check.found + mend)}")
+        state = output.paint(check.state, f"{check.state:<6}")
+        output.sentence(f"{state}  {check.name:<11}  {clean(check.found + mend)}", indent=21)

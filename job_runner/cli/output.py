@@ -9,26 +9,19 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
 import sys
-import textwrap
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import typer
 
 from lib.calling import as_called
 from lib.errors import InvalidInputError, RefusedError
-from lib.terminal import clean, write
+from lib.terminal import clean, width_of, wrapped, write
 
 if TYPE_CHECKING:
     from lib.errors import JobRunnerError
 
 SCHEMA_VERSION: Final = 1
-_WIDTH_UNKNOWN: Final = 80
-_WIDTH_LEAST: Final = 40
-_COMMAND: Final = re.compile(r"`[^`]*`")
-_HELD_BLANK: Final = "\x00"
 
 _COLORS: Final = {
     "done": "32",
@@ -62,9 +55,7 @@ class Output:
     @property
     def width(self) -> int:
         """Columns of stdout; 80 when it is no terminal."""
-        if not sys.stdout.isatty():
-            return _WIDTH_UNKNOWN
-        return max(_WIDTH_LEAST, shutil.get_terminal_size((_WIDTH_UNKNOWN, 24)).columns)
+        return width_of(sys.stdout)
 
     @property
     def on_terminal(self) -> bool:
@@ -85,10 +76,14 @@ class Output:
         """Lines of data."""
         write(sys.stdout, text + "\n")
 
+    def sentence(self, text: str, *, indent: int) -> None:
+        """A line of data that a terminal breaks at its width, what follows set in by `indent`."""
+        write(sys.stdout, wrapped(text, sys.stdout, indent=indent) + "\n")
+
     def say(self, text: str) -> None:
         """A message to the person; silent with --quiet."""
         if not self.quiet:
-            write(sys.stderr, _wrapped(as_called(text)) + "\n")
+            write(sys.stderr, wrapped(as_called(text), sys.stderr) + "\n")
 
     def warn(self, text: str) -> None:
         """A message that matters; shown even with --quiet."""
@@ -126,16 +121,6 @@ class Output:
             raise InvalidInputError(f"not done: {question}", hint="add --yes: there is no terminal to ask on")
         if not typer.confirm(question, err=True):
             raise RefusedError("not done, as you wished")
-
-
-def _wrapped(text: str) -> str:
-    """Broken at blanks for the terminal, never inside a command in backquotes; as it is when there is no terminal."""
-    if not sys.stderr.isatty():
-        return text
-    width = max(_WIDTH_LEAST, shutil.get_terminal_size((_WIDTH_UNKNOWN, 24)).columns)
-    held = _COMMAND.sub(lambda found: found[0].replace(" ", _HELD_BLANK), text)
-    lines = textwrap.wrap(held, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-    return "\n".join(lines).replace(_HELD_BLANK, " ") or text
 
 
 def _is_utf8() -> bool:

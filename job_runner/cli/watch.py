@@ -12,6 +12,7 @@ from job_runner.cli.running import settings_of
 from job_runner.service.watching import BLOCK_MS, Snapshot, snapshots
 from lib.redisqueue.reader import Event
 from lib.settings import Settings
+from lib.terminal import clean
 from lib.wiring import open_blocking, opened_queue
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class _Lines:
             self._output.warn(snapshot.trouble or "Redis answers again")
         for event in snapshot.events:
             if event.kind not in {"progress", "moved"}:
-                self._output.data(f"{event.kind}: {_ids(event)}")
+                self._output.data(f"{event.kind}: {_ids(event)}{_about(event)}")
         totals = totals_text(snapshot)
         if totals != self._totals:
             self._totals = totals
@@ -93,6 +94,11 @@ def totals_text(snapshot: Snapshot) -> str:
     """The totals in one line."""
     totals = snapshot.document["totals"]
     return ", ".join(f"{totals[name]} {name}" for name in _STATES)
+
+
+def _about(event: Event) -> str:
+    """Where a callback did not arrive, and why; both are words of others."""
+    return f" ({clean(event.host)}: {clean(event.why)})" if event.host or event.why else ""
 
 
 def _ids(event: Event) -> str:

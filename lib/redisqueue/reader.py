@@ -68,11 +68,16 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One entry of the events: what happened to which jobs."""
+    """One entry of the events: what happened to which jobs.
+
+    `host` and `why` are those of a callback that was given up; empty in all others.
+    """
 
     entry: str
     kind: str
     request_ids: tuple[str, ...]
+    host: str = ""
+    why: str = ""
 
 
 async def results(queue: Queue, request_ids: Sequence[str]) -> list[Found]:
@@ -260,7 +265,8 @@ def _event(entry: Any) -> Event:
         named = json.loads(fields.get(b"ids", b"[]"))
     except ValueError:
         named = []
-    return Event(as_text(entry[0]), as_text(fields.get(b"type", b"?")), tuple(map(str, named)))
+    host, why = (as_text(fields.get(name, b"")) for name in (b"host", b"why"))
+    return Event(as_text(entry[0]), as_text(fields.get(b"type", b"?")), tuple(map(str, named)), host, why)
 
 
 def _pages(request_ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -12,7 +12,7 @@ what then stands in for the speaker or the built-in voice is said as a substitut
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from lib.errors import PermanentError
 from lib.voice_synth.engines.registry import ENGINES
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from lib.voice_synth.voices import Voice, VoiceRegistry
 
 _ORDER = tuple(ENGINES)
+
+
+class LackingLanguageError(LanguageError):
+    """A language that an engine would speak if this machine had what it needs: nothing is wrong with the input."""
+
+    exit_code: ClassVar[int] = 1
 
 
 class Asked(Protocol):
@@ -136,6 +142,6 @@ def _nobody(asked: Asked, why_not: list[tuple[SpeechEngine, EngineVoice]]) -> Pe
             f"nothing here speaks {asked.language!r} with the {who}: {'; '.join(reasons)}",
             hint=f"languages here: {shortened(languages) or 'none'}",
         )
-    return LanguageError(
+    return LackingLanguageError(
         f"nothing here speaks {asked.language!r} with the {who}: {'; '.join(reasons)}", hint="; ".join(remedies)
     )

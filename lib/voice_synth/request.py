@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from lib.errors import PermanentError
 from lib.voice_synth.engines.base import BALANCED_TEMPERATURE, DEFAULT_LANGUAGE, SynthesisSettings
@@ -27,9 +27,10 @@ DEFAULT_PROFILE: Final = "balanced"
 
 
 class LanguageError(PermanentError):
-    """A language that no engine here, or not the one that was asked for, speaks with this voice."""
+    """A language that no engine here, or not the one that was asked for, speaks with this voice: a wrong input."""
 
     code = "language"
+    exit_code: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, slots=True)

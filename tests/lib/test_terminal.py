@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import os
 
 import pytest
 
-from lib.terminal import clean, write
+from lib.terminal import WIDTH_UNKNOWN, clean, width_of, wrapped, write
+
+
+class Terminal(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        """It does."""
+        return True
+
+
+def test_a_long_line_is_broken_for_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set in below its first word, a command in one piece; a program reads one line."""
+    monkeypatch.setenv("COLUMNS", "40")
+    line = "  why        one two three four five six; then type `make the next line long`"
+    assert wrapped(line, io.StringIO(), indent=13) == line
+    assert wrapped(line, Terminal(), indent=13).splitlines() == [
+        "  why        one two three four five",
+        "             six; then type",
+        "             `make the next line long`",
+    ]
+    assert (width_of(Terminal()), width_of(io.StringIO())) == (40, WIDTH_UNKNOWN)
 
 
 @pytest.mark.parametrize(

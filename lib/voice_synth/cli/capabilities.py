@@ -17,12 +17,15 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 EXAMPLES = """\b
 Examples:
   voice-synth capabilities
-  voice-synth capabilities --json | jq '.engines[] | select(.usable) | .engine'
+  voice-synth capabilities --json | jq -c '.engines[] | [.engine, .usable]'
 
 Nothing is loaded and nothing is downloaded for it.
 """
 
 _NAMED: int = 8
+
+_INDENT: int = 13
+"""Where the second column begins."""
 
 
 @app.command("capabilities", epilog=EXAMPLES)
@@ -37,7 +40,7 @@ def capabilities(*, json: Json = False) -> None:
         return
     for engine in found["engines"]:
         for line in _lines(engine):
-            output.data(line)
+            output.sentence(line, indent=_INDENT)
         output.data()
     qa = found["qa"]
     heard = f"by a recogniser ({qa['language']})" if qa["usable"] else f"by level and pace alone: {qa['why_not']}"

@@ -12,7 +12,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 EXAMPLES = """\b
 Examples:
   voice-synth list-speakers
-  voice-synth list-speakers --json | jq '.speakers[] | select(.stand_in | not)'
+  voice-synth list-speakers --json | jq -c '.speakers[] | [.speaker, .engine]'
 
 A speaker that no engine here has is spoken by a stand-in, at a pace of its own; the result of a job says so.
 """

@@ -13,7 +13,7 @@ import typer
 
 from lib.calling import as_called
 from lib.errors import InvalidInputError, RefusedError
-from lib.terminal import clean, write
+from lib.terminal import clean, wrapped, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +39,10 @@ class Output:
         """A line of data."""
         write(sys.stdout, clean(text, keep="\t") + "\n")
 
+    def sentence(self, text: str, *, indent: int) -> None:
+        """A line of data that a terminal breaks at its width, what follows set in by `indent`."""
+        write(sys.stdout, wrapped(clean(text), sys.stdout, indent=indent) + "\n")
+
     def table(self, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Columns as wide as their widest cell, the last one free."""
         lines = [titles, *([clean(cell) for cell in row] for row in rows)]
@@ -49,7 +53,7 @@ class Output:
 
     def say(self, text: str) -> None:
         """A message to the person."""
-        write(sys.stderr, as_called(clean(text)) + "\n")
+        write(sys.stderr, wrapped(as_called(clean(text)), sys.stderr) + "\n")
 
     def error_document(self, error: JobRunnerError) -> None:
         """The one document of a command that failed."""

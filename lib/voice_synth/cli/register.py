@@ -21,10 +21,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 EXAMPLES = """\b
 Examples:
-  voice-synth register anna --piper-model en_GB-anna.onnx          with en_GB-anna.onnx.json beside it
-  voice-synth register anna --reference-audio anna.wav --reference-text "What she says in it."
+  voice-synth register anna --piper-model anna.onnx    (and anna.onnx.json)
+  voice-synth register anna --reference-audio anna.wav \\
+    --reference-text "What she says in it."
   voice-synth register slow-news --engine hibari --name heart --speed 0.85
-  voice-synth register anna --engine piper --file model=a.onnx --file config=a.json --replace
+  voice-synth register anna --replace --engine piper \\
+    --file model=a.onnx --file config=a.json
 
 The files are copied. A voice may have a sound on several engines: register it again with another one. A watcher that
 runs takes a new voice for its next job. `voice-synth capabilities` shows what each engine takes.

@@ -32,8 +32,9 @@ STDIN: Final = Path("-")
 EXAMPLES = """\b
 Examples:
   voice-synth speak --voice newsroom --text "Good morning." --out-exact hello
-  voice-synth speak --speaker Ryan --text-file story.txt --chunk --out-exact story
-  voice-synth speak --voice newsroom --text "Take five." --variants 3 --select-best --out-exact five --json
+  voice-synth speak --speaker Ryan --text-file s.txt --chunk --out-exact story
+  voice-synth speak --voice newsroom --text "Take five." --out-exact five \\
+    --variants 3 --select-best --json
 
 The directory is made if need be. Takes that an earlier run left in it and this one does not make are removed.
 """
@@ -185,11 +186,14 @@ def text_of(call: SpeakCall) -> str:
 def _shown(steps: Iterator[Step]) -> None:
     """Run the steps; on a terminal, one line that says how far it is."""
     live = sys.stderr.isatty()
-    for step in steps:
+    try:
+        for step in steps:
+            if live:
+                typer.echo(f"\r{step.percent:5.1f} %  {step.message}\x1b[K", nl=False, err=True)
+    finally:
+        # Also when a step fails: the error begins a line of its own.
         if live:
-            typer.echo(f"\r{step.percent:5.1f} %  {step.message}\x1b[K", nl=False, err=True)
-    if live:
-        typer.echo("\r\x1b[K", nl=False, err=True)
+            typer.echo("\r\x1b[K", nl=False, err=True)
 
 
 def _print(report: Report, call: SpeakCall) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from lib.errors import PermanentError
 
@@ -42,10 +42,16 @@ ENGINES: Final[Mapping[str, Callable[[], SpeechEngine]]] = MappingProxyType(
 )
 
 
+class UnknownEngineError(PermanentError):
+    """An engine that nobody has: the command line was wrong, not the synthesis."""
+
+    exit_code: ClassVar[int] = 2
+
+
 def make_engine(name: str) -> SpeechEngine:
     """A new engine of this name, not loaded; `PermanentError` with the near names when there is none."""
     make = ENGINES.get(name)
     if make is None:
         near = difflib.get_close_matches(name, ENGINES, n=3, cutoff=0.4) or list(ENGINES)
-        raise PermanentError(f"no speech engine is named {name!r}", hint=f"engines here: {', '.join(near)}")
+        raise UnknownEngineError(f"no speech engine is named {name!r}", hint=f"engines here: {', '.join(near)}")
     return make()

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from job_runner.cli.live import drawn
+from job_runner.cli.output import Output
+from job_runner.cli.watch import _Lines
 from job_runner.service.watching import Snapshot, snapshots
 from lib.jobqueue.protocol import Progress
-from lib.redisqueue import leasing
+from lib.redisqueue import leasing, reader
 from lib.redisqueue.connection import connect
 from lib.redisqueue.overview import overview
 from lib.settings import Settings
 from tests.job_runner.conftest import PROGRAM
-from tests.support.hand import hand_watcher
+from tests.support.hand import hand_watcher, open_test_queue
 
 if TYPE_CHECKING:
     import pytest
@@ -65,6 +67,20 @@ async def test_snapshots_follow_the_events(valkey_url: str, prefix: str, runner:
         assert last.progress == {}
         await following.aclose()  # type: ignore[attr-defined]  # it is an async generator
     await blocking.aclose()
+
+
+async def test_a_callback_that_was_given_up_says_where_and_why(runner: JobRunner) -> None:
+    """Into a pipe: the id, the host and the reason, as the page on callbacks says."""
+    async with open_test_queue(runner.url, runner.prefix) as queue:
+        fields = {"type": "delivery_failed", "ids": '["a"]', "host": "x.example", "why": "it answered 500\x1b[2J"}
+        await queue.client.xadd(queue.keys.of("events"), fields)  # type: ignore[arg-type]  # redis-py's are invariant
+        (event,) = await reader.events_after(queue, "0-0")
+        document = await overview(queue, lease_idle_ms=1000)
+    runner.capture.readouterr()
+    _Lines(Output())(Snapshot(document, {}, (event,)))
+    assert runner.capture.readouterr().out.splitlines()[0] == (
+        r"delivery_failed: a (x.example: it answered 500\x1b[2J)"
+    )
 
 
 async def _next_with(following: object, kind: str) -> Snapshot:

@@ -32,6 +32,13 @@ def test_every_command_is_where_the_list_says(name: str, synth: VoiceSynth) -> N
     assert "--json" in done.out
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_example_fits_a_narrow_terminal(name: str, synth: VoiceSynth) -> None:
+    """They are shown as they are written, and a broken line could not be copied."""
+    examples = synth(name, "--help").out.partition("Examples:")[2].partition("\n\n")[0]
+    assert [line for line in examples.splitlines() if len(line) > 80] == []
+
+
 def test_no_module_is_left_out_of_the_list() -> None:
     """A command that nobody lists could not be called."""
     parts = {"__init__", "__main__", "app", "options", "output", "places"}

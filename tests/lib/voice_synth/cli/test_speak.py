@@ -13,13 +13,16 @@ import pytest
 from lib.capabilities.speech import WarmEngines
 from lib.errors import InvalidInputError
 from lib.jobqueue import SPEECH_FIELDS, normalize_job_spec
-from lib.voice_synth.cli.speak import SpeakCall, parse_speak
+from lib.voice_synth.cli.speak import SpeakCall, _shown, parse_speak
 from lib.voice_synth.engines.registry import make_engine
 from lib.voice_synth.request import SpeechRequest
 from lib.voice_synth.speaking import speak_row
+from lib.voice_synth.takes import Step
 from tests.lib.voice_synth.cli.conftest import PROGRAM
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lib.voice_synth.engines.base import SpeechEngine
     from tests.lib.voice_synth.cli.conftest import VoiceSynth
 
@@ -119,11 +122,10 @@ def test_text_comes_from_a_file_or_from_stdin(synth: VoiceSynth, tmp_path: Path)
         ((*VOICE, "--text", "Hi.", "--no-such-flag"), 2, "no-such-flag"),
         (("--voice", "newsrom", "--text", "Hi."), 2, "newsroom"),
         (("--speaker", "ryan", "--text", "Hi."), 2, "Ryan"),
-        ((*VOICE, "--text", "Hi.", "--engine", "hibary"), 1, "hibari"),
-        ((*VOICE, "--text", "Hi.", "--language", "Elvish"), 1, "Elvish"),
+        ((*VOICE, "--text", "Hi.", "--engine", "hibary"), 2, "hibari"),
+        ((*VOICE, "--text", "Hi.", "--language", "Elvish"), 2, "Elvish"),
         ((*VOICE, "--text", "\u4f60\u597d"), 1, "Latin"),
         ((*VOICE, "--text", "..."), 1, "nothing that can be spoken"),
-        ((*VOICE, "--text", "a" * 900), 1, "cut short"),
     ],
 )
 def test_mistakes_are_told_with_their_mend(
@@ -140,6 +142,19 @@ def test_mistakes_are_told_with_their_mend(
     assert done.out == ""
     assert "Traceback" not in done.err
     assert not list((tmp_path / "o").glob("*.wav"))
+
+
+def test_a_failing_step_clears_its_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it fails of, and whenever."""
+
+    def steps() -> Iterator[Step]:
+        yield Step(0.0, 0, 1, "loading the voice")
+        raise InvalidInputError("no")
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with pytest.raises(InvalidInputError):
+        _shown(steps())
+    assert capsys.readouterr().err == "\r  0.0 %  loading the voice\x1b[K\r\x1b[K"
 
 
 def test_a_text_file_that_is_not_text(synth: VoiceSynth, tmp_path: Path) -> None:

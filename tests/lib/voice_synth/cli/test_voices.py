@@ -12,9 +12,10 @@ import pytest
 
 from lib.voice_synth.library import VoiceLibrary
 from lib.voice_synth.library_facts import capabilities_here, speakers_here
+from lib.voice_synth.library_parts import LONGEST_REFERENCE_SECONDS, SHORTEST_REFERENCE_SECONDS
 from lib.voice_synth.voices import SPEAKERS
 from tests.lib.voice_synth.cli.conftest import PROGRAM
-from tests.lib.voice_synth.own_voices import archive, own_voice, placed, sound_entries, sources, wav_file
+from tests.lib.voice_synth.own_voices import MODEL, archive, own_voice, placed, sound_entries, sources, wav_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +47,7 @@ def test_json_is_one_document_each(synth: VoiceSynth) -> None:
     sources(synth.home)
     registered = synth("register", "anna", "--piper-model", "anna.onnx", "--json").document
     assert registered["schema_version"] == 1
-    assert registered["voice"]["engines"]["piper"]["files"]["model"]["bytes"] == 800
+    assert registered["voice"]["engines"]["piper"]["files"]["model"]["bytes"] == len(MODEL)
     assert synth("rename", "anna", "bert", "--json").document["renamed"] == "anna"
     exported = synth("export", "bert", "--out", "b.zip", "--json").document
     assert (exported["file"], exported["bytes"]) == ("b.zip", (synth.home / "b.zip").stat().st_size)
@@ -206,3 +207,7 @@ def test_the_commands_show_it(synth: VoiceSynth) -> None:
     assert [line.split()[0] for line in table] == ["SPEAKER", *SPEAKERS]
     assert synth("capabilities").out.startswith("hibari: ready\n  version    hibari-tts-")
     assert "heart" in synth("capabilities").out
+    # What is said of a recording is what is taken.
+    lengths = f"{SHORTEST_REFERENCE_SECONDS:g} to {LONGEST_REFERENCE_SECONDS:g} s"
+    assert f"a recording of the voice, {lengths}econds" in synth("capabilities").out
+    assert lengths in " ".join(synth("register", "--help").out.split())
