@@ -30,6 +30,7 @@ from lib.voice_synth.library_document import (
 )
 from lib.voice_synth.library_files import Staging, disk_errors, open_own
 from lib.voice_synth.library_parts import CheckedSound, check_file, check_roles
+from lib.voice_synth.replaceable import require_replaceable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,6 +68,7 @@ def export_voice(directory: Path, slug: str, out: Path) -> VoiceDocument:
     document = document_in(directory, slug)
     partial = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
+        require_replaceable(out, "--out")
         try:
             with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED, allowZip64=False) as archive:
                 _add(archive, DOCUMENT_NAME, document.as_bytes())

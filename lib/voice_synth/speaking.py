@@ -13,6 +13,7 @@ from lib.jobqueue import InvalidJobError, normalize_job_spec
 from lib.voice_synth import documents
 from lib.voice_synth.engines.registry import make_engine
 from lib.voice_synth.listening import listener_here
+from lib.voice_synth.replaceable import require_replaceable
 from lib.voice_synth.request import request_of_job
 from lib.voice_synth.takes import Report, Speaking, Step
 
@@ -49,6 +50,7 @@ def speak_row(
         directory.mkdir(parents=True, exist_ok=True)
         if json_result is not None:
             json_result.parent.mkdir(parents=True, exist_ok=True)
+            require_replaceable(json_result, "--json-result")
     except OSError as exc:
         raise InvalidInputError(f"{exc.filename}: {exc.strerror}", hint="name a directory that can be written") from exc
     request = request_of_job(job, seed=seed, engine=engine)
