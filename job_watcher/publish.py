@@ -32,6 +32,9 @@ BATCH: Final = 64
 AT_ONCE: Final = 4
 """How many records are published at the same time: a bucket takes a dozen round trips for each."""
 
+LOOK_MAX: Final = 1000
+"""Entries that one look at the outbox takes in: while a bucket is away for a night, a hundred thousand may wait."""
+
 TIDY_SECONDS: Final = 3600.0
 """How often the store is rid of what dead processes left half stored, in a moment when nothing is to be published."""
 
@@ -50,6 +53,8 @@ class Publisher:
     _taken_over_at: float = float("-inf")
     _tidied_at: float = float("-inf")
     _stuck: set[str] = field(default_factory=set)
+    _looked_at: set[str] = field(default_factory=set)
+    _look_after: str = "-"
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -66,8 +71,8 @@ class Publisher:
     async def run_once(self) -> None:
         """Publish what this watcher committed; once per interval also what nobody alive will."""
         if self.clock.elapsed() - self._taken_over_at >= self.interval:
-            await self._take_over()
-            self._taken_over_at = self.clock.elapsed()
+            more = await self._take_over()
+            self._taken_over_at = float("-inf") if more else self.clock.elapsed()
         if not self._waiting:
             await self._wait()
         batch = list(self._waiting.values())[:BATCH]
@@ -97,25 +102,32 @@ class Publisher:
         if removed:
             logger.info("removed {} files that were never stored to their end", removed)
 
-    async def _take_over(self) -> None:
-        """Take what is left of sessions that have ended, the oldest first, and of this one.
+    async def _take_over(self) -> bool:
+        """Take what is left of sessions that have ended, the oldest first, and of this one; True to look on at once.
 
         An entry of this session that nobody offered is one whose commit lost its reply.
         """
         standing = await self._outbox()
         live = await sessions.live_sessions(self.queue) if standing else frozenset()
-        # Another watcher may have published what could not be published here.
-        self._stuck &= {entry.entry for entry in standing}
         for entry in standing:
             if entry.session not in live or entry.session == self.session.id:
                 self._waiting.setdefault(entry.entry, entry)
+        # A part of nothing but what cannot be published here is no reason to hurry.
+        return len(standing) >= LOOK_MAX and any(entry.entry not in self._stuck for entry in standing)
 
     async def _outbox(self) -> list[OutboxEntry]:
+        """The next part of the outbox, from its beginning again after its end."""
         entries: list[OutboxEntry] = []
-        after = "-"
-        while page := await upkeep.read_outbox(self.queue, after=after):
+        while len(entries) < LOOK_MAX:
+            page = await upkeep.read_outbox(self.queue, after=self._look_after)
+            self._looked_at |= {entry.entry for entry in page}
+            if not page:
+                # Another watcher may have published what could not be published here.
+                self._stuck &= self._looked_at
+                self._looked_at, self._look_after = set(), "-"
+                break
             entries += page
-            after = page[-1].entry
+            self._look_after = page[-1].entry
         return entries
 
     async def _publish(self, entries: list[OutboxEntry]) -> None:

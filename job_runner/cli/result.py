@@ -133,8 +133,7 @@ def _active(found: Found) -> list[tuple[str, str]]:
 def _outputs(record: dict[str, Any]) -> list[tuple[str, str]]:
     outputs = record.get("outputs") or {}
     named = [("best", outputs.get("best")), *(("take", take) for take in outputs.get("takes") or ())]
-    # Where a person opens it; a record of an older version names only the stored file.
-    return [(kind, outcomes.path_of(entry.get("published") or entry["uri"])) for kind, entry in named if entry]
+    return [(kind, outcomes.opened_path(entry)) for kind, entry in named if entry]
 
 
 def _next_steps(found: Found) -> list[str]:

@@ -181,6 +181,18 @@ def published_path(root: Path, record: Mapping[str, Any], speech: Speech) -> str
     return path_of(speech.uri)
 
 
+def opened_path(entry: Mapping[str, Any]) -> str:
+    """Where a person opens one recorded output: as published, or as stored while that alone is on this machine.
+
+    Published names may be gone or never have come to be: somebody removed them, or another job's file is in the way.
+    """
+    stored, published = str(entry["uri"]), entry.get("published")
+    if not published:
+        return path_of(stored)
+    gone = published.startswith("file://") and not Path(path_of(published)).is_file()
+    return path_of(stored) if gone and Path(path_of(stored)).is_file() else path_of(published)
+
+
 def path_of(uri: str) -> str:
     """The path of a file URI; any other URI as it is."""
     return unquote(urlsplit(uri).path) if uri.startswith("file://") else uri

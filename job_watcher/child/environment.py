@@ -11,7 +11,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Final
 
-from lib.redaction import LEAST_CHARACTERS, process_secrets
+from lib.redaction import process_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 _SECRET_NAME: Final = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
 # scheme://user:password@host, as in DATABASE_URL.
 _SECRET_VALUE: Final = re.compile(r"://[^/\s@]*:[^/\s@]+@")
+_TELLING_CHARACTERS: Final = 8
 _NEVER: Final = frozenset({"REDIS_URL"})
 
 
 def child_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[str, str]:
     """The environment of a child: `inherited` cleaned, then what `settings` say, wherever they came from."""
     known = {*settings.secret_values(), *process_secrets(inherited)}
-    # A password of a letter or two stands in almost every value; without PATH and HOME a body finds nothing.
-    secrets = [secret for secret in known if len(secret) >= LEAST_CHARACTERS]
+    # A password of a few letters (`root`, `home`) is part of many values; without PATH and HOME a body finds nothing.
+    secrets = [secret for secret in known if len(secret) >= _TELLING_CHARACTERS]
     kept = {
         name: value
         for name, value in inherited.items()
@@ -36,6 +37,7 @@ def child_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[
         and not _SECRET_NAME.search(name)
         and not _SECRET_VALUE.search(value)
         # A copy under a harmless name is the secret all the same.
+        and value not in known
         and not any(secret in value for secret in secrets)
     }
     kept["JOBS_STATE_DIR"] = str(settings.jobs_state_dir)

@@ -34,7 +34,7 @@ REQUEST_SECONDS: Final = 5.0
 """For the whole request, and again for taking the answer."""
 
 CLIENTS: Final = 16
-"""At once; a scraper, a healthcheck and a few people. The rest is turned away."""
+"""At once; a scraper, a healthcheck and a few people. One more takes the place of whoever has sent nothing longest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ class MetricsServer:
     def __init__(self, pages: Mapping[str, Handler]) -> None:
         self._pages = pages
         self._clients: set[asyncio.Task[Any]] = set()
+        self._silent: dict[asyncio.Task[Any], None] = {}
+        """Those whose request is not there yet, the longest waiting first."""
         self._server: asyncio.Server | None = None
 
     async def listen(self, host: str, port: int) -> str:
@@ -90,13 +92,15 @@ class MetricsServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        if task is None or len(self._clients) >= CLIENTS:
+        if task is None or not self._has_room():
             writer.transport.abort()
             return
         self._clients.add(task)
+        self._silent[task] = None
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
+            del self._silent[task]
             page, body = self._answer(head)
             writer.write(_written(page, body))
             async with asyncio.timeout(REQUEST_SECONDS):
@@ -107,12 +111,25 @@ class MetricsServer:
             # A client that hangs, floods or leaves is its own business.
             logger.debug("metrics: a client was cut off: {}", type(exc).__name__)
         except asyncio.CancelledError:
-            # Only `aclose` cancels. Passed on, asyncio would log the end of its own task as an error.
-            logger.debug("metrics: a client was cut off: the watcher ends")
+            # Only this class cancels. Passed on, asyncio would log the end of its own task as an error.
+            logger.debug("metrics: a client was cut off: another takes its place, or the watcher ends")
         finally:
             self._clients.discard(task)
+            self._silent.pop(task, None)
             with contextlib.suppress(OSError):
                 writer.transport.abort()
+
+    def _has_room(self) -> bool:
+        """Whether one more may come; a healthcheck must get through beside clients that only hold their connections."""
+        if len(self._clients) < CLIENTS:
+            return True
+        if not self._silent:
+            return False
+        longest = next(iter(self._silent))
+        del self._silent[longest]
+        self._clients.discard(longest)
+        longest.cancel()
+        return True
 
     def _answer(self, head: bytes) -> tuple[Page, bool]:
         """The page for a request, and whether its body is wanted."""

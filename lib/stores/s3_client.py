@@ -17,6 +17,7 @@ import logging
 import mimetypes
 import threading
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -204,7 +205,7 @@ class Bucket:
             answer = self._call("list_multipart_uploads", f"listing uploads in {self.name}", Prefix=prefix, **after)
             if answer is None:
                 return found
-            now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+            now = _told_time(answer)
             for each in answer.get("Uploads", ()):
                 age = (now - each["Initiated"]).total_seconds()
                 found.append(Upload(str(each["Key"]), str(each["UploadId"]), age))
@@ -353,3 +354,12 @@ def _taken_apart(error: Exception) -> tuple[str, int, str]:
 def _about(key: str, sha256: str) -> dict[str, Any]:
     kind = mimetypes.guess_type(key)[0]
     return {"Metadata": {_MARK: sha256}} | ({"ContentType": kind} if kind else {})
+
+
+def _told_time(answer: dict[str, Any]) -> datetime:
+    """The store's clock, by which it dates uploads; ours where it tells none."""
+    told = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    try:
+        return parsedate_to_datetime(told) if told else datetime.now(UTC)
+    except ValueError:
+        return datetime.now(UTC)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from job_watcher import publish
 from job_watcher.publish import Publisher
 from lib import wiring
 from lib.redisqueue import upkeep
@@ -18,6 +19,7 @@ from tests.support.wait import wait_until
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
     from loguru import Message
 
     from tests.job_watcher.watching import Stand, Watcher
@@ -211,3 +213,26 @@ async def test_more_entries_than_one_page_are_all_seen(stand: Stand) -> None:
     assert [entry.request_id for entry in mine._waiting.values()] == ["gone"]
     await mine.run_once()
     assert await stand.outbox() == 600, "an entry whose record is gone is removed"
+
+
+async def test_a_long_outbox_is_looked_at_in_parts(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look takes in a bounded part and goes on where the last one ended; at the end it begins anew."""
+    monkeypatch.setattr(publish, "LOOK_MAX", 500)
+    await open_session(stand.queue, "live:1", name="live", previous="", life_ms=60_000, heartbeat=b'"slots":{}}')
+    key = stand.queue.keys.of("outbox")
+    async with stand.queue.client.pipeline(transaction=False) as pipe:
+        for i in range(700):
+            pipe.xadd(key, {"id": f"j{i}", "fence": "1", "session": "live:1"})
+        pipe.xadd(key, {"id": "gone", "fence": "1", "session": "dead:1"})
+        await pipe.execute()
+    other = stand.watcher("other")
+    await other.life.open()
+    mine = publisher(other, HandClock())
+    assert await mine._take_over(), "there is more to look at"
+    assert mine._waiting == {}
+    assert not await mine._take_over()
+    assert [entry.request_id for entry in mine._waiting.values()] == ["gone"]
+    mine._stuck.add("0-1")
+    await mine._take_over()
+    await mine._take_over()
+    assert mine._stuck == set(), "what is gone from the outbox is stuck no more"

@@ -160,3 +160,23 @@ def test_a_record_that_somebody_damaged_is_shown(runner: JobRunner) -> None:
     found = runner("result", "a", "--json")
     assert found.code == 0
     assert found.document["record"] == {"unreadable": "{not json \\xff"}
+
+
+def test_a_published_file_that_is_gone_is_shown_where_it_is_stored(runner: JobRunner) -> None:
+    """A path that cannot be opened helps nobody while the bytes are there."""
+    runner("enqueue", runner.file("- {request_id: a, task: debug}\n"))
+    stored = runner.home / "store" / "take_01.wav"
+    stored.parent.mkdir()
+    stored.write_bytes(b"RIFF")
+    published = runner.home / "output" / "take_01.wav"
+    output = RecordedOutput("take_01.wav", "take", stored.as_uri(), 4, "0" * 64)
+
+    async def done(watcher: HandWatcher) -> None:
+        (lease,) = await watcher.lease()
+        await watcher.done(lease, outputs=[output], published=lambda _: published.as_uri())
+
+    runner.by_hand(done)
+    assert f"take:          {stored}\n" in runner("result", "a").out
+    published.parent.mkdir()
+    published.write_bytes(b"RIFF")
+    assert f"take:          {published}\n" in runner("result", "a").out

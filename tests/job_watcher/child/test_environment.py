@@ -45,8 +45,11 @@ def test_the_rest_goes_along(tmp_path: Path, name: str, value: str) -> None:
 
 def test_a_short_password_takes_nothing_else_along(tmp_path: Path) -> None:
     """It stands in almost every value; a child without PATH would find no program."""
-    settings = replace(settings_in(tmp_path), redis_url="redis://:bin@127.0.0.1:6379/0")
-    assert child_environment(settings, {"PATH": "/usr/bin"})["PATH"] == "/usr/bin"
+    for password in ("bin", "local"):
+        settings = replace(settings_in(tmp_path), redis_url=f"redis://:{password}@127.0.0.1:6379/0")
+        kept = child_environment(settings, {"PATH": "/usr/local/bin", "COPY": "local"})
+        assert kept["PATH"] == "/usr/local/bin"
+    assert "COPY" not in kept
 
 
 def test_settings_win_over_the_environment(tmp_path: Path) -> None:
