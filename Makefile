@@ -16,7 +16,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet --quiet install --constraint constraints.txt
 RUNNER = ./run job-runner
 
-.PHONY: help setup demo test check lint types imports format docs docs-pictures lock clean \
+.PHONY: help install setup demo test check lint types imports format docs docs-pictures lock clean \
 	jobs-plan jobs-enqueue jobs-status jobs-history jobs-result jobs-report jobs-retry jobs-flush jobs-dashboard jobs-logs
 
 help: ## list these targets
@@ -26,19 +26,25 @@ help: ## list these targets
 
 .venv/made:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and was not found; name it: make PYTHON=/path/to/python3" >&2; exit 1; }
-	@echo "Setting up .venv, once; this takes about half a minute ..." >&2
+	@echo "Setting up .venv, once ..." >&2
 	@$(PYTHON) -m venv .venv || { echo "the venv module failed; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	@touch $@
 
 .venv/core: .venv/made pyproject.toml constraints.txt
+	@echo "Downloading and installing the packages: half a minute, on a slow machine or network some minutes ..." >&2
 	@$(PIP) --editable .
+	@echo "Installed." >&2
 	@touch $@
 
 .venv/dev: .venv/made pyproject.toml constraints.txt
+	@echo "Downloading and installing the packages, those for development too: some minutes on a slow network ..." >&2
 	@$(PIP) --editable '.[dev]'
+	@echo "Installed." >&2
 	@touch .venv/core $@
 
-setup: .venv/dev ## make or refresh .venv with everything for development
+install: .venv/core ## make or refresh .venv with what the programs need
+
+setup: .venv/dev ## the same with everything for development (piper too, which is under the GPL)
 
 lock: ## write constraints.txt anew from a fresh resolution
 	@rm -rf .venv/lock && $(PYTHON) -m venv .venv/lock

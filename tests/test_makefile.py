@@ -154,10 +154,28 @@ async def test_ctrl_c_ends_the_demo_and_it_can_go_on(checkout: Path) -> None:
     assert make(checkout, "demo").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("target", "asked"), [("install", "--editable ."), ("demo", "--editable ."), ("setup", "--editable .[dev]")]
+)
+def test_only_development_installs_what_is_under_the_gpl(checkout: Path, target: str, asked: str) -> None:
+    """A user's environment has the plain package; and a download of a minute is said before it and after it."""
+    for stamp in ("core", "dev"):
+        (checkout / ".venv" / stamp).unlink()
+    done = make(checkout, target)
+    assert done.returncode == 0
+    (pip,) = (call for call in calls(checkout) if call.startswith("python -m pip"))
+    assert pip.endswith(f" --constraint constraints.txt {asked}")
+    first, last = done.stderr.splitlines()
+    assert first.startswith("Downloading and installing the packages")
+    assert last == "Installed."
+    again = make(checkout, target)
+    assert (again.returncode, again.stderr) == (0, "")
+
+
 def test_make_alone_is_help(checkout: Path) -> None:
     """Whoever types `make` in a strange house is told what there is."""
     said = make(checkout).stdout
-    for target in ("demo", "test", "check", "setup", "jobs-dashboard"):
+    for target in ("demo", "test", "check", "install", "setup", "jobs-dashboard"):
         assert f"make {target} " in said
 
 

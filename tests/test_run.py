@@ -82,7 +82,7 @@ def test_says_how_to_set_up(checkout: Path, tmp_path: Path) -> None:
     shutil.rmtree(checkout / ".venv")
     done = call(checkout / "run", "job-runner", cwd=tmp_path)
     assert done.returncode == 2
-    assert f"make -C '{checkout}' setup" in done.stderr
+    assert f"make -C '{checkout}' install" in done.stderr
 
 
 def test_an_unknown_program_is_named(checkout: Path, tmp_path: Path) -> None:

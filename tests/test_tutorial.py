@@ -41,6 +41,13 @@ async def test_a_newcomer_can_follow_it(tmp_path: Path) -> None:
                 assert sound.getnframes() > sound.getframerate(), path
 
 
+def test_a_user_installs_nothing_that_is_for_development() -> None:
+    """Its first command is the plain set-up; the other one brings piper, which is under the GPL, unasked."""
+    first = next(fence for fence in fences(PAGE) if fence.language == "sh").commands[0]
+    assert first == "make install"
+    assert "make setup" not in PAGE.read_text()
+
+
 def test_it_shows_what_commands_say() -> None:
     """Most commands are followed by a piece of their output; a page without any would be a leap of faith."""
     kinds = [fence.language for fence in fences(PAGE)]

@@ -36,7 +36,7 @@ _FOLDERS: Final = ("examples",)
 
 @dataclass
 class Checkout:
-    """A directory that looks like a clone after `make setup`."""
+    """A directory that looks like a clone after `make install`."""
 
     place: Path
     environ: dict[str, str] = field(default_factory=dict)
