@@ -76,7 +76,8 @@ def show_execution(document: Mapping[str, Any], folder: Path, output: Output) ->
             output.data(line)
         output.data()
     total = counted(int(document.get("job_count", 0)), "job")
-    output.data(f"{total}: {summary_text(counts)}{_ending(document)}")
+    # It names the job at work, whose id may be anybody's.
+    output.data(clean(f"{total}: {summary_text(counts)}{_ending(document)}"))
 
 
 def _details(job: Mapping[str, Any], folder: Path) -> list[str]:

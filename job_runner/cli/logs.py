@@ -11,6 +11,7 @@ from job_runner.cli.output import Output
 from job_runner.service.offline import execution_file
 from lib.manifest import execution_document
 from lib.settings import Settings
+from lib.terminal import clean
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -21,7 +22,7 @@ Examples:
   job-runner logs --json | jq '.jobs[] | select(.status == "failed")'
 
 Without a name it is the latest execution.json of `run` or `execute-manifest` on this machine, also one that still
-runs or was cut off. The exit code is 0 whatever became of the jobs.
+runs or was cut off. The exit code is 0 whatever became of the jobs, 2 when the file is damaged, 4 when there is none.
 """
 
 Where = Annotated[
@@ -42,4 +43,4 @@ def logs(where: Where = None, *, json: Json = False, quiet: Quiet = False, no_co
         output.document(document)
         return
     show_execution(document, path.parent, output)
-    output.say(f"execution: {path}")
+    output.say(clean(f"execution: {path}"))

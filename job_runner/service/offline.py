@@ -21,7 +21,7 @@ from lib.errors import InvalidJobsError, NotFoundError, Problem, RefusedError
 from lib.jobqueue.problems import FieldProblem, shown
 from lib.manifest import EXECUTION, MANIFEST, compile_jobs, execute
 from lib.manifest.compiling import problems_of
-from lib.manifest.folder import write_whole
+from lib.manifest.folder import read_plain, write_whole
 from lib.manifest.places import place_of
 from lib.manifest.speech import Speech
 from lib.wiring import voices
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 RUNS: Final = "runs"
 _LATEST: Final = "latest-execution"
+_MAX_PATH_BYTES: Final = 1 << 16
 _STRANGE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -143,6 +144,7 @@ def execution_file(given: Path | None, settings: Settings) -> Path:
             return given / EXECUTION
         return given.with_name(EXECUTION) if given.name == MANIFEST else given
     try:
-        return Path((settings.jobs_state_dir / _LATEST).read_text().removesuffix("\n"))
+        remembered = read_plain(settings.jobs_state_dir / _LATEST, _MAX_PATH_BYTES)
+        return Path(remembered.decode().removesuffix("\n"))
     except (OSError, UnicodeDecodeError):
         raise NotFoundError("nothing was executed here yet", hint="`job-runner run FILE` does it") from None

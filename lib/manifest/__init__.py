@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from lib.manifest.compiling import Compiled, compile_jobs
 from lib.manifest.documents import EXECUTION, MANIFEST
+from lib.manifest.executed import execution_document
 from lib.manifest.executing import Execution, JobProgress, Wishes, execute
-from lib.manifest.execution import ExecutedJob, execution_document
+from lib.manifest.execution import ExecutedJob
 from lib.manifest.reading import CheckedManifest, read_manifest
 
 __all__ = [

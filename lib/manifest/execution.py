@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from lib.clock import iso
-from lib.errors import InvalidInputError
 from lib.manifest.documents import SCHEMA_VERSION
 from lib.manifest.folder import write_whole
 
@@ -137,21 +136,3 @@ class ExecutionLog:
             "dry_run": self._head["dry_run"],
             "current": self._current,
         }
-
-
-def execution_document(path: Path) -> dict[str, Any]:
-    """The document that was written to `path`.
-
-    Raises:
-        InvalidInputError: it is missing, or no such document.
-
-    """
-    try:
-        loaded = json.loads(path.read_bytes())
-    except OSError as exc:
-        raise InvalidInputError(f"{path}: {exc.strerror}", hint="`job-runner run FILE` writes one") from exc
-    except (ValueError, RecursionError) as exc:
-        raise InvalidInputError(f"{path} is no execution document: {exc}", hint="run the manifest again") from exc
-    if not isinstance(loaded, dict) or not isinstance(loaded.get("jobs"), list):
-        raise InvalidInputError(f"{path} is no execution document", hint="run the manifest again")
-    return loaded

@@ -160,7 +160,7 @@ def test_logs_of_a_run_that_was_named(runner: JobRunner, home: Path) -> None:
     wanted = json.loads((home / "batch/execution.json").read_bytes())
     for name in ("batch", "batch/manifest.json", "batch/execution.json"):
         assert runner("logs", name, "--json").document == wanted
-    assert runner("logs", "nowhere").code == 2
+    assert runner("logs", "nowhere").code == runner("logs", "batch/manifest.json/x").code == 4
     assert runner("logs", "--json").document == wanted
 
 
@@ -173,6 +173,22 @@ def test_logs_of_a_run_that_was_cut_off(runner: JobRunner, home: Path) -> None:
         json.dumps({**document, "completed_at": None, "current": "story:two", "jobs": document["jobs"][:1]})
     )
     assert "2 jobs: 1 ok; it runs still, or was cut off at story:two\n" in runner("logs").out
+
+
+def test_logs_of_a_damaged_document(runner: JobRunner, home: Path) -> None:
+    """Exit 2 with the mend, with --json too; what is foreign in a sound one does not reach the terminal as it is."""
+    runner("run", runner.file(ONE_BAD), "--out", "batch")
+    path = home / "batch/execution.json"
+    document = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**document, "completed_at": None, "current": "\x1b[2J"}))
+    assert "cut off at \\x1b[2J\n" in runner("logs").out
+    for damage in ({"jobs": ["x"]}, {"job_count": "abc"}, {"duration_sec": float("inf")}):
+        path.write_text(json.dumps({**document, **damage}))
+        for flags in ((), ("--json",)):
+            refused = runner("logs", *flags)
+            assert (refused.code, refused.out) == (2, "")
+            assert "or a damaged one" in refused.err
+            assert "hint: run the manifest again" in refused.err
 
 
 def test_a_state_directory_that_cannot_be_written_stops_nothing(

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lib.errors import InvalidInputError, RefusedError
-from lib.manifest.execution import ALREADY_MADE, DRY_RUN, ExecutedJob, ExecutionLog, execution_document
+from lib.manifest.executed import execution_document
+from lib.manifest.execution import ALREADY_MADE, DRY_RUN, ExecutedJob, ExecutionLog
 from lib.manifest.folder import held, write_whole
 from lib.manifest.interruption import Interruption
 
@@ -93,17 +94,6 @@ def test_success_means_that_all_is_there(
     log.complete(aborted=aborted)
     assert log.success is success
     assert execution_document(tmp_path / "e.json")["success"] is success
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"jobs": 1}', "{" * 100_000])
-def test_another_file_is_no_document(tmp_path: Path, content: str) -> None:
-    """Said, not crashed on."""
-    path = tmp_path / "execution.json"
-    path.write_text(content)
-    with pytest.raises(InvalidInputError, match="is no execution document"):
-        execution_document(path)
-    with pytest.raises(InvalidInputError, match="No such file"):
-        execution_document(tmp_path / "nowhere")
 
 
 def test_writing_replaces_and_follows_no_link(tmp_path: Path) -> None:
