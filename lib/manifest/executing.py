@@ -108,11 +108,11 @@ def execute(
             run.all()
             reason = FAIL_FAST
         except KeyboardInterrupt:
+            interruption.work_is_over()
             reason = INTERRUPTED
         aborted = reason == INTERRUPTED
-        with interruption.shielded():
-            run.skip_the_rest(reason)
-            log.complete(aborted=aborted)
+        run.skip_the_rest(reason)
+        log.complete(aborted=aborted)
         return Execution(path, tuple(log.jobs), log.success, aborted, log.document())
 
 
@@ -138,19 +138,24 @@ class _Run:
         self._redact = this_process(process_environment)
 
     def all(self) -> None:
-        """Every job in order, up to the first failure if so wished."""
+        """Every job in order, up to the first failure if so wished. From the end of the last on nothing interrupts."""
+        left = len(self._manifest.jobs)
         for job, call in self._manifest.jobs:
             self._progress.begun(job.request_id)
             done = self._one(job, call)
+            left = 0 if done.status == "failed" and self._wishes.fail_fast else left - 1
             with self._interruption.shielded():
                 self._log.add(done)
+                if not left:
+                    self._interruption.work_is_over()
                 # One that was made before cost nothing: a write for each would be all that a second run does.
                 if done.status != "skipped":
                     self._log.write()
             failpoints.reach("manifest.job")
             self._progress.ended(done)
-            if done.status == "failed" and self._wishes.fail_fast:
-                return
+            if not left:
+                break
+        self._interruption.work_is_over()
 
     def skip_the_rest(self, reason: str) -> None:
         """Note those that were not reached, the one at work among them."""

@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM while jobs run: they end the job at work, never a document half-way.
 
-Both raise KeyboardInterrupt where the program is, except inside a `shielded` block: there they wait for its end.
+Both raise KeyboardInterrupt where the program is, except inside a `shielded` block: there they wait for its end. Once
+the last job has ended there is nothing to interrupt: `work_is_over` says so.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class Interruption:
     def __init__(self) -> None:
         self.seen = False
         self._depth = 0
+        self._over = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -45,11 +47,15 @@ class Interruption:
             yield
         finally:
             self._depth -= 1
-        if self.seen and not already:
+        if self.seen and not already and not self._over:
             raise KeyboardInterrupt
+
+    def work_is_over(self) -> None:
+        """Nothing is raised from here on: only the documents are to be ended, and a whole run was not interrupted."""
+        self._over = True
 
     def _arrived(self, *_: object) -> None:
         again, self.seen = self.seen, True
         # A second one, from an impatient hand, must not break what the first has begun to put in order.
-        if not self._depth and not again:
+        if not self._depth and not again and not self._over:
             raise KeyboardInterrupt

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from lib.manifest import ExecutedJob
     from lib.voice_synth.engines.base import Samples, SynthesisSettings
 
 JOBS = (job("a/one", "One."), job("a/two", "Two."), job("a/three", "Three."))
@@ -257,6 +258,45 @@ def test_an_interrupt_in_mid_job(tmp_path: Path, number: int) -> None:
     assert json.loads((tmp_path / EXECUTION).read_bytes())["aborted"] is True
     assert signal.getsignal(number) is before
     assert statuses(executed(tmp_path)) == {"a:one": "already_made", "a:three": "ok", "a:two": "ok"}
+
+
+class Impatient(Seen):
+    """Sends both signals when a job has ended, after so many."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self._after = after
+
+    def ended(self, job: ExecutedJob) -> None:
+        """Remember its end, and interrupt if it is the one."""
+        super().ended(job)
+        if len(self.done) == self._after:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_an_interrupt_between_jobs(tmp_path: Path) -> None:
+    """What was made stays; the rest is skipped, and a second signal breaks nothing."""
+    done = executed(compiled(tmp_path, *JOBS), seen=Impatient(2))
+    assert statuses(done) == {"a:one": "ok", "a:three": "ok", "a:two": "interrupted"}
+    assert done.exit_code == 130
+    assert json.loads((tmp_path / EXECUTION).read_bytes()) == done.document
+
+
+def test_an_interrupt_after_the_last_job_comes_too_late(tmp_path: Path) -> None:
+    """Everything is made, so the run is whole and says so."""
+    done = executed(compiled(tmp_path, *JOBS), seen=Impatient(3))
+    assert (done.success, done.aborted, done.exit_code) == (True, False, 0)
+    written = json.loads((tmp_path / EXECUTION).read_bytes())
+    assert written == done.document
+    assert written["completed_at"] is not None
+
+
+def test_an_interrupt_after_the_first_failure_comes_too_late(tmp_path: Path) -> None:
+    """With fail_fast the failed job is the last."""
+    done = executed(compiled(tmp_path, *JOBS), scripted(failing_on("Three")), Impatient(2), fail_fast=True)
+    assert statuses(done) == {"a:one": "ok", "a:three": "failed", "a:two": "fail_fast"}
+    assert (done.aborted, done.exit_code) == (False, 1)
 
 
 def test_one_at_a_time_in_a_folder(tmp_path: Path) -> None:

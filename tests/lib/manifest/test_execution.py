@@ -161,6 +161,18 @@ def test_signals_wait_for_the_end_of_a_shield() -> None:
     assert order == ["whole", "the last words"]
 
 
+def test_signals_are_only_noted_when_the_work_is_over() -> None:
+    """In a shield and out of it; a signal that came in the shield before is not raised at its end."""
+    before = signal.getsignal(signal.SIGTERM)
+    with Interruption() as interruption:
+        with interruption.shielded():
+            os.kill(os.getpid(), signal.SIGINT)
+            interruption.work_is_over()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interruption.seen
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_the_document_is_utf8_with_ids_as_they_are(tmp_path: Path) -> None:
     """For people who open it."""
     log = log_of(tmp_path / "e.json", job_count=1)
