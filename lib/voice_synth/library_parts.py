@@ -1,7 +1,7 @@
 """What somebody brings to make a voice: checked against what the engine asks for before anything is copied.
 
 A mistake found here costs a second; found when the voice first speaks, it costs a night of failed jobs. Which parts
-there are is the engine's to say (`voice_parts`); only recordings and the description of a piper model are looked into.
+there are is the engine's to say (`voice_parts`). Recordings are looked into; a model is loaded once if it can be.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ LONGEST_REFERENCE_SECONDS: Final = 60.0
 
 # A model that speaks one language may know it by two names, as English and English (Great Britain).
 _FEW_LANGUAGES: Final = 2
+
+_MODEL: Final = "model"
+"""The role of a model's file."""
 
 AUDIO_SUFFIX: Final = "_audio"
 """Roles that end so are recordings."""
@@ -74,7 +77,14 @@ def checked_sound(wanted: CheckedSound) -> CheckedSound:
         if not text.strip():
             raise InvalidInputError(f"the text {role} is blank", hint="write it, or leave it out")
     spoken_languages(wanted)
+    if _MODEL in wanted.files:
+        _check_model(engine, wanted)
     return wanted
+
+
+def is_unloaded(wanted: CheckedSound) -> bool:
+    """Whether it brings a model that cannot be loaded here, so that nobody knows whether it can be used."""
+    return _MODEL in wanted.files and make_engine(wanted.engine).missing(_voice(wanted)) is not None
 
 
 def spoken_languages(sound: CheckedSound) -> tuple[str, ...]:
@@ -86,9 +96,8 @@ def spoken_languages(sound: CheckedSound) -> tuple[str, ...]:
     """
     if sound.engine not in ENGINES:
         return ()
-    voice = EngineVoice(sound.name, sound.speed, sound.files, sound.texts)
     try:
-        return make_engine(sound.engine).languages_of(voice)
+        return make_engine(sound.engine).languages_of(_voice(sound))
     except PermanentError as exc:
         raise InvalidInputError(exc.message, hint=exc.hint) from exc
 
@@ -164,6 +173,21 @@ def _check_recording(path: Path) -> None:
         raise InvalidInputError(f"{path} is cut off: it has less sound than it says", hint=mend)
     if not SHORTEST_REFERENCE_SECONDS <= seconds <= LONGEST_REFERENCE_SECONDS:
         raise InvalidInputError(f"{path} lasts {seconds:.1f} s", hint=mend)
+
+
+def _check_model(engine: SpeechEngine, wanted: CheckedSound) -> None:
+    """Load it, where its engine is; a machine that only keeps voices takes it unseen."""
+    if is_unloaded(wanted):
+        return
+    try:
+        engine.load()
+        engine.load_voice(_voice(wanted))
+    except PermanentError as exc:
+        raise InvalidInputError(exc.message, hint=exc.hint) from exc
+
+
+def _voice(sound: CheckedSound) -> EngineVoice:
+    return EngineVoice(sound.name, sound.speed, sound.files, sound.texts)
 
 
 def _check_json(path: Path) -> None:

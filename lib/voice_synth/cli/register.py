@@ -151,8 +151,11 @@ def _beside(model: Path) -> Path:
 
 def _say_missing(output: Output, sound: CheckedSound) -> None:
     from lib.voice_synth.engines.registry import make_engine  # noqa: PLC0415 - as above
+    from lib.voice_synth.library_parts import is_unloaded  # noqa: PLC0415 - ditto
 
     engine = make_engine(sound.engine)
     lacking = engine.missing()
     if lacking is not None:
         output.say(f"note: {sound.engine} cannot speak here, this machine lacks {lacking}; {engine.remedy()}")
+    if is_unloaded(sound):
+        output.say("note: only the description of the model is checked; whether the model can be used is not known")

@@ -16,6 +16,7 @@ from lib.calling import install_extra
 from lib.errors import PermanentError, TemporaryError
 from lib.voice_synth.engines.base import BALANCED_TEMPERATURE, EngineVoice, VoicePart
 from lib.voice_synth.engines.kept import Kept
+from lib.voice_synth.engines.long_words import cut_letters, cut_numbers
 from lib.voice_synth.engines.onnx_noise import (
     NOISE_DIMENSIONS,
     ZEROS,
@@ -23,6 +24,7 @@ from lib.voice_synth.engines.onnx_noise import (
     NoiseFromOutside,
     noise_from_outside,
 )
+from lib.voice_synth.engines.piper_config import problem_in
 from lib.voice_synth.engines.scripts import scripts_of, unread_words
 from lib.voice_synth.languages import english_name
 
@@ -49,6 +51,9 @@ _PEAK: Final = 0.89
 _FRAMES_A_SYMBOL: Final = 8
 _MOST_FRAMES: Final = 1 << 17
 _CHANNELS: Final = 192
+# What the runtime and its allocators say.
+_WANT_OF_MEMORY: Final = ("bad_alloc", "bad allocation", "failed to allocate", "allocate memory", "out of memory")
+_CONTROLS: Final = dict.fromkeys((code for code in (*range(32), 127) if chr(code) not in "\t\n\r"), " ")
 # Above this the words dissolve.
 _MOST_NOISE: Final = 1.2
 
@@ -130,14 +135,15 @@ class PiperEngine:
     def synthesise(self, text: str, settings: SynthesisSettings) -> Iterator[Samples]:
         """One piece a sentence."""
         voice = self._voice(settings.voice)
-        # In piper `[[…]]` holds phonemes; a job's text is plain.
-        plain = text.replace("[[", "[ [")
+        plain = _plain(text)
         try:
             yield from voice.pieces(plain, settings)
         except (ValueError, LookupError, TypeError) as exc:
             raise PermanentError(f"piper cannot read the text: {exc}", hint="reword it") from exc
         except PermanentError:
             raise
+        except MemoryError as exc:
+            raise TemporaryError("piper ran out of memory", hint="it needs up to 700 MB; run fewer slots") from exc
         except Exception as exc:
             raise TemporaryError(f"piper failed: {type(exc).__name__}: {exc}") from exc
 
@@ -155,7 +161,7 @@ class _Files:
         try:
             seen = model.stat()
             self.content = json.loads(config.read_bytes())
-            self.sample_rate = int(self.content["audio"]["sample_rate"])
+            self.sample_rate = self.content["audio"]["sample_rate"]
             self.phonemes = str(self.content.get("phoneme_type", "espeak"))
             self.languages = _languages(self.content)
         except OSError as exc:
@@ -171,6 +177,12 @@ class _Files:
             raise PermanentError(
                 f"{config}: a voice with {self.phonemes} phonemes would need a download, which is never made here",
                 hint="use a voice with espeak phonemes",
+            )
+        problem = problem_in(self.content)
+        if problem is not None:
+            raise PermanentError(
+                f"{config} is no configuration of a piper voice: {problem}",
+                hint="bring the .onnx.json that came with the model",
             )
         self.speaker_id = self._speaker_id(speaker)
         # Files that were registered anew under the same name are another voice.
@@ -217,6 +229,7 @@ class _PiperVoice:
         try:
             seeded = _seeded(files.model)
             session = onnxruntime.InferenceSession(seeded.model, options, providers=["CPUExecutionProvider"])
+            _check_inputs({each.name for each in session.get_inputs()} - {*seeded.inputs, ZEROS}, files.content)
             self._session = _SeededSession(session, seeded.inputs, np)
             self._voice = PiperVoice(session=self._session, config=PiperConfig.from_dict(files.content))
         except (OSError, MemoryError) as exc:
@@ -277,8 +290,11 @@ class _SeededSession:
         while True:
             try:
                 return self._session.run(wanted, {**given, **self._noise(frames)})
-            except Exception:
-                if frames >= _MOST_FRAMES:
+            except Exception as exc:
+                # Only a want of noise is cured by more of it; a want of memory would be made worse.
+                if _is_want_of_memory(exc):
+                    raise MemoryError(str(exc)) from exc
+                if frames >= _MOST_FRAMES or not self._inputs:
                     raise
                 frames *= 2
 
@@ -291,6 +307,27 @@ class _SeededSession:
             # Drawn frame by frame: more frames later change none of the earlier ones.
             noise[name] = self._np.ascontiguousarray(draw((frames, _CHANNELS), dtype=self._np.float32).T[None])
         return noise
+
+
+def _check_inputs(asked: set[str], config: dict[str, Any]) -> None:
+    """Raise `ModelFormatError` for a model that asks for other things than the package gives to one."""
+    given = {"input", "input_lengths", "scales"} | ({"sid"} if config["num_speakers"] > 1 else set())
+    if asked != given:
+        raise ModelFormatError(
+            f"it takes {', '.join(sorted(asked)) or 'nothing'} where a piper voice takes {', '.join(sorted(given))}"
+        )
+
+
+def _is_want_of_memory(error: Exception) -> bool:
+    """The runtime has no type for it, only words."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in said for words in _WANT_OF_MEMORY)
+
+
+def _plain(text: str) -> str:
+    """Text as words alone: `[[…]]` would hold phonemes, a NUL is refused, and a word without end would be cut off."""
+    words = cut_numbers(cut_letters(text.translate(_CONTROLS)))
+    return words.replace("[[", "[ [")
 
 
 def _is_bundled(voice: EngineVoice) -> bool:
@@ -308,15 +345,16 @@ def _languages(config: dict[str, Any]) -> tuple[str, ...]:
 
 def _runs(phonemes: list[str]) -> Iterator[list[str]]:
     """The phonemes in runs that one model call can take, cut behind a clause if there is one, else at a space."""
-    rest = phonemes
-    while len(rest) > _LONGEST_RUN_PHONEMES:
-        clauses = [at + 1 for at in range(1, _LONGEST_RUN_PHONEMES - 1) if rest[at] in ",;:" and rest[at + 1] == " "]
-        spaces = [at for at in range(1, _LONGEST_RUN_PHONEMES) if rest[at] == " "]
-        cut = (clauses or spaces or [_LONGEST_RUN_PHONEMES])[-1]
-        yield rest[:cut]
-        rest = rest[cut:]
-    if rest:
-        yield rest
+    start = 0
+    while len(phonemes) - start > _LONGEST_RUN_PHONEMES:
+        run = phonemes[start : start + _LONGEST_RUN_PHONEMES]
+        clauses = [at + 1 for at in range(1, len(run) - 1) if run[at] in ",;:" and run[at + 1] == " "]
+        spaces = [at for at in range(1, len(run)) if run[at] == " "]
+        cut = (clauses or spaces or [len(run)])[-1]
+        yield run[:cut]
+        start += cut
+    if start < len(phonemes):
+        yield phonemes[start:]
 
 
 def _version(distribution: str) -> str:

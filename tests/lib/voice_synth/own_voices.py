@@ -8,6 +8,7 @@ import wave
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+from lib.voice_synth.engines.onnx_noise import _bytes_field, _input, _node
 from lib.voice_synth.library_changes import Registration, register
 from lib.voice_synth.library_parts import CheckedSound
 
@@ -17,15 +18,40 @@ if TYPE_CHECKING:
 
     from lib.voice_synth.library_document import VoiceDocument
 
+
+def onnx_model(inputs: Sequence[str]) -> bytes:
+    """A model that the runtime loads: it takes these inputs and gives back the last one."""
+    graph = (
+        _node("Identity", [inputs[-1]], "output")
+        + _bytes_field(2, b"main")
+        + b"".join(_input(name, 1, [f"{name}_0"]) for name in inputs)
+        # An output is described as an input is, in the field behind.
+        + b"\x62"
+        + _input("output", 1, ["output_0"])[1:]
+    )
+    return b"\x08\x08" + _bytes_field(7, graph) + _bytes_field(8, b"\x10\x0d")
+
+
 MODEL = b"a model " * 100
 
+LOADABLE = onnx_model(["input", "input_lengths", "scales"])
+"""As a piper model to whoever loads it; nobody could speak with it."""
 
-def sources(place: Path, content: bytes = MODEL) -> dict[str, Path]:
+CONFIG: dict[str, Any] = {
+    "audio": {"sample_rate": 22050},
+    "espeak": {"voice": "en-us"},
+    "num_symbols": 4,
+    "num_speakers": 1,
+    "phoneme_id_map": {"_": [0], "^": [1], "$": [2], "a": [3]},
+}
+
+
+def sources(place: Path, content: bytes = LOADABLE) -> dict[str, Path]:
     """The files of a piper voice as its owner has them; nobody could speak with them."""
     place.mkdir(parents=True, exist_ok=True)
     model, config = place / "anna.onnx", place / "anna.onnx.json"
     model.write_bytes(content)
-    config.write_text('{"audio": {"sample_rate": 22050}, "espeak": {"voice": "en-us"}}')
+    config.write_text(json.dumps(CONFIG))
     return {"model": model, "config": config}
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lib.errors import InvalidInputError
-from lib.voice_synth.library_parts import CheckedSound, check_file, check_roles, checked_sound
-from tests.lib.voice_synth.own_voices import sources, wav_file
+from lib.voice_synth.library_parts import CheckedSound, check_file, check_roles, checked_sound, is_unloaded
+from tests.lib.voice_synth.own_voices import CONFIG, LOADABLE, onnx_model, sources, wav_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +52,37 @@ def test_mistakes_are_named_with_their_mend(given: dict[str, Any], said: str, me
     with pytest.raises(InvalidInputError, match=said) as caught:
         checked_sound(CheckedSound(**given, files=files))
     assert mend in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (bytes(range(256)) * 8, "no model that piper can use"),
+        (LOADABLE[:-40], "no model that piper can use"),
+        (onnx_model(["image"]), "it takes image where a piper voice takes input, input_lengths, scales"),
+        (onnx_model(["input", "input_lengths", "scales", "sid"]), "takes input, input_lengths, scales, sid where"),
+    ],
+    ids=["random", "cut off", "of something else", "of several speakers"],
+)
+def test_a_model_that_cannot_speak_is_found_now(content: bytes, said: str, tmp_path: Path) -> None:
+    """Loaded once, where piper is: the owner of the file hears of it, not the first job of the night."""
+    pytest.importorskip("piper", reason="needs the extra piper")
+    with pytest.raises(InvalidInputError, match=said) as caught:
+        checked_sound(CheckedSound("piper", files=sources(tmp_path, content)))
+    assert "anna.onnx is no model" in caught.value.message
+    assert caught.value.hint == "bring the .onnx file that piper names"
+
+
+def test_where_its_engine_is_not_a_model_is_taken_unseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its description is checked all the same, and whoever registers it can be told."""
+    monkeypatch.setattr("lib.voice_synth.engines.piper.util.find_spec", lambda _: None)
+    sound = CheckedSound("piper", files=sources(tmp_path, b"random"))
+    assert checked_sound(sound) == sound
+    assert is_unloaded(sound)
+    assert not is_unloaded(CheckedSound("hibari", name="heart"))
+    (tmp_path / "anna.onnx.json").write_text(json.dumps({**CONFIG, "audio": {"sample_rate": -1}}))
+    with pytest.raises(InvalidInputError, match=r"audio\.sample_rate is -1, not a whole number from 8000 to 96000"):
+        checked_sound(sound)
 
 
 def test_blank_words_are_no_words(tmp_path: Path) -> None:

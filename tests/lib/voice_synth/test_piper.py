@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lib.errors import PermanentError
+from lib.errors import PermanentError, TemporaryError
 from lib.voice_synth.engines.base import EngineVoice, SynthesisSettings
 from lib.voice_synth.engines.piper import PiperEngine, _runs
 
@@ -191,6 +191,67 @@ def test_odd_text_never_crashes_it(engine: PiperEngine, text: str) -> None:
             assert np.isfinite(piece).all()
     except PermanentError:
         pass
+
+
+def test_a_nul_is_a_blank(engine: PiperEngine) -> None:
+    """Control characters part words, as in the other engines; line ends and tabs stay."""
+    assert spoken(engine, "one\x00two\x07") == spoken(engine, "one two ")
+    assert spoken(engine, "one.\ntwo.\tthree.")
+
+
+def test_a_word_of_any_length_is_spoken_whole(engine: PiperEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rules drop what is beyond some hundred letters of a word; in bounded words all of them get a sound."""
+    voice = engine._voice(JOE)
+    sounds: list[int] = []
+
+    def count(run: list[str]) -> list[int]:
+        sounds.append(len(run))
+        return [0]
+
+    monkeypatch.setattr(voice._voice, "phonemes_to_ids", count)
+    monkeypatch.setattr(voice._voice, "phoneme_ids_to_audio", lambda *_: np.zeros(1, np.float32))
+    for text, least in (("hello" * 4_000, 4_000 * 4), ("9" * 5_000, 5_000 * 4)):
+        sounds.clear()
+        list(engine.synthesise(text, SynthesisSettings(JOE, "English", 0)))
+        assert sum(sounds) > least
+        assert max(sounds) <= 240
+
+
+class Failing:
+    """A runtime's session whose every run fails."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.runs = 0
+
+    def run(self, wanted: Any, given: dict[str, Any]) -> Any:  # noqa: ARG002 - as the runtime has it
+        """Fail."""
+        self.runs += 1
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : std::bad_alloc"),
+        RuntimeError("BFCArena: Failed to allocate memory for requested buffer of size 123456789"),
+    ],
+    ids=["python", "bad_alloc", "arena"],
+)
+def test_a_want_of_memory_is_not_met_with_more_noise(
+    engine: PiperEngine, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """It is told at once, as an error that another try may cure; anything else may have been a want of noise."""
+    failing = Failing(error)
+    monkeypatch.setattr(engine._voice(JOE)._session, "_session", failing)
+    with pytest.raises(TemporaryError, match="out of memory"):
+        spoken(engine)
+    assert failing.runs == 1
+    failing.error = RuntimeError("axis == 1 || axis == largest was false")
+    with pytest.raises(TemporaryError, match="axis == largest"):
+        spoken(engine, "Hi.")
+    assert 2 < failing.runs < 20
 
 
 def test_without_its_packages_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from lib.voice_synth.library_facts import capabilities_here, speakers_here
 from lib.voice_synth.library_parts import LONGEST_REFERENCE_SECONDS, SHORTEST_REFERENCE_SECONDS
 from lib.voice_synth.voices import SPEAKERS
 from tests.lib.voice_synth.cli.conftest import PROGRAM
-from tests.lib.voice_synth.own_voices import MODEL, archive, own_voice, placed, sound_entries, sources, wav_file
+from tests.lib.voice_synth.own_voices import LOADABLE, archive, own_voice, placed, sound_entries, sources, wav_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +47,7 @@ def test_json_is_one_document_each(synth: VoiceSynth) -> None:
     sources(synth.home)
     registered = synth("register", "anna", "--piper-model", "anna.onnx", "--json").document
     assert registered["schema_version"] == 1
-    assert registered["voice"]["engines"]["piper"]["files"]["model"]["bytes"] == len(MODEL)
+    assert registered["voice"]["engines"]["piper"]["files"]["model"]["bytes"] == len(LOADABLE)
     assert synth("rename", "anna", "bert", "--json").document["renamed"] == "anna"
     exported = synth("export", "bert", "--out", "b.zip", "--json").document
     assert (exported["file"], exported["bytes"]) == ("b.zip", (synth.home / "b.zip").stat().st_size)
@@ -75,6 +75,22 @@ def test_a_clone_is_registered_from_a_recording(synth: VoiceSynth) -> None:
     sound = VoiceLibrary(synth.voices).require("anna").on_engine["qwen"]
     assert sound.texts["reference_text"] == "Hello there."
     assert sound.files["reference_audio"].read_bytes() == (synth.home / "a.wav").read_bytes()
+
+
+def test_a_model_that_cannot_be_loaded_here_is_taken_and_that_is_said(
+    synth: VoiceSynth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where piper is, random bytes are refused and nothing is kept; where it is not, only the description counts."""
+    pytest.importorskip("piper", reason="needs the extra piper")
+    sources(synth.home, b"random" * 100)
+    refused = synth("register", "anna", "--piper-model", "anna.onnx")
+    assert (refused.code, refused.out) == (2, "")
+    assert "anna.onnx is no model that piper can use" in refused.err
+    assert voices_of(synth) == []
+    monkeypatch.setattr("lib.voice_synth.engines.piper.util.find_spec", lambda _: None)
+    taken = synth("register", "anna", "--piper-model", "anna.onnx")
+    assert (taken.code, taken.out) == (0, "anna: piper\n")
+    assert "only the description of the model is checked" in taken.err
 
 
 def test_one_more_engine_for_a_voice(synth: VoiceSynth) -> None:
