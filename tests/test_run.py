@@ -98,3 +98,12 @@ def test_without_arguments_it_says_what_it_takes(checkout: Path, tmp_path: Path)
     assert done.returncode == 2
     assert "usage:" in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_is_the_usage(checkout: Path, tmp_path: Path, flag: str) -> None:
+    """Asked for, it is data: stdout, exit 0; a program's own --help is left to it."""
+    done = call(checkout / "run", flag, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"usage: {checkout}/run job-runner|job-watcher|voice-synth [ARGUMENT]...\n"
+    assert call(checkout / "run", "job-runner", flag, cwd=tmp_path).stdout.endswith(f"|{flag}|")

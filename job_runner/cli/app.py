@@ -54,7 +54,7 @@ _COMPLETE_VARIABLE: Final = "_JOB_RUNNER_COMPLETE"
 
 _EPILOG: Final = """\b
 Start here:
-  job-runner server start            a server, when there is no Redis yet
+  job-runner server start            a server, if there is no Redis yet
   job-runner enqueue jobs.yaml       put jobs in
   job-watcher                        work on them
   job-runner report jobs.yaml        see what became of them
@@ -62,7 +62,8 @@ Start here:
 \b
 Exit codes: 0 ok; 1 jobs failed or were refused; 2 bad usage or input;
 3 Redis or another service does not answer; 4 not found; 130 interrupted.
-With --json an error leaves stdout empty and is told on stderr.
+Errors are told on stderr. With --json, stdout holds one document or nothing:
+a document also where a file has mistakes (plan) or an id is not known.
 """
 
 

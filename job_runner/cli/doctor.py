@@ -22,10 +22,11 @@ EXAMPLES = """\b
 Examples:
   job-runner doctor
   job-runner doctor --json | jq '.checks[] | select(.state != "ok")'
-  job-runner doctor --fsck             is every accepted job somewhere?
-  job-runner doctor --repair --yes     mend what is stranded, also on a busy queue
+  job-runner doctor --fsck            is every accepted job somewhere?
+  job-runner doctor --repair --yes    mend what is stranded
 
-Exit code 1 when something is wrong.
+--repair may be used on a busy queue. Exit code 1 when something is wrong, a server that does not answer included: that
+too is an answer of doctor, and the rest of this machine is checked all the same.
 """
 
 Fsck = Annotated[bool, typer.Option("--fsck", help="Walk through the whole queue too: does it add up?")]

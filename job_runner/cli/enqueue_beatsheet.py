@@ -16,8 +16,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 EXAMPLES = """\b
 Examples:
   job-runner enqueue-beatsheet beats.json --voice newsroom
-  job-runner enqueue-beatsheet beats.json --speaker Ryan --profile stable --chunk
-  job-runner enqueue-beatsheet beats.json      when the sheet names its voices
+  job-runner enqueue-beatsheet beats.json --speaker Ryan --chunk
+  job-runner enqueue-beatsheet beats.json    if it names its voices
 
 A beatsheet is JSON or YAML: {topicId, title?, totalBeats?, ttsDefaults?, beats: [{id, narration, tts?, source_ref?}]}.
 Beat 7 of rome becomes the job rome:beat-007. Flags win over a beat's tts, that over ttsDefaults. A sheet that names its

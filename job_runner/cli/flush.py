@@ -9,15 +9,17 @@ from job_runner.cli.output import Output
 from job_runner.cli.running import settings_of, with_queue
 from job_runner.cli.tables import counted
 from job_runner.service.flush import flush as flush_queue
+from job_runner.service.place import server_text
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 EXAMPLES = """\b
 Examples:
   job-runner flush                 what waits goes, records stay
-  job-runner flush --hard --yes    records go too: every request_id is new again
+  job-runner flush --hard --yes    records go too
 
-Refused while a watcher is alive, unless --force: what it runs is then thrown away.
+Without its record a request_id is new again. Refused while a watcher is alive, unless --force: what it runs is then
+thrown away.
 """
 
 Hard = Annotated[bool, typer.Option("--hard", help="Remove the records of finished jobs too.")]
@@ -38,8 +40,10 @@ def flush(
     """Empty the queue."""
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
     settings = settings_of(redis_url)
-    what = "everything, records included" if hard else "all jobs that wait or run (records stay)"
-    output.confirm(f"remove {what}, prefix {settings.jobs_prefix!r}?", yes=yes)
+    waiting = "every job that waits or runs"
+    what = f"{waiting} and every record of finished ones" if hard else f"{waiting} (records of finished ones stay)"
+    queue_text = f"the queue {settings.jobs_prefix!r} on {server_text(settings)}"
+    output.confirm(f"remove {what} from {queue_text}?", yes=yes)
     document = with_queue(settings, lambda queue: flush_queue(queue, hard=hard, force=force))
     if json:
         output.document(document)

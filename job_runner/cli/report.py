@@ -18,7 +18,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 EXAMPLES = """\b
 Examples:
   job-runner report jobs.yaml
-  job-runner report jobs.yaml --json | jq '.rows[] | select(.status == "failed")'
+  job-runner report jobs.yaml --json | jq .summary
 
 `done (other content)` is a job that was made before the file was changed: `enqueue --replace` makes it anew.
 A beatsheet needs no voice here: what its beats were given by hand is not known, so nothing is called other content.

@@ -18,8 +18,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=T
 EXAMPLES = """\b
 Examples:
   job-runner server start
-  job-runner server start --private          a free port, kept for this state directory
-  job-runner server start --fsync always     for JOBS_DURABILITY=fsynced
+  job-runner server start --private       on a free port, kept there
+  job-runner server start --fsync always  for JOBS_DURABILITY=fsynced
   job-runner server status --json
   job-runner server stop
 

@@ -63,5 +63,9 @@ def test_needs_a_yes_off_a_terminal(runner: JobRunner, three: str) -> None:
     runner("enqueue", three)
     refused = runner("flush", "--hard")
     assert refused.code == 2
-    assert refused.err.startswith(f"error: not done: remove everything, records included, prefix '{runner.prefix}'?\n")
+    place = f"from the queue '{runner.prefix}' on {runner.url} (from REDIS_URL)?\n"
+    assert refused.err.startswith(
+        f"error: not done: remove every job that waits or runs and every record of finished ones {place}"
+    )
+    assert f"that waits or runs (records of finished ones stay) {place}" in runner("flush").err
     assert runner("status", "--json").document["totals"]["queued"] == 3
