@@ -20,13 +20,15 @@ for i = 1, ROWS do
   elseif row.state ~= 'D' and not STREAM[row.stream] then
     replies[i] = 'streams'
   else
+    local attempt = row.attempt
     if row.state == 'L' then
+      attempt = attempt + 1  -- the one that it is in
       redis.call('XADD', K.control, 'MAXLEN', '~', '1000', '*', 'type', 'cancel', 'id', ask.request_id,
         'fence', row.fence)
     end
     -- A fence of its own: with the lease's one in the record, the running body's commit would read `already`.
     finish(ask.request_id, row, {
-      status = 'cancelled', fence = digits(take_fences(1)), attempt = row.attempt, tail = ask.tail,
+      status = 'cancelled', fence = digits(take_fences(1)), attempt = attempt, tail = ask.tail,
       ttl_ms = tonumber(ask.ttl_ms), callback = ask.callback,
     })
     cancelled[#cancelled + 1] = ask.request_id

@@ -88,8 +88,8 @@ class JobRules(Ground):
         for _ in range(1 + lost):
             job = self.model.jobs.get(request_id)
             expected = "not_active" if job is None else "cancelled" if generation == job.generation else "changed"
-            if expected == "cancelled":
-                self.model.finish(request_id, "cancelled")
+            if job is not None and expected == "cancelled":
+                self.model.finish(request_id, "cancelled", attempt=job.attempt + (job.state == "L"))
             assert self.run(producing.cancel(self.stage.queue, [wish])) == [expected]
             self.see()
 
