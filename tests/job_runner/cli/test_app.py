@@ -127,8 +127,8 @@ def test_hints_can_be_typed_by_whoever_started_it_through_run(
     for words in (("enqueue",), ("server",), ("server", "start")):
         assert f"  ./run job-runner {words[0]}" in runner(*words, "--help").out.partition("Examples:")[2]
     assert "\n    ./run job-watcher  " in runner("--help").out
-    for words in ([], *([name] for name in COMMANDS)):
-        assert [line for line in runner(*words, "--help").out.splitlines() if len(line) > 80] == []
+    for name in ("", *COMMANDS):
+        assert [line for line in runner(*name.split(), "--help").out.splitlines() if len(line) > 80] == []
     assert "Usage: ./run job-runner enqueue" in runner("enqueue").err
     assert "; mend: start one with `./run job-watcher`\n" in runner("doctor").out
 
