@@ -45,11 +45,11 @@ def test_the_rest_goes_along(tmp_path: Path, name: str, value: str) -> None:
 
 def test_a_short_password_takes_nothing_else_along(tmp_path: Path) -> None:
     """It stands in almost every value; a child without PATH would find no program."""
-    for password in ("bin", "local"):
-        settings = replace(settings_in(tmp_path), redis_url=f"redis://:{password}@127.0.0.1:6379/0")
-        kept = child_environment(settings, {"PATH": "/usr/local/bin", "COPY": "local"})
+    for part in ("bin", "local"):
+        settings = replace(settings_in(tmp_path), redis_url=f"redis://:{part}@127.0.0.1:6379/0")
+        kept = child_environment(settings, {"PATH": "/usr/local/bin", "COPY": part})
         assert kept["PATH"] == "/usr/local/bin"
-        assert ("COPY" in kept) == (password == "bin"), "a copy under a harmless name is the secret all the same"
+        assert ("COPY" in kept) == (len(part) < 4), "a copy under a harmless name is the secret all the same"
 
 
 def test_settings_win_over_the_environment(tmp_path: Path) -> None:
