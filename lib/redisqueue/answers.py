@@ -118,6 +118,9 @@ def _hint(text: str, url: str) -> str:
         return "a failover takes some seconds; if it does not pass, ask a Sentinel: `SENTINEL MASTER <service>`"
     if url.startswith("rediss://") and "Timeout" in text:
         return f"if this port speaks no TLS, write redis://; else {START_ONE}"
+    if url.startswith("rediss://") and "ssl_certfile" not in url and ("closed by server" in text or "reset" in text):
+        # A server that wants a certificate may hang up before its alert is read.
+        return f"it may want a certificate of yours: &ssl_certfile=/path&ssl_keyfile=/path; else {START_ONE}"
     if url.startswith("redis://") and ("closed by server" in text or "reset by peer" in text):
         return f"if this port wants TLS, write rediss://; else {START_ONE}"
     return START_ONE
