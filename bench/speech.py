@@ -1,6 +1,6 @@
 """Measures speech through the whole queue against the bare engine in one process, and prints the ratio.
 
-    python bench/speech.py [--jobs 100] [--rounds 3]
+    python bench/speech.py [--jobs 100] [--rounds 3] [--slots 1]
 
 Bare: hibari loaded in this process, every text synthesised to samples, nothing written. Ours: the same texts as jobs,
 from the first start of a body to the last record, by one `job-watcher` with one slot, its engine warm: leased, spoken
@@ -56,9 +56,9 @@ def bare_rate(engine: HibariEngine, texts: Sequence[str]) -> tuple[float, float]
     return samples / engine.sample_rate_of(settings.voice), time.perf_counter() - begun
 
 
-def started_watcher(url: str, folder: str) -> subprocess.Popen[bytes]:
-    """A watcher with one slot."""
-    environ = {**os.environ, "REDIS_URL": url, "JOBS_STATE_DIR": folder}
+def started_watcher(url: str, folder: str, slots: int) -> subprocess.Popen[bytes]:
+    """A watcher with so many slots."""
+    environ = {**os.environ, "REDIS_URL": url, "JOBS_STATE_DIR": folder, "METAL_CONCURRENCY": str(slots)}
     return subprocess.Popen([BIN / "job-watcher", "--quiet"], env=environ)
 
 
@@ -97,6 +97,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--slots", type=int, default=1, help="METAL_CONCURRENCY of the watcher")
     options = parser.parse_args()
     texts = texts_of(options.jobs)
     engine = HibariEngine()
@@ -104,7 +105,7 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder)
         server = await embedded.start(state, port=None)
-        watcher = started_watcher(server.url, folder)
+        watcher = started_watcher(server.url, folder, options.slots)
         queue = Queue.over(connect(server.url), server.url)
         try:
             await records(queue, await submit(queue, "warm", texts[:1]))
