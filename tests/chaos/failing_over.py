@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lib.redisqueue.connection import connect
@@ -14,9 +16,10 @@ from tests.support.watchers import RUNNER, environment_of, run_program
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from tests.support.topologies import Watched
+
+ACL_PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "redis-acl.md"
 
 
 @asynccontextmanager
@@ -52,12 +55,20 @@ async def failed_over(group: Watched) -> None:
     await wait_until(lambda: group.master() is group.second, 30, what="a failover")
 
 
-async def enqueue(yard: Yard, group: Watched, durability: str, *rows: dict[str, Any]) -> dict[str, Any]:
+def line_of(user: str, *, prefix: str) -> list[str]:
+    """The command that makes this user, out of docs/how-to/redis-acl.md, for the keys of a test."""
+    (line,) = re.findall(rf"^ACL SETUSER {user} reset .*$", ACL_PAGE.read_text(), re.MULTILINE)
+    return [word.replace("~pab:", f"~{prefix}:") for word in str(line).split()]
+
+
+async def enqueue(
+    yard: Yard, group: Watched, durability: str, *rows: dict[str, Any], url: str | None = None
+) -> dict[str, Any]:
     """`job-runner enqueue --json` at this durability; its document."""
     file = yard.home / "jobs.yaml"
     file.write_text(json.dumps(rows))
     environ = environment_of(
-        group.url, yard.prefix, yard.home / "host", {"JOBS_DURABILITY": durability, "JOBS_TASK_MODULES": MODULES}
+        url or group.url, yard.prefix, yard.home / "host", {"JOBS_DURABILITY": durability, "JOBS_TASK_MODULES": MODULES}
     )
     code, out, err = await run_program(RUNNER, "enqueue", str(file), "--json", environ=environ, cwd=yard.home)
     assert code == 0, err

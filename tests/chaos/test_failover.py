@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos.failing_over import enqueue, failed_over, stop_replicating, yard_behind
+from tests.chaos.failing_over import enqueue, failed_over, line_of, stop_replicating, yard_behind
 from tests.chaos.yard import RECOVERY_SECONDS
 from tests.support.topologies import SERVICE, role, watched
 from tests.support.wait import wait_until
@@ -58,6 +58,32 @@ async def test_what_was_promised_as_replicated_is_there_after_the_masters_loss(y
     assert await yard.session("watcher") == session
     assert await yard.submit(yard.gated("later")) == ["queued"]
     await yard.all_done("later")
+
+
+async def test_a_watcher_with_the_least_rights_goes_on_after_a_failover(yard: Yard, group: Watched) -> None:
+    """The user of docs/how-to/redis-acl.md is enough to find the new master, renew, commit and take up more.
+
+    Each server keeps users of its own, so both are given the line. What was promised is done, each run once, and the
+    server that survives has refused nothing.
+    """
+    for server in (group.first, group.second):
+        server.command(*line_of("jobs", prefix=yard.prefix))
+    url = group.url.replace("://", "://jobs:PASSWORD@", 1)
+    await yard.started("watcher", url=url)
+    session = await yard.session("watcher")
+    told = await enqueue(yard, group, "replicated:1", yard.gated("a", gate="end"), yard.gated("b"), url=url)
+    assert told["durability"] == "replicated(1)"
+    await yard.runs_reach("a", 1)
+    await yard.leased("a")
+    assert await yard.queue.client.wait(1, 5000) == 1
+    group.first.kill()
+    await failed_over(group)
+    yard.open_gate("end")
+    await yard.answers()
+    await yard.all_done("a", "b")
+    assert (yard.runs("a"), yard.runs("b")) == (1, 1)
+    assert await yard.session("watcher") == session
+    assert group.second.command("ACL", "LOG") == b"*0\r\n"
 
 
 async def test_a_lagging_replica_rewinds_the_queue_and_nothing_has_two_records(yard: Yard, group: Watched) -> None:
