@@ -224,6 +224,8 @@ class Life:
         thrown = await self.in_hand.stop_all()
         if thrown:
             logger.warning("throwing away {} running jobs: they are somebody else's now", len(thrown))
+        # Counted here: any duty may be the first to hear of it.
+        self._equipment.counts.sessions_lost += 1
         ended.result()
         raise SessionLostError(f"session {self.session.id}: {ended.get_name()} ended")
 

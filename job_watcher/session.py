@@ -113,7 +113,6 @@ class Session:
             self._counts.renewals["failed"] += 1
             raise
         if not renewed.alive:
-            self._counts.renewals["lost"] += 1
             raise SessionLostError(f"session {self.id} was ended while this watcher was away")
         self._note_renewed(sent)
         self._counts.refusals["renewal"] += len(renewed.lost)

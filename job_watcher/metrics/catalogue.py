@@ -50,6 +50,7 @@ FAMILIES: Final = (
     Family("retries", "counter", "Leases answered with another try.", ("kind",)),
     Family("fence_refusals", "counter", "Words about a job that were not this watcher's any more.", ("step",)),
     Family("session_renewals", "counter", "Renewals of the session.", ("result",)),
+    Family("lost_sessions", "counter", "Sessions of this watcher that were ended while it lived."),
     Family("reaped_sessions", "counter", "Lapsed sessions that sweeps of this watcher ended."),
     Family("reclaimed_jobs", "counter", "Jobs of dead watchers that those sweeps put back."),
     Family("stuck_publications", "gauge", "Outputs that could not be published here; they are tried again."),
@@ -59,7 +60,7 @@ FAMILIES: Final = (
 )
 
 STATES: Final = ("queued", "leased", "delayed", "done", "failed", "cancelled")
-RENEWALS: Final = ("ok", "failed", "lost")
+RENEWALS: Final = ("ok", "failed")
 REFUSALS: Final = ("commit", "retry", "progress", "renewal")
 RETRIES: Final = ("attempt", "crash", "free")
 STATUSES: Final = ("done", "failed", "cancelled")

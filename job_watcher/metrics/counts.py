@@ -40,7 +40,9 @@ class Counts:
     refusals: Counter[str] = field(default_factory=Counter)
     """What the fence refused, by step: commit, retry, progress, renewal."""
     renewals: Counter[str] = field(default_factory=Counter)
-    """Of the session, by result: ok, failed, lost."""
+    """Of the session, by result: ok, failed."""
+    sessions_lost: int = 0
+    """Sessions of this watcher that were ended while it lived, whichever duty heard of it first."""
     sessions_reaped: int = 0
     """Lapsed sessions that sweeps of this watcher ended."""
     jobs_reclaimed: int = 0

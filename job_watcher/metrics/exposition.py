@@ -78,6 +78,7 @@ class Exposition:
             "retries": _counted(counts.retries, RETRIES),
             "fence_refusals": _counted(counts.refusals, REFUSALS),
             "session_renewals": _counted(counts.renewals, RENEWALS),
+            "lost_sessions": [((), counts.sessions_lost)],
             "reaped_sessions": [((), counts.sessions_reaped)],
             "reclaimed_jobs": [((), counts.jobs_reclaimed)],
             "last_round_trip_timestamp_seconds": [((), counts.last_round_trip_at)],

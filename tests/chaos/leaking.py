@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from job_watcher.reporting import GATHER_SECONDS
 from lib.errors import PermanentError, TemporaryError
 from lib.jobqueue import Isolation, TaskKind
 from lib.tasks.base import TaskContext, TaskResult
@@ -35,6 +34,7 @@ class LeakPayload(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     file: str
+    """Beside it, `….reported` lets a body end that has said how far it is."""
     how: str
     gate: str = ""
     """A file that must exist before it says anything; beside it, `….begun` says that the body runs."""
@@ -57,17 +57,22 @@ class Leaking:
         payload = LeakPayload.model_validate(job.payload)
         if payload.gate:
             Path(f"{payload.gate}.begun").touch()
-        while payload.gate and not Path(payload.gate).exists():  # noqa: ASYNC110 - the gate is a file
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await _there(payload.gate)
         told = Path(payload.file).read_text().split("\n")
         if self.isolation == "inline":
             told += [f"{name}={value}" for name, value in os.environ.items()]
-        return await _leak(payload.how, told, context)
+        return await _leak(payload, told, context)
 
 
-async def _leak(how: str, told: list[str], context: TaskContext) -> TaskResult:
+async def _there(path: str) -> None:
+    """Wait for a file."""
+    while not Path(path).exists():  # noqa: ASYNC110 - a file has no event
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def _leak(payload: LeakPayload, told: list[str], context: TaskContext) -> TaskResult:
     text = " and ".join(told)
-    match how:
+    match payload.how:
         case "permanent":
             raise PermanentError(f"no entry with {text}", hint=f"use {text}")
         case "temporary":
@@ -87,7 +92,7 @@ async def _leak(how: str, told: list[str], context: TaskContext) -> TaskResult:
             await context.progress(50, message=text)
             await context.progress(60, message=f"{'x' * 190}{told[0]}")
             # A report of a body that has ended is not sent any more.
-            await asyncio.sleep(5 * GATHER_SECONDS)
+            await _there(f"{payload.file}.reported")
             return TaskResult({"said": True})
         case _:
             return TaskResult({"deep": [{"in": told}], text: 1, "url": f"https://u:{told[0]}@host/?a=b"})

@@ -41,8 +41,10 @@ async def test_a_death_at_any_step_before_the_commit_is_made_good(yard: Yard, pl
     survivor = await yard.started("survivor", slots=1)
     await yard.submit(yard.gated("occupies", gate="free"))
     await yard.runs_reach("occupies", 1)
-    victim = await yard.started("victim", slots=1, failpoint=place)
+    # The job is there before its watcher: one that dies after its first call to the queue must have taken it by then.
     await yard.submit(yard.gated("job", output_name="out/job", payload={"output": "sound"}))
+    victim = yard.watcher("victim", slots=1)
+    victim.start(failpoint=place)
     assert await victim.ended() == -signal.SIGKILL
     died_ms = await yard.time_ms()
     held = await yard.row("job")

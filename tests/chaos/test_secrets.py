@@ -135,6 +135,14 @@ async def test_what_bodies_say_reaches_no_sink(vault: Vault, flags: tuple[str, .
     watcher = vault.watcher(*flags)
     watcher.environ["WATCHER_MAX_CRASHES"] = "1"
     watcher.start()
+    progress = vault.queue.keys.of("progress")
+
+    async def reported() -> bool:
+        seen: Any = await vault.queue.client.hgetall(progress)
+        return any(b'"percent":60' in said.replace(b" ", b"") for said in seen.values())
+
+    await wait_until(reported, 60, what="a progress that quotes a secret")
+    (vault.home / "secrets.reported").touch()
     assert await watcher.ended() == 1
     for words in (("status", "--json"), ("status",), ("history", "--json"), ("history",), ("result", "leak-odd")):
         assert await vault.run(RUNNER, *words) == 0
