@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
-import os
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-import typer.main
 
-from lib.calling import as_called, examples_as_called, program_as_called
-from lib.errors import InvalidInputError, InvalidJobsError, JobRunnerError
-from lib.redaction import excepthook, redacted_streams, this_process
+from lib.command_line.boundary import EXIT_ERROR, EXIT_INTERRUPTED, Program
+from lib.command_line.output import Output
+from lib.errors import InvalidInputError
+from lib.redaction import redacted_streams, this_process
 from lib.settings import Settings, process_environment
-from lib.terminal import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,11 +26,7 @@ if TYPE_CHECKING:
     from job_watcher.outcomes import Tally
     from lib.redaction import Redactor
 
-EXIT_ERROR: Final = 1
-EXIT_INTERRUPTED: Final = 130
 BACKENDS: Final = ("metal",)
-DEBUG_VARIABLE: Final = "JOB_RUNNER_DEBUG"
-_COMPLETE_VARIABLE: Final = "_JOB_WATCHER_COMPLETE"
 
 _EPILOG = """\b
 Examples:
@@ -157,7 +150,7 @@ def _left(count: int, mode: Mode) -> str:
 def _tell(text: str, *, log_json: bool) -> None:
     """A line for a person; among JSON lines one of them."""
     if not log_json:
-        _write(as_called(text))
+        Output().say(text)
         return
     from loguru import logger  # noqa: PLC0415 - --help must not pay for it
 
@@ -217,68 +210,12 @@ def ping(consumer_name: ConsumerName = None, redis_url: RedisUrl = None) -> None
     raise typer.Exit(0 if any(answer.alive for answer in answers) else 1)
 
 
+PROGRAM: Final = Program("job-watcher", app, tells_interrupts=True)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code; every error becomes one message, a hint and that code here."""
-    for stream in (sys.stdout, sys.stderr):
-        # A name with odd bytes must not end a message.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # the standard streams are TextIOWrapper
-    try:
-        command = typer.main.get_command(app)
-        command.epilog = examples_as_called(command.epilog or "")
-        code = command.main(
-            args=argv,
-            prog_name=program_as_called("job-watcher"),
-            complete_var=_COMPLETE_VARIABLE,
-            standalone_mode=False,
-        )
-    except typer.TyperException as exc:
-        usage = io.StringIO()
-        exc.show(file=usage)  # type: ignore[attr-defined]  # every kind that parsing raises has it; the base lacks it in the stubs
-        _write(usage.getvalue().rstrip("\n"))
-        return exc.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        _write("interrupted")
-        return EXIT_INTERRUPTED
-    except JobRunnerError as exc:
-        if _debugging():
-            sys.excepthook = excepthook(this_process(process_environment))
-            raise
-        explain(exc)
-        return exc.exit_code
-    except Exception as exc:
-        if _debugging():
-            sys.excepthook = excepthook(this_process(process_environment))
-            raise
-        explain(
-            JobRunnerError(
-                f"this should not happen: {type(exc).__name__}: {exc}",
-                hint=f"run it again with {DEBUG_VARIABLE}=1 in front and report what it prints",
-            )
-        )
-        return EXIT_ERROR
-    return code if isinstance(code, int) else 0
-
-
-def explain(error: JobRunnerError) -> None:
-    """An error and what to do about it, on stderr."""
-    if isinstance(error, InvalidJobsError):
-        for problem in error.problems:
-            _write(str(problem))
-    _write(f"error: {as_called(error.message)}")
-    if error.hint:
-        _write(f"hint: {as_called(error.hint)}")
-
-
-def _write(text: str) -> None:
-    # Text of others is in it: nothing but line ends may drive a terminal.
-    shown = clean(this_process(process_environment)(text), keep="\n")
-    with contextlib.suppress(BrokenPipeError):
-        sys.stderr.write(f"{shown}\n")
-        sys.stderr.flush()
-
-
-def _debugging() -> bool:
-    return os.environ.get(DEBUG_VARIABLE, "") not in {"", "0"}
+    """Run one command line and return its exit code; the console script's entry."""
+    return PROGRAM.run(argv, Output())
 
 
 if __name__ == "__main__":

@@ -7,24 +7,19 @@ modules. What a command raises becomes a message and an exit code in `main` and 
 from __future__ import annotations
 
 import importlib
-import io
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-import typer.core
-import typer.main
 
-from job_runner.cli.output import Output
-from lib.calling import examples_as_called, program_as_called
-from lib.dotenv_lines import bad_lines_told
-from lib.errors import InvalidJobsError, JobRunnerError
+from lib.command_line.boundary import DEBUG_VARIABLE, Program
+from lib.command_line.groups import lazy_group
+from lib.command_line.output import Output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lib.redaction import Redactor
 
 COMMANDS: Final[dict[str, str]] = {
     "plan": "Check job files and show what they would cost; needs no Redis.",
@@ -47,11 +42,6 @@ COMMANDS: Final[dict[str, str]] = {
     "doctor": "Check Redis, voices and this machine; one line each, with the mend.",
 }
 
-EXIT_ERROR: Final = 1
-EXIT_INTERRUPTED: Final = 130
-DEBUG_VARIABLE: Final = "JOB_RUNNER_DEBUG"
-_COMPLETE_VARIABLE: Final = "_JOB_RUNNER_COMPLETE"
-
 _EPILOG: Final = """\b
 Start here:
   job-runner server start            a server, if there is no Redis yet
@@ -67,33 +57,14 @@ a document also where a file has mistakes (plan) or an id is not known.
 """
 
 
-class LazyGroup(typer.core.TyperGroup):
-    """A group that imports a command's module when the command is used."""
-
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the signature is the library's
-        """Every name, in the order of the help."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the signature is the library's
-        """The command, imported now; None for an unknown name."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"job_runner.cli.{cmd_name.replace('-', '_')}")
-        return _as_called(typer.main.get_command(module.app))
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """As the parent does; it takes the near names of a mistyped one from the keys of `commands`."""
-        self.commands = dict.fromkeys(COMMANDS, self)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the signature is the library's
-        """The list of the help, out of COMMANDS."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+def _load(name: str) -> typer.Typer:
+    module = importlib.import_module(f"job_runner.cli.{name.replace('-', '_')}")
+    found: typer.Typer = module.app
+    return found
 
 
 app = typer.Typer(
-    cls=LazyGroup,
+    cls=lazy_group(COMMANDS, _load),
     name="job-runner",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -101,14 +72,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=_EPILOG,
 )
-
-
-def _as_called(command: Any) -> Any:
-    """The command with the examples of its help, and of those below it, as the reader can type them."""
-    command.epilog = examples_as_called(command.epilog or "")
-    for below in getattr(command, "commands", {}).values():
-        below.epilog = examples_as_called(below.epilog or "")
-    return command
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the library calls it so
@@ -133,73 +96,12 @@ def _root(*, version: Version = False, debug: Debug = False) -> None:
     """Queue batches of AI work (speech first) and see what became of them."""
 
 
+PROGRAM: Final = Program("job-runner", app, debug="run it again with `job-runner --debug …` and report what it prints")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; the console script's entry."""
-    for stream in (sys.stdout, sys.stderr):
-        # An id with odd bytes must not end a listing of a thousand others.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # the standard streams are TextIOWrapper
-    output = Output(no_color="--no-color" in (argv if argv is not None else sys.argv))
-    try:
-        command = _as_called(typer.main.get_command(app))
-        with bad_lines_told(output.warn):
-            code = command.main(
-                args=argv,
-                prog_name=program_as_called("job-runner"),
-                complete_var=_COMPLETE_VARIABLE,
-                standalone_mode=False,
-            )
-    except typer.TyperException as exc:
-        usage = io.StringIO()
-        exc.show(file=usage)  # type: ignore[attr-defined]  # every kind that parsing raises has it; the base lacks it in the stubs
-        sys.stderr.write(_redactor()(usage.getvalue()))
-        return exc.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        output.say("\ninterrupted")
-        return EXIT_INTERRUPTED
-    except JobRunnerError as exc:
-        if _debugging():
-            _hide_secrets_of_tracebacks()
-            raise
-        _explain(exc, output)
-        return exc.exit_code
-    except Exception as exc:
-        if _debugging():
-            _hide_secrets_of_tracebacks()
-            raise
-        _explain(
-            JobRunnerError(
-                f"this should not happen: {type(exc).__name__}: {exc}",
-                hint="run it again with `job-runner --debug …` and report what it prints",
-            ),
-            output,
-        )
-        return EXIT_ERROR
-    return code if isinstance(code, int) else 0
-
-
-def _explain(error: JobRunnerError, output: Output) -> None:
-    redact = _redactor()
-    if isinstance(error, InvalidJobsError):
-        for problem in error.problems:
-            output.line_of_error(redact(str(problem)))
-    output.fail(JobRunnerError(redact(error.message), hint=redact(error.hint) if error.hint else None))
-
-
-def _redactor() -> Redactor:
-    from lib.redaction import this_process  # noqa: PLC0415 - --help must not pay for it
-    from lib.settings import process_environment  # noqa: PLC0415 - ditto
-
-    return this_process(process_environment)
-
-
-def _hide_secrets_of_tracebacks() -> None:
-    from lib.redaction import excepthook  # noqa: PLC0415 - --help must not pay for it
-
-    sys.excepthook = excepthook(_redactor())
-
-
-def _debugging() -> bool:
-    return os.environ.get(DEBUG_VARIABLE, "") not in {"", "0"}
+    return PROGRAM.run(argv, Output(no_color="--no-color" in (argv if argv is not None else sys.argv)))
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ from typing import Final
 import typer
 
 from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl, RequestIds, Yes
-from job_runner.cli.output import Output
 from job_runner.cli.running import settings_of, with_queue
 from job_runner.cli.tables import Table, counted
 from job_runner.service.cancel import cancel as cancel_jobs
 from job_runner.service.cancel import standing
+from lib.command_line.output import Output
 from lib.errors import NotFoundError
 from lib.redisqueue.reader import FoundStatus
 from lib.terminal import clean

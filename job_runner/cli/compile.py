@@ -7,9 +7,9 @@ import typer
 
 from job_runner.cli.advice import no_jobs_in, typed
 from job_runner.cli.options import AnyVoice, JobFiles, Json, NoColor, Quiet
-from job_runner.cli.output import Output
 from job_runner.cli.tables import counted
 from job_runner.service.offline import compile_files
+from lib.command_line.output import Output
 from lib.settings import Settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)

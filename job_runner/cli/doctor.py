@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl, Yes
-from job_runner.cli.output import Output
 from job_runner.cli.running import settings_of
 from job_runner.service.consistency import look_through
 from job_runner.service.doctor import Check, Diagnosis, diagnose
 from lib.calling import as_called
+from lib.command_line.output import Output
 from lib.terminal import clean
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ import typer
 
 from job_runner.cli.advice import typed
 from job_runner.cli.options import AnyVoice, JobFiles, Json, NoColor, Quiet, RedisUrl
-from job_runner.cli.output import Output
 from job_runner.cli.submitting import Replace, Target, submit_and_tell
+from lib.command_line.output import Output
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -7,7 +7,7 @@ import typer
 
 from job_runner.cli.executing import Again, DryRun, FailFast, execute_and_tell
 from job_runner.cli.options import Json, NoColor, Quiet
-from job_runner.cli.output import Output
+from lib.command_line.output import Output
 from lib.manifest import Wishes, read_manifest
 from lib.settings import Settings
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from job_runner.cli.output import Output
+    from lib.command_line.output import Output
     from lib.manifest import CheckedManifest, ExecutedJob, Wishes
     from lib.settings import Settings
 

@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 
 from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl, Yes
-from job_runner.cli.output import Output
 from job_runner.cli.running import settings_of, with_queue
 from job_runner.cli.tables import counted
 from job_runner.service.flush import flush as flush_queue
 from job_runner.service.place import server_text
+from lib.command_line.output import Output
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 import typer
 
 from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl
-from job_runner.cli.output import Output
 from job_runner.cli.running import settings_of, with_queue
 from job_runner.cli.tables import Table, seconds_text
 from job_runner.service import outcomes
+from lib.command_line.output import Output
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -7,8 +7,8 @@ import typer
 
 from job_runner.cli.executing import show_execution
 from job_runner.cli.options import Json, NoColor, Quiet
-from job_runner.cli.output import Output
 from job_runner.service.offline import execution_file
+from lib.command_line.output import Output
 from lib.manifest import execution_document
 from lib.settings import Settings
 from lib.terminal import clean

@@ -14,7 +14,7 @@ from lib.terminal import clean
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from job_runner.cli.output import Output
+    from lib.command_line.output import Output
 
 
 class Notes:

@@ -4,10 +4,10 @@ import typer
 
 from job_runner.cli.advice import no_jobs_in, typed
 from job_runner.cli.options import AnyVoice, JobFiles, Json, NoColor, Quiet
-from job_runner.cli.output import Output
 from job_runner.cli.tables import Align, Table, counted, seconds_text
 from job_runner.service.planning import ESTIMATES, Plan
 from job_runner.service.planning import plan as plan_files
+from lib.command_line.output import Output
 from lib.errors import InvalidJobsError
 from lib.settings import Settings
 

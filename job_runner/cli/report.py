@@ -7,11 +7,11 @@ import typer
 from job_runner.cli.advice import after_failure, typed
 from job_runner.cli.noting import Notes, spoken_by_another
 from job_runner.cli.options import JobFiles, Json, NoColor, Quiet, RedisUrl
-from job_runner.cli.output import Output
 from job_runner.cli.running import settings_of, with_queue
 from job_runner.cli.tables import Table, counted, seconds_text, summary_text
 from job_runner.service import outcomes
 from job_runner.service.jobfiles import names_in
+from lib.command_line.output import Output
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

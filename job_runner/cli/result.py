@@ -7,10 +7,10 @@ import typer
 
 from job_runner.cli.advice import after_failure, typed
 from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl
-from job_runner.cli.output import Output
 from job_runner.cli.running import settings_of, with_queue
 from job_runner.cli.tables import seconds_text
 from job_runner.service import outcomes
+from lib.command_line.output import Output
 from lib.errors import NotFoundError
 from lib.redisqueue.reader import Found
 from lib.terminal import clean

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl, Yes
-from job_runner.cli.output import Output
 from job_runner.cli.running import settings_of, with_queue
 from job_runner.cli.tables import Table, counted
 from job_runner.service import again
 from lib.calling import as_called
+from lib.command_line.output import Output
 from lib.errors import InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from job_runner.cli.advice import no_jobs_in
 from job_runner.cli.executing import Again, DryRun, FailFast, execute_and_tell
 from job_runner.cli.noting import Notes
 from job_runner.cli.options import JobFiles, Json, NoColor, Quiet
-from job_runner.cli.output import Output
 from job_runner.service.offline import compile_files, folder_of
+from lib.command_line.output import Output
 from lib.manifest import Wishes, read_manifest
 from lib.settings import Settings
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from job_runner.cli.options import Json, NoColor, Quiet
-from job_runner.cli.output import Output
 from job_runner.service.bundled import watchers_of_bundled
 from lib import embedded
+from lib.command_line.output import Output
 from lib.errors import NotFoundError
 from lib.settings import Settings
 

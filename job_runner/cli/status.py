@@ -5,9 +5,9 @@ from typing import Any
 import typer
 
 from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl
-from job_runner.cli.output import Output
 from job_runner.cli.running import settings_of, with_queue
 from job_runner.cli.tables import Table, counted, eta_text, seconds_text
+from lib.command_line.output import Output
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from job_runner.cli.output import Output
     from job_runner.service.submit import Enqueued
+    from lib.command_line.output import Output
     from lib.jobqueue import JobSpec
     from lib.jobqueue.problems import FieldProblem
 

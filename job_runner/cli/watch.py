@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from job_runner.cli.options import NoColor, Quiet, RedisUrl
-from job_runner.cli.output import Output
 from job_runner.cli.running import settings_of
 from job_runner.service.watching import BLOCK_MS, Snapshot, snapshots
+from lib.command_line.output import Output
 from lib.redisqueue.reader import Event
 from lib.settings import Settings
 from lib.terminal import clean

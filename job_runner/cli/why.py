@@ -6,11 +6,11 @@ import typer
 
 from job_runner.cli.advice import after_failure, typed
 from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl
-from job_runner.cli.output import Output
 from job_runner.cli.running import settings_of, with_queue
 from job_runner.service.why import Why
 from job_runner.service.why import why as ask
 from lib.calling import as_called
+from lib.command_line.output import Output
 from lib.errors import NotFoundError
 from lib.terminal import clean
 

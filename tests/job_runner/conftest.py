@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from job_runner.cli.app import DEBUG_VARIABLE, main
+from job_runner.cli.app import main
 from lib.calling import RUN_VARIABLE
+from lib.command_line.boundary import DEBUG_VARIABLE
 from tests.support.hand import HandWatcher, hand_watcher
 
 if TYPE_CHECKING:

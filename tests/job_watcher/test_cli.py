@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from job_watcher.cli import explain
-from lib.errors import InvalidJobsError, Problem
 from tests.support.servers import free_port
 from tests.support.wait import wait_until
 
@@ -196,19 +194,6 @@ async def test_ctrl_c_while_it_starts_says_interrupted(stand: Stand) -> None:
     assert (code, out) == (130, "")
     assert err.splitlines()[-1] == "interrupted"
     assert "Traceback" not in err
-
-
-async def test_all_problems_of_a_source_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    """Line by line before the sum of them; what drives a terminal is shown, not sent."""
-    explain(
-        InvalidJobsError((Problem("a.yaml", 3, "jobs[0].voice", "no \x1b[31mvoice"), Problem("b.yaml", 9, "", "x")))
-    )
-    assert capsys.readouterr().err.splitlines() == [
-        r"a.yaml:3: jobs[0].voice: no \x1b[31mvoice",
-        "b.yaml:9: x",
-        "error: 2 problems, nothing was queued",
-        "hint: mend the lines above and run it again",
-    ]
 
 
 async def test_at_a_terminal_the_first_ctrl_c_says_what_it_waits_for(stand: Stand) -> None:

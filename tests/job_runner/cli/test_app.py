@@ -14,8 +14,9 @@ import pytest
 import typer.main
 
 from job_runner.cli import app as app_module
-from job_runner.cli.app import COMMANDS, DEBUG_VARIABLE, main
+from job_runner.cli.app import COMMANDS, main
 from lib.calling import RUN_VARIABLE
+from lib.command_line.boundary import DEBUG_VARIABLE
 from tests.job_runner.conftest import PROGRAM
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from job_runner.cli.live import drawn
-from job_runner.cli.output import Output
 from job_runner.cli.watch import _Lines
 from job_runner.service.watching import Snapshot, snapshots
+from lib.command_line.output import Output
 from lib.jobqueue.protocol import Progress
 from lib.redisqueue import leasing, reader
 from lib.redisqueue.connection import connect

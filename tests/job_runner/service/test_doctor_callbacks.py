@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from job_runner.cli.output import Output
 from job_runner.cli.status import lines
 from job_runner.service.doctor.callbacks import callback_checks
+from lib.command_line.output import Output
 from lib.redisqueue.connection import connect
 from lib.redisqueue.overview import overview
 from lib.redisqueue.queue import Queue

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from job_runner.cli.output import Output
+from lib.command_line.output import Output
 from lib.errors import InvalidInputError, NotFoundError
 
 

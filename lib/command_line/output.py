@@ -100,6 +100,10 @@ class Output:
         if error.hint:
             write(sys.stderr, f"{self.paint('hint', 'hint:', sys.stderr)} {as_called(clean(error.hint))}\n")
 
+    def usage(self, text: str, error: JobRunnerError) -> None:  # noqa: ARG002 - for programs that show errors as documents
+        """How a command is typed, after it was mistyped."""
+        write(sys.stderr, clean(text, keep="\n"))
+
     def paint(self, style: str, text: str, stream: TextIO | None = None) -> str:
         """`text` in the colour of a status or style, if the stream takes colour."""
         code = _COLORS.get(style)
