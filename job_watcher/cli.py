@@ -19,7 +19,6 @@ from lib.settings import Settings, process_environment
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from job_watcher.daemon import Daemon
     from job_watcher.display import Display
     from job_watcher.draining import Mode
     from job_watcher.metrics.address import Address
@@ -107,7 +106,18 @@ def watch(  # noqa: PLR0913 - one parameter for each flag
     begun = time.monotonic()
     redact = this_process(process_environment, settings.secret_values())
     with redacted_streams(redact), _shown(mode, redact, log_json=log_json, quiet=quiet) as display:
-        daemon = asyncio.run(_watch(settings, mode, consumer_name, display, force, metrics))
+        from job_watcher.daemon import Daemon  # noqa: PLC0415 - --help must not pay for it
+
+        daemon = Daemon(
+            settings,
+            mode=mode,
+            consumer_name=consumer_name,
+            display=display,
+            force=force,
+            metrics=metrics,
+            redact=redact,
+        )
+        asyncio.run(daemon.run())
     tally = daemon.tally
     if mode != "forever" and not quiet:
         _tell(_summary(tally, time.monotonic() - begun), log_json=log_json)
@@ -117,21 +127,6 @@ def watch(  # noqa: PLR0913 - one parameter for each flag
         _tell("interrupted", log_json=log_json)
         raise typer.Exit(EXIT_INTERRUPTED)
     raise typer.Exit(EXIT_ERROR if tally.failed and mode != "forever" else 0)
-
-
-async def _watch(
-    settings: Settings,
-    mode: Mode,
-    consumer_name: str | None,
-    display: Display,
-    force: bool,  # noqa: FBT001 - passed on, beside five others
-    metrics: Address | None,
-) -> Daemon:
-    from job_watcher.daemon import Daemon  # noqa: PLC0415 - --help must not pay for it
-
-    daemon = Daemon(settings, mode=mode, consumer_name=consumer_name, display=display, force=force, metrics=metrics)
-    await daemon.run()
-    return daemon
 
 
 def _summary(tally: Tally, seconds: float) -> str:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from job_watcher.lane import Execute
     from job_watcher.metrics.address import Address
     from job_watcher.naming import WatcherName
+    from lib.redaction import Redactor
     from lib.redisqueue.queue import Queue
     from lib.settings import Settings
 
@@ -59,6 +60,7 @@ class Daemon:
         display: Display,
         force: bool = False,
         metrics: Address | None = None,
+        redact: Redactor | None = None,
     ) -> None:
         self._settings = settings
         self._mode: Mode = mode
@@ -66,6 +68,7 @@ class Daemon:
         self._display = display
         self._force = force
         self._metrics = metrics
+        self._redact = redact or this_process(process_environment, settings.secret_values())
         self._life: Life | None = None
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -91,12 +94,12 @@ class Daemon:
         tasks = wiring.tasks(self._settings)
         backend = Metal(tasks, self._settings)
         queue = wiring.open_queue(self._settings)
-        store = wiring.artifacts(self._settings)
+        redact = self._redact
+        store = wiring.artifacts(self._settings, on_secrets=redact.learn)
         clock = SystemClock()
         work_dirs: list[WorkDirs] = []
         counts = Counts()
         courier = self._courier(clock)
-        redact = this_process(process_environment, self._settings.secret_values())
 
         def execution(session: str, run_id: str) -> Execute:
             work_dirs.append(WorkDirs(self._settings.watcher_work_dir, session))

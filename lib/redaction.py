@@ -72,7 +72,12 @@ class Redactor:
     """Blackens values in text, in the ways that they are written: plain, inside JSON, a repr or a URL."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        written: set[str] = set()
+        self._written: list[str] = []
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Blacken these too from now on: some are handed out only while a program runs."""
+        written = set(self._written)
         for secret in secrets:
             if len(secret) < LEAST_CHARACTERS:
                 continue

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Collection
 
     from lib.jobqueue import Catalogue
     from lib.redisqueue.connection import Client
@@ -77,13 +77,15 @@ def tasks(settings: Settings) -> TaskRegistry:
     return TaskRegistry((*built_in_tasks(), *load_task_modules(settings.jobs_task_modules)))
 
 
-def artifacts(settings: Settings) -> ArtifactStore:
-    """Where outputs go: the bucket of the settings, else the directory."""
+def artifacts(settings: Settings, *, on_secrets: Callable[[Collection[str]], None] = lambda _: None) -> ArtifactStore:
+    """Where outputs go: the bucket of the settings, else the directory; `on_secrets` is told a bucket's credentials."""
     if settings.s3_bucket:
         from lib.stores.s3 import S3Artifacts
         from lib.stores.s3_client import Bucket
 
-        return S3Artifacts(Bucket(settings.s3_bucket, settings.s3_endpoint_url), settings.s3_prefix)
+        return S3Artifacts(
+            Bucket(settings.s3_bucket, settings.s3_endpoint_url, on_secrets=on_secrets), settings.s3_prefix
+        )
     from lib.stores.artifacts import LocalArtifacts
 
     return LocalArtifacts(settings.watcher_output_root)

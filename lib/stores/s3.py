@@ -136,10 +136,6 @@ class S3Artifacts:
         """End the connections; a later call makes new ones."""
         self._bucket.close()
 
-    async def secret_values(self) -> tuple[str, ...]:
-        """The secrets in use; may ask the instance's role for them."""
-        return await _in_thread(lambda _: self._bucket.secret_values(), CALL_SECONDS)
-
     async def _put(self, output: Output, key: str) -> StoredOutput:
         async with self._room:
             digest = await self._patiently(

@@ -28,7 +28,7 @@ from lib.stores.directories import Digest
 from lib.stores.s3_errors import STALE_CREDENTIALS, named, typed_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 20.0
@@ -87,7 +87,11 @@ def checksum_of(content: bytes) -> str:
 class Bucket:
     """A bucket at an endpoint; an empty one means Amazon's. Threads may share it."""
 
-    def __init__(self, name: str, endpoint_url: str = "") -> None:
+    def __init__(
+        self, name: str, endpoint_url: str = "", *, on_secrets: Callable[[Collection[str]], None] = lambda _: None
+    ) -> None:
+        """`on_secrets` is told what no log may show, before anything is said with it."""
+        self._on_secrets = on_secrets
         self.name = name
         self.endpoint_url = endpoint_url
         self._guard = threading.Lock()
@@ -217,14 +221,6 @@ class Bucket:
         """The name of an object as people and their tools write it."""
         return f"s3://{self.name}/{key}"
 
-    def secret_values(self) -> tuple[str, ...]:
-        """The secrets in use, which no log may show; may ask the instance's role for them."""
-        self._client()
-        with self._reading("reading the credentials"):
-            given = self._session.get_credentials()
-            frozen = None if given is None else given.get_frozen_credentials()
-        return tuple(value for value in (frozen.secret_key, frozen.token) if value) if frozen else ()
-
     def close(self) -> None:
         """End its connections; a later request makes new ones."""
         with self._guard:
@@ -289,6 +285,7 @@ class Bucket:
         try:
             yield
         except Exception as exc:
+            self._tell_secrets()
             code, _, said = _taken_apart(exc)
             raise typed_error(doing, code, said) from exc
 
@@ -296,7 +293,16 @@ class Bucket:
         with self._guard:
             if self._made is None:
                 self._session, self._made = _connected(self.endpoint_url)
+                self._tell_secrets()
             return self._made
+
+    def _tell_secrets(self) -> None:
+        """Those of an instance's role are in no file, and change while they are used."""
+        # What cannot be had now is told by the request that needs it.
+        with contextlib.suppress(Exception):
+            given = self._session.get_credentials()
+            frozen = None if given is None else given.get_frozen_credentials()
+            self._on_secrets([value for value in (frozen.secret_key, frozen.token) if value] if frozen else ())
 
     def _forget(self, client: Any) -> None:
         # Not closed: another thread may be in the middle of a request with it.

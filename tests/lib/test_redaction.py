@@ -205,3 +205,11 @@ def test_errors_in_an_execution_document_are_redacted(tmp_path: Path, monkeypatc
     done = execute(cast("CheckedManifest", manifest), Wishes(), Nobody(), cast("Speech", Careless()))
     assert done.jobs[0].error == f"RuntimeError: 401 for key {BLACKENED}"
     assert CANARY not in Path(done.path).read_text()
+
+
+def test_what_is_handed_out_while_a_program_runs_is_learnt() -> None:
+    """Credentials of an instance's role come late and change; what was known before stays hidden."""
+    redact = Redactor(["first-secret"])
+    assert redact("first-secret and second-secret") == "*** and second-secret"
+    redact.learn(["second-secret", "abc"])
+    assert redact("first-secret and second-secret abc") == "*** and *** abc"

@@ -33,7 +33,8 @@ class S3Bench:
         self.work = base
         self.server = server
         self.name = bucket
-        self.bucket = Bucket(bucket, url or server.url)
+        self.secrets: set[str] = set()
+        self.bucket = Bucket(bucket, url or server.url, on_secrets=self.secrets.update)
         self.store = S3Artifacts(self.bucket, PREFIX, **{"patience_seconds": 20.0, **options})
         self.store._uploads.part_bytes = PART_BYTES
 
