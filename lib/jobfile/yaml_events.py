@@ -20,7 +20,6 @@ from yaml.events import (
     MappingStartEvent,
     ScalarEvent,
     SequenceEndEvent,
-    SequenceStartEvent,
 )
 
 from lib.jobfile.scalars import NumberTooLongError, resolve
@@ -228,8 +227,3 @@ def joined(where: str, key: str) -> str:
     """The place of `key` below `where`, on one line whatever the key holds."""
     name = key if len(key) <= MAX_DEPTH and key.isprintable() else shown(key)
     return f"{where}.{name}" if where else name
-
-
-def is_sequence(event: Event) -> bool:
-    """Whether a list starts here."""
-    return type(event) is SequenceStartEvent

@@ -12,7 +12,7 @@ from lib.redisqueue.answers import as_text, edge, translate
 if TYPE_CHECKING:
     from lib.redisqueue.connection import Client
 
-_CONFIG: Final = ("appendonly", "appendfsync", "maxmemory-policy", "min-replicas-to-write")
+_CONFIG: Final = ("appendonly", "appendfsync", "maxmemory-policy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,6 @@ class Features:
     used_bytes: int
     max_bytes: int
     """Of memory; 0 without a limit."""
-    replicas_needed: int | None
-    """Below so many replicas the server refuses writes."""
 
 
 async def detect(client: Client, url: str, *, config: bool) -> Features:
@@ -70,7 +68,6 @@ def _features(info: dict[str, Any], config: dict[str, str]) -> Features:
     append_only = config.get("appendonly")
     if append_only is None and "aof_enabled" in info:
         append_only = "yes" if info["aof_enabled"] else "no"
-    needed = config.get("min-replicas-to-write")
     return Features(
         software="valkey" if "valkey_version" in info else "redis" if info else "unknown",
         version=str(info.get("valkey_version", info.get("redis_version", "?"))),
@@ -83,7 +80,6 @@ def _features(info: dict[str, Any], config: dict[str, str]) -> Features:
         role=str(info.get("role", "master")),
         used_bytes=int(info.get("used_memory", 0)),
         max_bytes=int(info.get("maxmemory", 0)),
-        replicas_needed=None if needed is None else int(needed),
     )
 
 

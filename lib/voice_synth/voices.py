@@ -152,10 +152,6 @@ class VoiceRegistry:
     def __init__(self, voices: Iterable[Voice] = (NEWSROOM,)) -> None:
         self._voices: Mapping[str, Voice] = MappingProxyType({voice.slug: voice for voice in voices})
 
-    def with_voices(self, *voices: Voice) -> VoiceRegistry:
-        """A new registry with these too; the same slug replaces."""
-        return VoiceRegistry((*self._voices.values(), *voices))
-
     @property
     def slugs(self) -> tuple[str, ...]:
         """Every voice's slug."""

@@ -13,7 +13,7 @@ from lib.voice_synth.choice import engine_for, first_that_can
 from lib.voice_synth.engines.base import EngineVoice
 from lib.voice_synth.engines.registry import DEFAULT_ENGINE, ENGINES, make_engine
 from lib.voice_synth.request import LanguageError, SpeechRequest, prepare
-from lib.voice_synth.voices import STAND_INS, UnknownVoiceError, Voice, VoiceRegistry
+from lib.voice_synth.voices import NEWSROOM, STAND_INS, UnknownVoiceError, Voice, VoiceRegistry
 from tests.lib.voice_synth.scripted_engine import ScriptedEngine
 
 if TYPE_CHECKING:
@@ -22,12 +22,17 @@ if TYPE_CHECKING:
     from lib.voice_synth.engines.base import SpeechEngine
 
 OWN = {"model": Path("/voices/anna/model.onnx")}
-VOICES = VoiceRegistry().with_voices(
-    Voice(
-        "anna", "", {"espeak": EngineVoice("f2"), "hibari": EngineVoice("heart"), "piper": EngineVoice("", files=OWN)}
-    ),
-    Voice("clone", "", {"qwen": EngineVoice("", files=OWN)}),
-    Voice("later", "", {"fromage": EngineVoice("brie")}),
+VOICES = VoiceRegistry(
+    (
+        NEWSROOM,
+        Voice(
+            "anna",
+            "",
+            {"espeak": EngineVoice("f2"), "hibari": EngineVoice("heart"), "piper": EngineVoice("", files=OWN)},
+        ),
+        Voice("clone", "", {"qwen": EngineVoice("", files=OWN)}),
+        Voice("later", "", {"fromage": EngineVoice("brie")}),
+    )
 )
 
 

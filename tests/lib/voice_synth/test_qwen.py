@@ -180,9 +180,7 @@ def test_words_about_how_to_speak(
 @pytest.mark.usefixtures("package")
 def test_what_it_cannot_obey_is_said(tmp_path: Path) -> None:
     """The small speaker model and a copy of a recording take no words; all take what samples."""
-    voices = VoiceRegistry().with_voices(
-        Voice("anna", "", {"qwen": recording(tmp_path)}), Voice("announcer", "", {"qwen": RYAN})
-    )
+    voices = VoiceRegistry((Voice("anna", "", {"qwen": recording(tmp_path)}), Voice("announcer", "", {"qwen": RYAN})))
     everything = {"temperature": 0.5, "top_p": 0.5, "repetition_penalty": 1.1, "max_new_tokens": 9, "profile": "stable"}
     copy = SpeechRequest(text="Hi.", voice="anna", engine="qwen", tone="warm", **everything)  # type: ignore[arg-type]
     assert prepare(copy, engine(tmp_path), voices).ignored_fields == ("tone",)

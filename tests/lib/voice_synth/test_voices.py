@@ -92,10 +92,10 @@ def test_a_voice_or_speaker_that_this_engine_cannot_sound() -> None:
 
 
 def test_registered_voices_join_the_built_in_one() -> None:
-    """A registry with more voices is a new object; the same slug replaces."""
+    """A registry of more voices is a new object; of two with one slug the later counts."""
     slow = Voice("newsroom", "slower", {"hibari": EngineVoice("heart", 0.8)})
     own = Voice("mine", "mine", {"scripted": EngineVoice("plain")})
-    more = VOICES.with_voices(slow, own)
+    more = VoiceRegistry((NEWSROOM, slow, own))
     assert more.choose(HIBARI, voice="newsroom", speaker=None).voice.speed == 0.8
     assert more.choose(ScriptedEngine(), voice="mine", speaker=None).voice.name == "plain"
     assert VOICES.slugs == ("newsroom",)
