@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Final
 
+from lib.errors import NotFoundError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -51,3 +53,10 @@ def typed(words: Iterable[object]) -> str:
 def no_jobs_in(files: Iterable[object]) -> str:
     """What to say about files without a job."""
     return f"no jobs in {typed(files)}; write them as a list below `jobs:`, each with a dash, a name and a text"
+
+
+def no_such_job(request_id: str) -> NotFoundError:
+    """The error for an id that nothing is known about."""
+    return NotFoundError(
+        f"no job {request_id!r}", hint="`job-runner history` lists the newest finished ones, `status` what waits"
+    )

@@ -24,6 +24,7 @@ JobFiles = Annotated[
     list[Path],
     typer.Argument(metavar="YAML", help="Job files.", show_default=False),
 ]
+RequestId = Annotated[str, typer.Argument(metavar="ID", help="The request_id.", show_default=False)]
 RequestIds = Annotated[
     list[str],
     typer.Argument(metavar="ID", help="Request ids.", show_default=False),

@@ -1,17 +1,16 @@
 """`job-runner result`: one job."""
 
 import json as json_text
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from job_runner.cli.advice import after_failure, typed
-from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl
+from job_runner.cli.advice import after_failure, no_such_job, typed
+from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl, RequestId
 from job_runner.cli.running import settings_of, with_queue
 from job_runner.cli.tables import seconds_text
 from job_runner.service import outcomes
 from lib.command_line.output import Output
-from lib.errors import NotFoundError
 from lib.redisqueue.reader import Found
 from lib.terminal import clean
 
@@ -37,8 +36,6 @@ _SHOWN = (
     "failed_at",
 )
 
-RequestId = Annotated[str, typer.Argument(metavar="ID", help="The request_id.", show_default=False)]
-
 
 @app.command(epilog=EXAMPLES)
 def result(  # the shared flags
@@ -56,9 +53,7 @@ def result(  # the shared flags
     if found.status == "not_found":
         if json:
             output.document(outcomes.result_document(found))
-        raise NotFoundError(
-            f"no job {request_id!r}", hint="`job-runner history` lists the newest finished ones, `status` what waits"
-        )
+        raise no_such_job(request_id)
     if json:
         output.document(outcomes.result_document(found))
         return

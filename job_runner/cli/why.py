@@ -1,17 +1,14 @@
 """`job-runner why`: what stands in a job's way."""
 
-from typing import Annotated
-
 import typer
 
-from job_runner.cli.advice import after_failure, typed
-from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl
+from job_runner.cli.advice import after_failure, no_such_job, typed
+from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl, RequestId
 from job_runner.cli.running import settings_of, with_queue
 from job_runner.service.why import Why
 from job_runner.service.why import why as ask
 from lib.calling import as_called
 from lib.command_line.output import Output
-from lib.errors import NotFoundError
 from lib.terminal import clean
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -23,8 +20,6 @@ Examples:
 
 Exit code 4 when nothing is known about the id.
 """
-
-RequestId = Annotated[str, typer.Argument(metavar="ID", help="The request_id.", show_default=False)]
 
 
 @app.command(epilog=EXAMPLES)
@@ -43,9 +38,7 @@ def why(  # the shared flags
     if json:
         output.document(answer.document())
     if answer.found.status == "not_found":
-        raise NotFoundError(
-            f"no job {request_id!r}", hint="`job-runner history` lists the newest finished ones, `status` what waits"
-        )
+        raise no_such_job(request_id)
     if not json:
         _show(answer, output)
 
