@@ -6,11 +6,12 @@ this adapter offers the bundled one alone, so that speech never depends on a net
 
 from __future__ import annotations
 
-from importlib import metadata, util
+from importlib import util
 from typing import TYPE_CHECKING, Any
 
 from lib.errors import PermanentError, TemporaryError
 from lib.voice_synth.engines.long_words import cut_letters, cut_numbers, cut_parts
+from lib.voice_synth.engines.packages import version_of
 from lib.voice_synth.engines.scripts import unread_words
 
 if TYPE_CHECKING:
@@ -43,10 +44,7 @@ class HibariEngine:
     @property
     def model_version(self) -> str:
         """The package's version: model and pronunciation rules come inside it."""
-        try:
-            return f"{_DISTRIBUTION}-{metadata.version(_DISTRIBUTION)}"
-        except metadata.PackageNotFoundError:
-            return f"{_DISTRIBUTION}-missing"
+        return f"{_DISTRIBUTION}-{version_of(_DISTRIBUTION)}"
 
     def missing(self, voice: EngineVoice | None = None) -> str | None:  # noqa: ARG002 - one voice, in the package
         """Its package, when it is not there."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from importlib import metadata, resources, util
+from importlib import resources, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +24,7 @@ from lib.voice_synth.engines.onnx_noise import (
     NoiseFromOutside,
     noise_from_outside,
 )
+from lib.voice_synth.engines.packages import version_of
 from lib.voice_synth.engines.piper_config import problem_in
 from lib.voice_synth.engines.scripts import scripts_of, unread_words
 from lib.voice_synth.languages import english_name
@@ -76,7 +77,7 @@ class PiperEngine:
     @property
     def model_version(self) -> str:
         """Of the package and of the voice that is bundled; a registered voice's files are in its own digest."""
-        return f"{_DISTRIBUTION}-{_version(_DISTRIBUTION)}+{_BUNDLED}-{_version(_BUNDLED_DISTRIBUTION)}"
+        return f"{_DISTRIBUTION}-{version_of(_DISTRIBUTION)}+{_BUNDLED}-{version_of(_BUNDLED_DISTRIBUTION)}"
 
     @property
     def voices(self) -> tuple[str, ...]:
@@ -355,10 +356,3 @@ def _runs(phonemes: list[str]) -> Iterator[list[str]]:
         start += cut
     if start < len(phonemes):
         yield phonemes[start:]
-
-
-def _version(distribution: str) -> str:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return "missing"

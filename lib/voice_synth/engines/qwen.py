@@ -7,13 +7,14 @@ weights are is `qwen_weights`' business, and nothing is downloaded that the mach
 from __future__ import annotations
 
 import gc
-from importlib import metadata, util
+from importlib import util
 from typing import TYPE_CHECKING, Any, Final
 
 from lib.calling import install_extra
 from lib.errors import PermanentError, TaskError, TemporaryError
 from lib.voice_synth.engines.base import VoicePart
 from lib.voice_synth.engines.kept import Kept
+from lib.voice_synth.engines.packages import version_of
 from lib.voice_synth.engines.qwen_weights import Kind, Weights, WeightsHere, how_to_bring, name_of
 from lib.voice_synth.engines.scripts import scripts_of, unread_words
 
@@ -60,11 +61,7 @@ class QwenEngine:
     @property
     def model_version(self) -> str:
         """Of the package, and the models that are here."""
-        try:
-            package = metadata.version(_DISTRIBUTION)
-        except metadata.PackageNotFoundError:
-            package = "missing"
-        return "+".join((f"{_DISTRIBUTION}-{package}", *self._weights.found))
+        return "+".join((f"{_DISTRIBUTION}-{version_of(_DISTRIBUTION)}", *self._weights.found))
 
     def missing(self, voice: EngineVoice | None = None) -> str | None:
         """Its packages, then the weights: of the voice's model, or of any."""
