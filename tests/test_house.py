@@ -133,3 +133,19 @@ def test_pins_name_versions_and_nothing_else() -> None:
     lines = (HOUSE / "constraints.txt").read_text().splitlines()
     odd = [line for line in lines if not re.fullmatch(r"#.*|[A-Za-z0-9._-]+==[A-Za-z0-9.+!_-]+", line)]
     assert odd == []
+
+
+def test_every_fault_that_a_test_names_is_in_the_table_and_every_row_names_its_tests() -> None:
+    """`Faults row 12` in a docstring leads somewhere, and no row claims a test that is not there."""
+    rows = re.findall(
+        r"^\| ([0-9]+[a-c]?) \|.*\| ([^|]+) \|$", (HOUSE / "docs/explanation/faults.md").read_text(), re.MULTILINE
+    )
+    named = {
+        number
+        for path in files("tests", suffix=".py")
+        for number in re.findall(r"\b[Rr]ow ([0-9]+[a-c]?)\b", (HOUSE / path).read_text())
+    }
+    assert named - {number for number, _ in rows} == set()
+    told = [test for _, tests in rows for test in re.findall(r"`([a-z0-9_/]+)`", tests)]
+    assert [test for test in told if not (HOUSE / "tests" / f"{test}.py").exists()] == []
+    assert all(tests.strip() for _, tests in rows)
