@@ -34,7 +34,7 @@ from lib.settings import process_environment
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from job_watcher.callbacks.delivery import Courier
+    from job_watcher.callbacks.delivery import CallbackSender
     from job_watcher.display import Display
     from job_watcher.draining import Mode
     from job_watcher.lane import Execute
@@ -99,7 +99,7 @@ class Daemon:
         clock = SystemClock()
         work_dirs: list[WorkDirs] = []
         counts = Counts()
-        courier = self._courier(clock)
+        sender = self._sender(clock)
 
         def execution(session: str, run_id: str) -> Execute:
             work_dirs.append(WorkDirs(self._settings.watcher_work_dir, session))
@@ -129,7 +129,7 @@ class Daemon:
             listeners=[self._display],
             on_progress=self._display.progressed,
             counts=counts,
-            courier=courier,
+            callback_sender=sender,
         )
         try:
             async with self._exposed(equipment, name):
@@ -137,22 +137,22 @@ class Daemon:
                     await self._live(equipment, name)
         finally:
             await backend.aclose()
-            if courier:
-                await courier.aclose()
+            if sender:
+                await sender.aclose()
             for held in work_dirs:
                 await held.aclose()
             await queue.client.aclose()
             name.release()
         return self.tally
 
-    def _courier(self, clock: SystemClock) -> Courier | None:
+    def _sender(self, clock: SystemClock) -> CallbackSender | None:
         settings = self._settings
         if not (settings.callback_secret and settings.callback_allowed_hosts):
             return None
-        from job_watcher.callbacks.delivery import Courier  # noqa: PLC0415 - httpx only where callbacks are set up
+        from job_watcher.callbacks.delivery import CallbackSender  # noqa: PLC0415 - httpx only where callbacks are set up
 
         hosts = settings.callback_allowed_hosts
-        return Courier(settings.callback_secret, hosts, version=own_version(), clock=clock)
+        return CallbackSender(settings.callback_secret, hosts, version=own_version(), clock=clock)
 
     def _exposed(self, equipment: Equipment, name: WatcherName) -> contextlib.AbstractAsyncContextManager[None]:
         """Metrics and health for the length of a block, if they were asked for."""

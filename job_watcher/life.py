@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from job_watcher.backends.base import Backend
-    from job_watcher.callbacks.deliveries import Courier
+    from job_watcher.callbacks.deliveries import CallbackSender
     from job_watcher.draining import Mode
     from job_watcher.lane import Execute
     from job_watcher.naming import WatcherName
@@ -75,7 +75,7 @@ class Equipment:
     listeners: list[OutcomeListener] = field(default_factory=list)
     on_progress: Callable[[Lease, dict[str, Any]], None] | None = None
     counts: Counts = field(default_factory=Counts)
-    courier: Courier | None = None
+    callback_sender: CallbackSender | None = None
     """None where callbacks are not set up."""
 
 
@@ -105,11 +105,10 @@ class Life:
         interval, counts = settings.watcher_poll_interval, equipment.counts
         sessions_ended = asyncio.Event()
         self.publisher = Publisher(self._queue, self.session, equipment.store, clock, interval)
-        self.deliveries = (
-            Deliveries(self._queue, equipment.courier, RetryPolicy(settings.watcher_max_crashes), clock, interval)
-            if equipment.courier
-            else None
-        )
+        self.deliveries: Deliveries | None = None
+        if equipment.callback_sender:
+            policy = RetryPolicy(settings.watcher_max_crashes)
+            self.deliveries = Deliveries(self._queue, equipment.callback_sender, policy, clock, interval)
         listeners = [*equipment.listeners, *([self.deliveries] if self.deliveries else [])]
         self.outcomes = Outcomes(
             self._queue, self.session, self.in_hand, equipment.tally, self.publisher.offer, listeners, counts

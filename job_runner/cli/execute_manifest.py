@@ -8,7 +8,7 @@ import typer
 from job_runner.cli.executing import Again, DryRun, FailFast, execute_and_tell
 from job_runner.cli.options import Json, NoColor, Quiet
 from lib.command_line.output import Output
-from lib.manifest import Wishes, read_manifest
+from lib.manifest import ExecuteOptions, read_manifest
 from lib.settings import Settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -42,5 +42,5 @@ def execute_manifest(
 ) -> None:
     """Make the audio of a compiled folder on this machine; needs no Redis."""
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
-    wishes = Wishes(dry_run=dry_run, fail_fast=fail_fast, again=again)
-    raise typer.Exit(execute_and_tell(read_manifest(manifest), Settings.load(), wishes, output))
+    options = ExecuteOptions(dry_run=dry_run, fail_fast=fail_fast, again=again)
+    raise typer.Exit(execute_and_tell(read_manifest(manifest), Settings.load(), options, output))

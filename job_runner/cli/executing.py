@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from lib.command_line.output import Output
-    from lib.manifest import CheckedManifest, ExecutedJob, Wishes
+    from lib.manifest import CheckedManifest, ExecutedJob, ExecuteOptions
     from lib.settings import Settings
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, make no audio.")]
@@ -36,10 +36,10 @@ _WHY_SKIPPED = {
 }
 
 
-def execute_and_tell(manifest: CheckedManifest, settings: Settings, wishes: Wishes, output: Output) -> int:
+def execute_and_tell(manifest: CheckedManifest, settings: Settings, options: ExecuteOptions, output: Output) -> int:
     """Execute with a bar, print what came of it; the command's exit code."""
     with _Shown(len(manifest.jobs), output) as progress:
-        done = execute_remembered(manifest, settings, wishes, progress)
+        done = execute_remembered(manifest, settings, options, progress)
     if output.as_json:
         output.document({**done.document, "execution_path": str(done.path)})
         return done.exit_code
@@ -49,7 +49,7 @@ def execute_and_tell(manifest: CheckedManifest, settings: Settings, wishes: Wish
         output.say("interrupted; the same command goes on with what is not made yet")
     elif any(job.status == "failed" for job in done.jobs):
         output.say("failed jobs: mend them and run it again; what is made already is not made twice")
-    elif any(job.sound for job in done.jobs) and not wishes.dry_run:
+    elif any(job.sound for job in done.jobs) and not options.dry_run:
         output.say(f"the audio is in {typed([manifest.folder])}")
     return done.exit_code
 

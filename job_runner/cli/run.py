@@ -11,7 +11,7 @@ from job_runner.cli.noting import Notes
 from job_runner.cli.options import JobFiles, Json, NoColor, Quiet
 from job_runner.service.offline import compile_files, folder_of
 from lib.command_line.output import Output
-from lib.manifest import Wishes, read_manifest
+from lib.manifest import ExecuteOptions, read_manifest
 from lib.settings import Settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -53,5 +53,5 @@ def run(
     if not compiled.job_count:
         output.say(no_jobs_in(files))
     notes.say(output)
-    wishes = Wishes(dry_run=dry_run, fail_fast=fail_fast, again=again)
-    raise typer.Exit(execute_and_tell(read_manifest(compiled.manifest), settings, wishes, output))
+    options = ExecuteOptions(dry_run=dry_run, fail_fast=fail_fast, again=again)
+    raise typer.Exit(execute_and_tell(read_manifest(compiled.manifest), settings, options, output))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from job_runner.service.jobfiles import Notice
     from lib.jobqueue import JobSpec
-    from lib.manifest import CheckedManifest, Compiled, Execution, JobProgress, Wishes
+    from lib.manifest import CheckedManifest, Compiled, ExecuteOptions, Execution, JobProgress
     from lib.settings import Settings
 
 RUNS: Final = "runs"
@@ -112,7 +112,7 @@ def folder_of(files: Sequence[Path], settings: Settings) -> Path:
 
 
 def execute_remembered(
-    manifest: CheckedManifest, settings: Settings, wishes: Wishes, progress: JobProgress
+    manifest: CheckedManifest, settings: Settings, options: ExecuteOptions, progress: JobProgress
 ) -> Execution:
     """Execute, and remember that this was the last time, unless it was a dry run.
 
@@ -120,9 +120,9 @@ def execute_remembered(
         RefusedError: another program is at work in the folder, or its document cannot be written.
 
     """
-    started = None if wishes.dry_run else lambda path: _remember(path, settings)
+    started = None if options.dry_run else lambda path: _remember(path, settings)
     speech = Speech(voices(settings, check_files=True))
-    return execute(manifest, wishes, progress, speech, started=started)
+    return execute(manifest, options, progress, speech, started=started)
 
 
 def _remember(path: Path, settings: Settings) -> None:

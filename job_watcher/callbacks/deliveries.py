@@ -37,7 +37,7 @@ HOLD_MS: Final = 30_000
 """How long a taken one is left to its watcher: twice what a try may take."""
 
 
-class Courier(Protocol):
+class CallbackSender(Protocol):
     """Sends one callback; see `job_watcher.callbacks.delivery`."""
 
     async def deliver(self, callback: Callback) -> None:
@@ -49,7 +49,7 @@ class Deliveries:
     """The callbacks that one watcher has in flight."""
 
     queue: Queue
-    courier: Courier
+    sender: CallbackSender
     policy: RetryPolicy
     clock: Clock
     interval: float
@@ -129,7 +129,7 @@ class Deliveries:
 
     async def _try(self, callback: Callback) -> TriedCallback:
         try:
-            await self.courier.deliver(callback)
+            await self.sender.deliver(callback)
         except TaskError as exc:
             return self._failed(callback, exc)
         except Exception as exc:  # noqa: BLE001 - a mistake in one delivery must not lose it

@@ -51,7 +51,7 @@ def trust() -> ssl.SSLContext:
     return context
 
 
-class Courier:
+class CallbackSender:
     """Sends callbacks; `hosts` is CALLBACK_ALLOWED_HOSTS as this watcher knows it."""
 
     def __init__(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from lib.manifest.compiling import Compiled, compile_jobs
 from lib.manifest.documents import EXECUTION, MANIFEST
 from lib.manifest.executed import execution_document
-from lib.manifest.executing import Execution, JobProgress, Wishes, execute
+from lib.manifest.executing import ExecuteOptions, Execution, JobProgress, execute
 from lib.manifest.execution import ExecutedJob
 from lib.manifest.reading import CheckedManifest, read_manifest
 
@@ -19,10 +19,10 @@ __all__ = [
     "MANIFEST",
     "CheckedManifest",
     "Compiled",
+    "ExecuteOptions",
     "ExecutedJob",
     "Execution",
     "JobProgress",
-    "Wishes",
     "compile_jobs",
     "execute",
     "execution_document",

@@ -37,7 +37,7 @@ _INTERRUPTED_CODE: Final = 130
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class ExecuteOptions:
     """How to execute. `again` makes also what is there already."""
 
     dry_run: bool = False
@@ -78,7 +78,7 @@ class Execution:
 
 def execute(
     manifest: CheckedManifest,
-    wishes: Wishes,
+    options: ExecuteOptions,
     progress: JobProgress,
     speech: Speech,
     *,
@@ -90,16 +90,16 @@ def execute(
         RefusedError: another program is at work in the folder, or the document cannot be written.
 
     """
-    path = manifest.folder / (DRY_EXECUTION if wishes.dry_run else EXECUTION)
+    path = manifest.folder / (DRY_EXECUTION if options.dry_run else EXECUTION)
     log = ExecutionLog(
         path,
         run_id=manifest.run_id,
         job_count=len(manifest.jobs),
-        dry_run=wishes.dry_run,
+        dry_run=options.dry_run,
         now=lambda: datetime.now(UTC),
     )
     with held(manifest.folder), Interruption() as interruption:
-        run = _Run(manifest, wishes, progress, speech, log, interruption)
+        run = _Run(manifest, options, progress, speech, log, interruption)
         try:
             with interruption.shielded():
                 log.write()
@@ -122,14 +122,14 @@ class _Run:
     def __init__(
         self,
         manifest: CheckedManifest,
-        wishes: Wishes,
+        options: ExecuteOptions,
         progress: JobProgress,
         speech: Speech,
         log: ExecutionLog,
         interruption: Interruption,
     ) -> None:
         self._manifest = manifest
-        self._wishes = wishes
+        self._options = options
         self._progress = progress
         self._speech = speech
         self._log = log
@@ -143,7 +143,7 @@ class _Run:
         for job, call in self._manifest.jobs:
             self._progress.begun(job.request_id)
             done = self._one(job, call)
-            left = 0 if done.status == "failed" and self._wishes.fail_fast else left - 1
+            left = 0 if done.status == "failed" and self._options.fail_fast else left - 1
             with self._interruption.shielded():
                 self._log.add(done)
                 if not left:
@@ -170,11 +170,11 @@ class _Run:
 
         try:
             entry = self._speech.entry_of(self._manifest.folder, job, call)
-            if self._wishes.again:
+            if self._options.again:
                 self._speech.model_of(entry)  # what stands there is not looked at; that an engine can speak it is
             elif (found := self._speech.made(entry)) is not None:
                 return ended("skipped", None, reason=ALREADY_MADE, result=heard(entry.directory, found))
-            if self._wishes.dry_run:
+            if self._options.dry_run:
                 return ended("skipped", None, reason=DRY_RUN)
             with self._interruption.shielded():
                 self._log.begin(job.request_id)

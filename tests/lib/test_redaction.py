@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.manifest.executing import Wishes, execute
+from lib.manifest.executing import ExecuteOptions, execute
 from lib.redaction import (
     BLACKENED,
     LEAST_CHARACTERS,
@@ -202,7 +202,7 @@ def test_errors_in_an_execution_document_are_redacted(tmp_path: Path, monkeypatc
     monkeypatch.setenv("ENGINE_API_KEY", CANARY)
     job = cast("ManifestJob", type("Job", (), {"request_id": "a", "output_name": "a"})())
     manifest = type("Manifest", (), {"folder": tmp_path, "run_id": "r", "jobs": ((job, None),)})()
-    done = execute(cast("CheckedManifest", manifest), Wishes(), Nobody(), cast("Speech", Careless()))
+    done = execute(cast("CheckedManifest", manifest), ExecuteOptions(), Nobody(), cast("Speech", Careless()))
     assert done.jobs[0].error == f"RuntimeError: 401 for key {BLACKENED}"
     assert CANARY not in Path(done.path).read_text()
 

@@ -12,7 +12,7 @@ import pytest
 from job_runner.service.jobfiles import jobs_of, scanned
 from job_runner.service.offline import compile_files, execute_remembered, execution_file, folder_of
 from lib.errors import InvalidJobsError, NotFoundError, Problem
-from lib.manifest import Wishes, read_manifest
+from lib.manifest import ExecuteOptions, read_manifest
 from lib.voice_synth.engines import registry
 from tests.lib.manifest.folders import Seen
 from tests.lib.voice_synth.scripted_engine import ScriptedEngine
@@ -59,10 +59,10 @@ def test_the_latest_execution_is_remembered(tmp_path: Path, settings: Settings) 
     with pytest.raises(NotFoundError, match="nothing was executed here yet"):
         execution_file(None, settings)
     compiled = compile_files([written(tmp_path / "jobs.yaml", ROWS)], settings, tmp_path / "one")
-    execute_remembered(read_manifest(compiled.manifest), settings, Wishes(dry_run=True), Seen())
+    execute_remembered(read_manifest(compiled.manifest), settings, ExecuteOptions(dry_run=True), Seen())
     with pytest.raises(NotFoundError):
         execution_file(None, settings)
-    done = execute_remembered(read_manifest(compiled.manifest), settings, Wishes(), Seen())
+    done = execute_remembered(read_manifest(compiled.manifest), settings, ExecuteOptions(), Seen())
     assert execution_file(None, settings) == done.path == tmp_path / "one/execution.json"
     for name in ("one", "one/manifest.json", "one/execution.json"):
         assert execution_file(tmp_path / name, settings) == tmp_path / "one/execution.json"

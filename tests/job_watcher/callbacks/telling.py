@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from job_watcher.callbacks.deliveries import Deliveries
-from job_watcher.callbacks.delivery import Courier, Deadlines
+from job_watcher.callbacks.delivery import CallbackSender, Deadlines
 from job_watcher.retrying import RetryPolicy
 from lib import wiring
 from lib.clock import SystemClock
@@ -19,7 +19,7 @@ from tests.job_watcher.callbacks.receiving import SECRET
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from job_watcher.callbacks.deliveries import Courier as AnyCourier
+    from job_watcher.callbacks.deliveries import CallbackSender as AnySender
     from tests.job_watcher.callbacks.receiving import Receiver
     from tests.job_watcher.watching import Stand, Watcher
 
@@ -56,25 +56,25 @@ async def none_left(stand: Stand) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def courier(*receivers: Receiver, **deadlines: float) -> AsyncIterator[Courier]:
-    """A real courier that may call these receivers."""
+async def callback_sender(*receivers: Receiver, **deadlines: float) -> AsyncIterator[CallbackSender]:
+    """A real callback_sender that may call these receivers."""
     places = [each.place for each in receivers]
-    made = Courier(SECRET, places, version="0", clock=SystemClock(), deadlines=Deadlines(**deadlines))
+    made = CallbackSender(SECRET, places, version="0", clock=SystemClock(), deadlines=Deadlines(**deadlines))
     try:
         yield made
     finally:
         await made.aclose()
 
 
-def deliveries(stand: Stand, sender: AnyCourier, *, delay: float = 0.05, hold_ms: int = 30_000) -> Deliveries:
+def deliveries(stand: Stand, sender: AnySender, *, delay: float = 0.05, hold_ms: int = 30_000) -> Deliveries:
     """The duty by itself, with short pauses between tries."""
     policy = RetryPolicy(3, error_delays=(delay,))
     return Deliveries(stand.queue, sender, policy, SystemClock(), 0.4, hold_ms=hold_ms)
 
 
-def with_courier(watcher: Watcher, sender: AnyCourier, *, delay: float = 0.05) -> Watcher:
+def with_sender(watcher: Watcher, sender: AnySender, *, delay: float = 0.05) -> Watcher:
     """A watcher, not started yet, that delivers callbacks."""
-    watcher.life._equipment.courier = sender
+    watcher.life._equipment.callback_sender = sender
     watcher.life._build(watcher.life.session.run_id)
     assert watcher.life.deliveries is not None
     watcher.life.deliveries.policy = RetryPolicy(3, error_delays=(delay,))

@@ -13,7 +13,15 @@ from loguru import logger
 from job_watcher.callbacks.deliveries import CONCURRENCY, PER_HOST, TRIES
 from job_watcher.cancelling import cancel_all
 from tests.job_watcher.callbacks.receiving import Receiver, receiving
-from tests.job_watcher.callbacks.telling import courier, deliveries, left, none_left, submitted, waiting, with_courier
+from tests.job_watcher.callbacks.telling import (
+    callback_sender,
+    deliveries,
+    left,
+    none_left,
+    submitted,
+    waiting,
+    with_sender,
+)
 from tests.job_watcher.watching import Gate
 from tests.support.proxy import FaultProxy
 from tests.support.wait import wait_until
@@ -45,8 +53,8 @@ async def going(*duties: Deliveries) -> AsyncIterator[None]:
 
 async def test_the_watcher_that_ran_a_job_tells_at_once(stand: Stand) -> None:
     """Not at the next interval: the commit wakes it. Done and failed, whole records."""
-    async with receiving() as receiver, courier(receiver) as sender:
-        watcher = await with_courier(
+    async with receiving() as receiver, callback_sender(receiver) as sender:
+        watcher = await with_sender(
             stand.watcher(WATCHER_POLL_INTERVAL="60", WATCHER_SESSION_TTL="600"), sender
         ).start()
         await submitted(stand, receiver.url(), "a", callback_data={"n": [1, {}]})
@@ -62,19 +70,19 @@ async def test_the_watcher_that_ran_a_job_tells_at_once(stand: Stand) -> None:
 
 async def test_what_others_left_is_told_within_an_interval(stand: Stand) -> None:
     """A job that a person cancelled, or whose watcher has no secret: whoever delivers finds it."""
-    async with receiving() as receiver, courier(receiver) as sender:
+    async with receiving() as receiver, callback_sender(receiver) as sender:
         silent = await stand.watcher("silent").start()
         await submitted(stand, receiver.url(), "a")
         await stand.ended("a")
         assert await waiting(stand) == 1
-        await with_courier(stand.watcher("telling"), sender).start()
+        await with_sender(stand.watcher("telling"), sender).start()
         await wait_until(lambda: receiver.records() == ["a"])
         await silent.finish()
 
 
 async def test_a_failed_try_comes_again_with_the_same_body_and_key(stand: Stand) -> None:
     """Until the far side takes it; then never again."""
-    async with receiving(Receiver(answers=deque([500, 302, 404]))) as receiver, courier(receiver) as sender:
+    async with receiving(Receiver(answers=deque([500, 302, 404]))) as receiver, callback_sender(receiver) as sender:
         await left(stand, receiver.url(), "a")
         async with going(deliveries(stand, sender)):
             await wait_until(lambda: none_left(stand))
@@ -86,7 +94,7 @@ async def test_a_failed_try_comes_again_with_the_same_body_and_key(stand: Stand)
 @pytest.mark.parametrize(("status", "tries"), [(500, TRIES), (410, 1)])
 async def test_one_event_says_that_it_was_given_up(stand: Stand, status: int, tries: int) -> None:
     """After the last delay, or at once where the far side said that it is gone for good."""
-    async with receiving(Receiver(usual=status)) as receiver, courier(receiver) as sender:
+    async with receiving(Receiver(usual=status)) as receiver, callback_sender(receiver) as sender:
         await left(stand, receiver.url(), "a")
         async with going(deliveries(stand, sender)):
             await wait_until(lambda: none_left(stand))
@@ -96,7 +104,7 @@ async def test_one_event_says_that_it_was_given_up(stand: Stand, status: int, tr
 
 async def test_two_watchers_send_each_callback_once(stand: Stand) -> None:
     """They look at the same outbox at the same moments."""
-    async with receiving() as receiver, courier(receiver) as sender:
+    async with receiving() as receiver, callback_sender(receiver) as sender:
         ids = [f"j{i}" for i in range(40)]
         await left(stand, receiver.url(), *ids)
         async with going(deliveries(stand, sender), deliveries(stand, sender)):
@@ -106,7 +114,7 @@ async def test_two_watchers_send_each_callback_once(stand: Stand) -> None:
 
 async def test_a_callback_whose_watcher_died_on_the_way_comes_due_again(stand: Stand) -> None:
     """Taken, perhaps delivered, and never settled: at least once, and the key tells the far side."""
-    async with receiving(Receiver(answers=deque([0]))) as receiver, courier(receiver) as sender:
+    async with receiving(Receiver(answers=deque([0]))) as receiver, callback_sender(receiver) as sender:
         await left(stand, receiver.url(), "a")
         dead = deliveries(stand, sender, hold_ms=300)
         async with going(dead):
@@ -121,7 +129,7 @@ async def test_a_callback_whose_watcher_died_on_the_way_comes_due_again(stand: S
 async def test_a_lost_reply_to_the_settling_is_harmless(stand: Stand) -> None:
     """The server had taken it; said again it is `gone`, and nothing is sent twice."""
     port = int(stand.queue.url.rpartition(":")[2].partition("/")[0])
-    async with FaultProxy(port) as proxy, receiving() as receiver, courier(receiver) as sender:
+    async with FaultProxy(port) as proxy, receiving() as receiver, callback_sender(receiver) as sender:
         await left(stand, receiver.url(), "a")
         watcher = stand.watcher(url=f"redis://127.0.0.1:{proxy.port}/0")
         duty = deliveries(stand, sender)
@@ -139,9 +147,9 @@ async def test_a_lost_reply_to_the_settling_is_harmless(stand: Stand) -> None:
 
 async def test_a_dead_host_keeps_nobody_else_waiting(stand: Stand) -> None:
     """It never answers; meanwhile another host is told of all, jobs run, and few connections hang."""
-    async with receiving(Receiver(usual=0)) as hangs, receiving() as sound, courier(hangs, sound) as sender:
+    async with receiving(Receiver(usual=0)) as hangs, receiving() as sound, callback_sender(hangs, sound) as sender:
         await left(stand, hangs.url(), *(f"h{i}" for i in range(30)))
-        await with_courier(stand.watcher(), sender).start()
+        await with_sender(stand.watcher(), sender).start()
         await wait_until(lambda: hangs.at_once == PER_HOST)
         await submitted(stand, sound.url(), *(f"s{i}" for i in range(30)))
         await wait_until(lambda: len(sound.requests) == 30)
@@ -157,7 +165,7 @@ async def test_there_are_never_too_many_at_once(stand: Stand) -> None:
     """Many hosts that hang: as many connections as one watcher has, and not one more."""
     async with contextlib.AsyncExitStack() as stack:
         hosts = [await stack.enter_async_context(receiving(Receiver(usual=0))) for _ in range(CONCURRENCY + 4)]
-        sender = await stack.enter_async_context(courier(*hosts))
+        sender = await stack.enter_async_context(callback_sender(*hosts))
         for i, host in enumerate(hosts):
             await left(stand, host.url(), f"j{i}")
         duty = deliveries(stand, sender)
@@ -171,7 +179,7 @@ async def test_there_are_never_too_many_at_once(stand: Stand) -> None:
             await wait_until(lambda: none_left(stand))
 
 
-async def test_a_bug_in_a_courier_loses_nothing(stand: Stand) -> None:
+async def test_a_bug_in_a_sender_loses_nothing(stand: Stand) -> None:
     """It is logged whole and counts as a failed try."""
 
     class Broken:
@@ -195,9 +203,9 @@ async def test_a_bug_in_a_courier_loses_nothing(stand: Stand) -> None:
 
 async def test_stopping_waits_for_those_on_their_way_and_takes_no_more(stand: Stand) -> None:
     """SIGTERM: a delivery that is under way is ended and settled; the rest waits for the next watcher."""
-    async with receiving(Receiver(usual=0)) as receiver, courier(receiver) as sender:
+    async with receiving(Receiver(usual=0)) as receiver, callback_sender(receiver) as sender:
         await left(stand, receiver.url(), *(f"j{i}" for i in range(PER_HOST + 3)))
-        watcher = await with_courier(stand.watcher(), sender).start()
+        watcher = await with_sender(stand.watcher(), sender).start()
         await wait_until(lambda: receiver.at_once == PER_HOST)
         watcher.stop.set()
         duty = watcher.life.deliveries
@@ -210,9 +218,9 @@ async def test_stopping_waits_for_those_on_their_way_and_takes_no_more(stand: St
 
 async def test_a_drain_ends_when_all_are_told_or_given_up(stand: Stand) -> None:
     """Retries too, as with jobs."""
-    async with receiving(Receiver(answers=deque([500, 500]))) as receiver, courier(receiver) as sender:
+    async with receiving(Receiver(answers=deque([500, 500]))) as receiver, callback_sender(receiver) as sender:
         await submitted(stand, receiver.url(), "a", "b")
-        watcher = await with_courier(stand.watcher(), sender, delay=0.5).start("drain")
+        watcher = await with_sender(stand.watcher(), sender, delay=0.5).start("drain")
         await watcher.ended()
         assert len(receiver.requests) == 4
         assert await none_left(stand)
@@ -229,11 +237,11 @@ async def test_what_waits_at_the_end_is_told(stand: Stand, mode: str, words: str
     """`--once` does not wait for another try, and nobody waits for what he cannot do."""
     said: list[str] = []
     sink = logger.add(lambda message: said.append(message.record["message"]), level="WARNING")
-    async with receiving(Receiver(usual=500)) as receiver, courier(receiver) as sender:
+    async with receiving(Receiver(usual=500)) as receiver, callback_sender(receiver) as sender:
         await submitted(stand, receiver.url(), "a")
         watcher = stand.watcher()
         if delivers:
-            with_courier(watcher, sender, delay=600)
+            with_sender(watcher, sender, delay=600)
         await watcher.start("once" if mode == "once" else "drain")
         await watcher.ended()
         assert len(receiver.requests) == delivers
@@ -246,7 +254,10 @@ async def test_no_token_reaches_a_log_or_an_event(stand: Stand) -> None:
     """Whatever becomes of it: delivered, tried again, given up."""
     said: list[str] = []
     sink = logger.add(said.append, level=0)
-    async with receiving(Receiver(answers=deque([200, 500]), usual=410)) as receiver, courier(receiver) as sender:
+    async with (
+        receiving(Receiver(answers=deque([200, 500]), usual=410)) as receiver,
+        callback_sender(receiver) as sender,
+    ):
         await left(stand, receiver.url("/canary?token=canary"), "a", "b", "c")
         async with going(deliveries(stand, sender)):
             await wait_until(lambda: none_left(stand))
@@ -257,11 +268,11 @@ async def test_no_token_reaches_a_log_or_an_event(stand: Stand) -> None:
 
 
 async def test_nobody_is_asked_while_nothing_waits(stand: Stand) -> None:
-    """Gate: a watcher whose jobs have no callbacks makes no call to a courier, and is not woken by their ends."""
+    """Gate: a watcher whose jobs have no callbacks makes no call to a sender, and is not woken by their ends."""
     gate = Gate()
     gate.open.set()
-    async with receiving() as receiver, courier(receiver) as sender:
-        watcher = await with_courier(
+    async with receiving() as receiver, callback_sender(receiver) as sender:
+        watcher = await with_sender(
             stand.watcher(execution=gate, WATCHER_POLL_INTERVAL="60", WATCHER_SESSION_TTL="600"), sender
         ).start()
         duty = watcher.life.deliveries

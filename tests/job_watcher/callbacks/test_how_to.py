@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from job_watcher.callbacks.delivery import Courier, Deadlines
+from job_watcher.callbacks.delivery import CallbackSender, Deadlines
 from job_watcher.callbacks.signing import signature
 from job_watcher.retrying import RetryPolicy
 from lib.clock import SystemClock
@@ -35,9 +35,9 @@ def is_genuine() -> Callable[..., bool]:
 async def test_the_example_knows_a_genuine_callback(is_genuine: Callable[..., bool]) -> None:
     """As it came over the wire, and no other: not another body, secret or time, and no nonsense."""
     async with receiving() as receiver:
-        courier = Courier(SECRET, (receiver.place,), version="0", clock=SystemClock())
-        await courier.deliver(callback(receiver.url()))
-        await courier.aclose()
+        callback_sender = CallbackSender(SECRET, (receiver.place,), version="0", clock=SystemClock())
+        await callback_sender.deliver(callback(receiver.url()))
+        await callback_sender.aclose()
         (request,) = receiver.requests
     header = request.headers["x-job-runner-signature"]
     assert is_genuine(SECRET, header, request.body)

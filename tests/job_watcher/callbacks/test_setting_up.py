@@ -23,10 +23,10 @@ from lib.settings import Settings
 
 async def main():
     daemon = Daemon(Settings.load(ENVIRON), mode="once", consumer_name=None, display=SimpleNamespace())
-    courier = daemon._courier(SystemClock())
-    print(courier is not None, "httpx" in sys.modules)
-    if courier:
-        await courier.aclose()
+    callback_sender = daemon._sender(SystemClock())
+    print(callback_sender is not None, "httpx" in sys.modules)
+    if callback_sender:
+        await callback_sender.aclose()
 
 asyncio.run(main())
 """

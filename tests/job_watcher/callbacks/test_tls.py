@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from job_watcher.callbacks.delivery import Courier, trust
+from job_watcher.callbacks.delivery import CallbackSender, trust
 from lib.clock import SystemClock
 from lib.errors import TemporaryError
 from tests.job_watcher.callbacks.receiving import NAME, SECRET, FlippingResolver, Receiver, callback, receiving
@@ -55,13 +55,13 @@ async def delivered(receiver: Receiver, *trusted: Path) -> None:
     for proof in trusted:
         tls.load_verify_locations(proof)
     places = (f"{NAME}:{receiver.port}", receiver.place)
-    courier = Courier(
+    callback_sender = CallbackSender(
         SECRET, places, version="1", clock=SystemClock(), resolver=FlippingResolver(["127.0.0.1"]), tls=tls
     )
     try:
-        await courier.deliver(callback(f"https://{NAME}:{receiver.port}/done"))
+        await callback_sender.deliver(callback(f"https://{NAME}:{receiver.port}/done"))
     finally:
-        await courier.aclose()
+        await callback_sender.aclose()
 
 
 async def test_the_name_is_asked_for_and_proven(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.capabilities.speech import WarmEngines
 from lib.jobqueue import JobSpec, normalize_job_spec
-from lib.manifest import Execution, Wishes, compile_jobs, execute, read_manifest
+from lib.manifest import ExecuteOptions, Execution, compile_jobs, execute, read_manifest
 from lib.manifest.speech import Speech
 from lib.voice_synth.voices import VoiceRegistry
 from tests.lib.voice_synth.scripted_engine import ScriptedEngine
@@ -73,9 +73,9 @@ def scripted(engine: ScriptedEngine | None = None) -> Speech:
     return Speech(VoiceRegistry(), WarmEngines(lambda _: made))
 
 
-def executed(manifest: Path, speech: Speech | None = None, seen: Seen | None = None, **wishes: bool) -> Execution:
+def executed(manifest: Path, speech: Speech | None = None, seen: Seen | None = None, **options: bool) -> Execution:
     """Execute a folder with a quick engine."""
-    return execute(read_manifest(manifest), Wishes(**wishes), seen or Seen(), speech or scripted())
+    return execute(read_manifest(manifest), ExecuteOptions(**options), seen or Seen(), speech or scripted())
 
 
 def statuses(execution: Execution) -> dict[str, str]:
