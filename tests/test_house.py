@@ -146,6 +146,6 @@ def test_every_fault_that_a_test_names_is_in_the_table_and_every_row_names_its_t
         for number in re.findall(r"\b[Rr]ow ([0-9]+[a-c]?)\b", (HOUSE / path).read_text())
     }
     assert named - {number for number, _ in rows} == set()
-    told = [test for _, tests in rows for test in re.findall(r"`([a-z0-9_/]+)`", tests)]
-    assert [test for test in told if not (HOUSE / "tests" / f"{test}.py").exists()] == []
+    told = [test for _, tests in rows for test in re.findall(r"`([a-z0-9_/]+\.py)`", tests)]
+    assert [test for test in told if not (HOUSE / test).exists()] == []
     assert all(tests.strip() for _, tests in rows)
