@@ -2,19 +2,34 @@
 
 Every check here looks at one field alone. Rules between fields are in `normalise`. The messages are shown to
 people behind the field's name and place.
+
+A type may have a `Plain` form beside its check: a narrower one that the validator's native code knows without a
+call, and that takes almost every value there is. Whoever validates strictly (`spec`) tries these alone, and asks
+the checks only when that fails.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+from pydantic_core import CoreSchema, core_schema
 
 from lib.clock import iso
-from lib.jobqueue.output_names import MAX_NAME_BYTES, has_control_character, output_name_problem
+from lib.jobqueue.output_names import (
+    MAX_NAME_BYTES,
+    MAX_PART_BYTES,
+    PLAIN_NAME,
+    has_control_character,
+    output_name_problem,
+)
 from lib.jobqueue.problems import shown
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
 
 PriorityName = Literal["high", "normal", "low"]
 Backend = Literal["metal", "cloud", "vast"]
@@ -98,13 +113,59 @@ def _seconds_out(value: float) -> float:
     return int(value) if value.is_integer() else value
 
 
+# Equal by identity: a schema has no hash.
+@dataclass(frozen=True, slots=True, eq=False)
+class Plain:
+    """The form of a field for strict validation. It may take less than the check before it, never more or otherwise."""
+
+    schema: CoreSchema
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The check for lax validation, this form for strict."""
+        full = cast("dict[str, Any]", handler(source))
+        writing = {key: full.pop(key) for key in ("serialization",) if key in full}
+        either = core_schema.lax_or_strict_schema(cast("CoreSchema", full), self.schema)
+        return cast("CoreSchema", {**either, **writing})
+
+
+def _text_like(pattern: str, *, longest: int | None = None) -> Plain:
+    return Plain(core_schema.str_schema(strict=True, pattern=rf"\A(?:{pattern})\z", max_length=longest))
+
+
+# As `iso` writes it; anything else is looked at by `_moment`.
+_WRITTEN_MOMENT: Final = core_schema.chain_schema(
+    [
+        core_schema.str_schema(
+            strict=True, pattern=r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z\z"
+        ),
+        core_schema.no_info_plain_validator_function(datetime.fromisoformat),
+    ]
+)
+
 Text = Annotated[str, Field(strict=True)]
-Identifier = Annotated[str, Field(strict=True), AfterValidator(_identifier)]
-OutputName = Annotated[str, Field(strict=True), AfterValidator(_output_name)]
-Spoken = Annotated[str, Field(strict=True), AfterValidator(_spoken)]
-VoiceSlug = Annotated[str, Field(strict=True), AfterValidator(_slug)]
-Priority = Annotated[PriorityName, BeforeValidator(_priority)]
-Moment = Annotated[datetime, BeforeValidator(_moment), PlainSerializer(iso, return_type=str, when_used="json")]
+Identifier = Annotated[
+    str, Field(strict=True), AfterValidator(_identifier), _text_like(_PLAIN.pattern, longest=MAX_NAME_BYTES)
+]
+OutputName = Annotated[
+    str, Field(strict=True), AfterValidator(_output_name), _text_like(PLAIN_NAME, longest=MAX_PART_BYTES)
+]
+# A letter, or what ASCII prints, is no blank.
+Spoken = Annotated[
+    str,
+    Field(strict=True),
+    AfterValidator(_spoken),
+    Plain(core_schema.str_schema(strict=True, pattern=r"[!-~\p{L}]")),
+]
+VoiceSlug = Annotated[str, Field(strict=True), AfterValidator(_slug), _text_like(_SLUG.pattern)]
+Priority = Annotated[
+    PriorityName, BeforeValidator(_priority), Plain(core_schema.literal_schema(list(dict.fromkeys(_PRIORITIES))))
+]
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_moment),
+    PlainSerializer(iso, return_type=str, when_used="json"),
+    Plain(core_schema.json_or_python_schema(_WRITTEN_MOMENT, core_schema.no_info_plain_validator_function(_moment))),
+]
 Attempts = Annotated[int, Field(strict=True, ge=1, le=MAX_ATTEMPTS)]
 Attempt = Annotated[int, Field(strict=True, ge=0, le=_MAX_COUNT)]
 Variants = Annotated[int, Field(strict=True, ge=1, le=MAX_VARIANTS)]

@@ -13,7 +13,10 @@ MAX_NAME_BYTES: Final = 512
 # The limit of one path component on ext4, xfs, APFS and NTFS alike.
 MAX_PART_BYTES: Final = 255
 
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
+PLAIN_NAME: Final = r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*"
+"""Almost every name is of this kind; up to `MAX_PART_BYTES` long, such a one is always allowed."""
+
+_PLAIN: Final = re.compile(PLAIN_NAME)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Names that `lib.stores` uses for itself below the output root: found out at submit, not after the synthesis.
 _RESERVED: Final = frozenset({".store", ".published.json"})

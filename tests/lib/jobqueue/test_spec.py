@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -60,6 +62,57 @@ def test_bytes_that_are_no_job_are_refused(raw: bytes) -> None:
     """One error of ours, never a crash, so that one bad entry stops nobody."""
     with pytest.raises(InvalidInputError, match="not the JSON of a job"):
         JobSpec.from_json(raw)
+
+
+_HARD: dict[str, list[Any]] = {
+    "request_id": ["a b", "a\n", "é", "\x00", " ", "", "a" * 513, "a" * 512],
+    "output_name": ["a/b\n", "../b", "/a", "a//b", ".store/x", "grüß/beat", "a b/c.d", "a" * 256, "a" * 255, "a\\b"],
+    "voice": ["Newsroom", "-a", "a-", "a" * 64, "a" * 65, "a\n", ""],
+    "speaker": ["Ryan", " ", "a\tb"],
+    "text": [" ", "\x1c\x1d", "\u2003", "音", "…", "\u200b", "a\n", "😀"],
+    "priority": ["low", "lowest", 1, "HIGH"],
+    "queued_at": [
+        "2026-01-01T00:00:00Z",
+        "2026-01-01T00:00:00.123Z",
+        "2026-01-01T00:00:00.123456Z",
+        "2026-01-01T02:00:00.123+02:00",
+        "2026-01-01T00:00:00.123",
+        "2026-13-01T00:00:00.123Z",
+        "2026-01-01T00:00:00.123Z\n",
+        "2026-01-01",
+        "0001-01-01T00:00:00.000Z",
+        1767225600,
+        "1767225600",
+    ],
+    "timeout_seconds": [1, 1.5, 0, "1", True, 1e300],
+    "chunk": [True, "no", 1, None],
+    "variants": [1, 2, 1.0, "2", 1001],
+    "payload": [{}, {"a": [1, {"b": None}]}, [], None, "x"],
+    "content_hash": ["", "sha256:v1:x", 1],
+    "unknown": [1],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in _HARD.items() for value in values])
+def test_the_quick_way_to_read_a_job_reads_nothing_otherwise(name: str, value: Any) -> None:
+    """A watcher reads strictly first, for speed: what passes there is what the full checks make of the same bytes."""
+    raw = json.dumps({**json.loads(normalize_job_spec(ROW).to_json()), name: value}).encode()
+    try:
+        full = JobSpec.model_validate_json(raw)
+    except ValidationError:
+        with pytest.raises(InvalidInputError):
+            JobSpec.from_json(raw)
+        return
+    quick = JobSpec.from_json(raw)
+    assert quick == full
+    assert quick.to_json() == full.to_json()
+    assert quick.queued_at.tzinfo is UTC
+
+
+def test_a_job_as_it_is_written_passes_the_quick_way() -> None:
+    """Reading is what a watcher does for every job: the checks in Python are for what is rare."""
+    raw = normalize_job_spec({**ROW, "deadline": "2030-01-01T00:00:00Z", "tone": "warm"}).to_json()
+    assert JobSpec.__pydantic_validator__.validate_json(raw, strict=True) == JobSpec.from_json(raw)
 
 
 def test_a_given_hash_is_believed_on_the_wire_and_checked_in_a_row() -> None:
