@@ -16,7 +16,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet --quiet install --constraint constraints.txt
 RUNNER = ./run job-runner
 
-.PHONY: help install setup demo test check lint types imports format docs docs-pictures lock clean \
+.PHONY: help install setup demo test check lint types imports format docs docs-pictures lock clean bench \
 	jobs-plan jobs-enqueue jobs-status jobs-history jobs-result jobs-report jobs-retry jobs-flush jobs-dashboard jobs-logs
 
 help: ## list these targets
@@ -118,6 +118,15 @@ docs-pictures: .venv/dev ## make the README's picture of a terminal anew, from r
 	.venv/bin/python -m docs.generate.pictures
 
 check: lint types imports test ## everything above, as .ci/run does it
+
+# --- measure ---------------------------------------------------------------------------------------------------
+
+.venv/bench: .venv/core
+	@$(PIP) --editable '.[bench]'
+	@touch $@
+
+bench: .venv/bench ## measure against the raw limit and other queues (ARGS='--quick', ARGS='--only submit,drain')
+	@.venv/bin/python -m bench $(ARGS)
 
 # --- jobs (FILE=jobs.example.yaml, ID=a request_id, ARGS='more options') ------------------------------------------
 

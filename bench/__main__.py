@@ -1,0 +1,136 @@
+"""`python -m bench`: measures the queue against the raw limit of the same server, and says what it found.
+
+A measure that fails or takes too long is told as such and stops no other one. The report goes to stdout, progress to
+stderr; with --write also to docs/benchmarks/, which only a full run on a quiet machine should do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from bench import draining, report, submitting
+from bench.conditions import conditions
+from bench.figure import Found
+from bench.sizes import FULL, QUICK, Sizes
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One part of the run: about how long it takes in full and quick, in seconds; the deadline is thrice that."""
+
+    run: Callable[[Sizes, Callable[[], None]], Awaitable[Found]]
+    full_seconds: float
+    quick_seconds: float
+
+    def seconds(self, *, quick: bool) -> float:
+        """How long it takes, about."""
+        return self.quick_seconds if quick else self.full_seconds
+
+
+MEASURES = {
+    "submit": Measure(submitting.measure, 20, 4),
+    "move": Measure(submitting.measure_move, 20, 4),
+    "drain": Measure(draining.measure, 150, 25),
+}
+_DEADLINE_FACTOR = 3
+_DEADLINE_LEAST_SECONDS = 60
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    made.add_argument("--quick", action="store_true", help="small counts, two runs each: shows that all of it works")
+    made.add_argument("--only", default="", metavar="PARTS", help=f"some of: {', '.join(MEASURES)}")
+    made.add_argument("--json", action="store_true", help="nothing but the JSON document on stdout")
+    return made
+
+
+def chosen(only: str) -> list[str]:
+    """The parts to measure.
+
+    Raises:
+        ValueError: one of them is not known.
+
+    """
+    if not only:
+        return list(MEASURES)
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    unknown = [name for name in names if name not in MEASURES]
+    if unknown:
+        raise ValueError(f"--only: {', '.join(unknown)} is not known; allowed: {', '.join(MEASURES)}")
+    return names
+
+
+async def measured(names: Sequence[str], sizes: Sizes, progress: Progress, *, quick: bool) -> Found:
+    """All of them, one after the other."""
+    found = Found()
+    for name in names:
+        measure = MEASURES[name]
+        line = progress.add_task(f"{name:10}", total=None, steps=0, about=measure.seconds(quick=quick))
+        deadline = max(_DEADLINE_LEAST_SECONDS, _DEADLINE_FACTOR * measure.seconds(quick=quick))
+        steps = 0
+
+        def step(line: object = line) -> None:
+            nonlocal steps
+            steps += 1
+            progress.update(line, steps=steps)  # type: ignore[arg-type]  # a TaskID, which is what add_task gave
+
+        try:
+            async with asyncio.timeout(deadline):
+                found.add(await measure.run(sizes, step))
+        except TimeoutError:
+            found.failures[name] = f"not over after {deadline:.0f} s"
+        except Exception as exc:  # noqa: BLE001 - one measure that fails must not take the others' figures away
+            found.failures[name] = f"{type(exc).__name__}: {exc}"
+        progress.update(line, total=1, completed=1)
+    return found
+
+
+async def run(options: argparse.Namespace, names: Sequence[str]) -> int:
+    """Measure and tell; exit code 1 when something could not be measured."""
+    sizes = QUICK if options.quick else FULL
+    console = Console(stderr=True)
+    about = sum(MEASURES[name].seconds(quick=options.quick) for name in names)
+    console.print(f"measuring {', '.join(names)}: about {about / 60:.0f} min on two quiet cores", highlight=False)
+    begun = time.monotonic()
+    columns = (SpinnerColumn(), TextColumn("{task.description} {task.fields[steps]:>4} runs"), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        facts = await conditions(sizes, quick=options.quick)
+        found = await measured(names, sizes, progress, quick=options.quick)
+    facts["took"] = f"{(time.monotonic() - begun) / 60:.1f} min"
+    told = report.document(found, facts)
+    if options.json:
+        print(json.dumps(told, indent=1, ensure_ascii=False))
+    else:
+        print("\n".join(report.table(told)))
+    return 1 if found.failures else 0
+
+
+def main() -> int:
+    """Exit code 0, 1 when a measure failed, 2 for a wrong command line."""
+    made = parser()
+    options = made.parse_args()
+    try:
+        names = chosen(options.only)
+    except ValueError as exc:
+        made.error(str(exc))
+    # Ended from outside, it must not leave its servers and watchers behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    return asyncio.run(run(options, names))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

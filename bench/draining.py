@@ -1,0 +1,110 @@
+"""Drain of no-op jobs by one watcher process and by two, from filled lanes and through the conductor.
+
+Ours counts from the first record to the last, by the server's own stamps in the history; with two watchers from the
+moment both are there. The watchers' start and end are not in it: `start` measures those.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bench import raw
+from bench.figure import Figure, Found, Target, rate, ratio_at_least
+from bench.stand import ROOM, SLOTS, ended_well, jobs, present, standing, watcher
+from bench.submitting import fill_lane
+from lib.redisqueue import producing, sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.sizes import Sizes
+    from bench.stand import Stand
+    from lib.jobqueue.protocol import Submission
+
+
+@dataclass(slots=True)
+class Way:
+    """One way to drain, and what each run of it found."""
+
+    what: str
+    lanes: bool
+    watchers: int
+    target: Target | None = None
+    pairs: list[tuple[float, float]] = field(default_factory=list)
+
+
+async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
+    """Every way, by turns."""
+    ways = [
+        Way("one watcher, from filled lanes", lanes=True, watchers=1, target=ratio_at_least(0.8)),
+        Way("one watcher, through the conductor", lanes=False, watchers=1, target=ratio_at_least(0.55)),
+        Way("two watchers, from filled lanes", lanes=True, watchers=2),
+        Way("two watchers, through the conductor", lanes=False, watchers=2),
+    ]
+    submissions = await asyncio.to_thread(jobs, sizes.jobs, "t")
+    record = await record_of_a_job()
+    for number in range(sizes.repeats):
+        for way in ways:
+            way.pairs.append(await _run(way, submissions, record, raw_first=bool(number % 2)))
+            step()
+    note = f"METAL_CONCURRENCY={SLOTS}, METAL_QUEUE_MAX={ROOM}, {sizes.jobs} jobs"
+    found = []
+    for way in ways:
+        ours, beside = zip(*way.pairs, strict=True)
+        found.append(Figure("drain", way.what, "jobs/s", ours, beside, target=way.target, note=note))
+    return Found(found)
+
+
+async def _run(way: Way, submissions: list[Submission], record: bytes, *, raw_first: bool) -> tuple[float, float]:
+    """Both rates on one server."""
+    async with standing() as stand:
+        beside = await raw_rate(stand, submissions, record) if raw_first else 0.0
+        await producing.submit(stand.queue, submissions)
+        if way.lanes:
+            await fill_lane(stand, len(submissions))
+        ours = await drained(stand, way.watchers)
+        return ours, beside or await raw_rate(stand, submissions, record)
+
+
+async def raw_rate(stand: Stand, submissions: list[Submission], record: bytes) -> float:
+    """Jobs a second of a raw drain of the same payloads, with records as ours are."""
+    await asyncio.to_thread(raw.submit, stand.client, [job.job for job in submissions])
+    seconds = await asyncio.to_thread(raw.drain, stand.client, record)
+    raw.clear(stand.client)
+    return rate(len(submissions), seconds)
+
+
+async def record_of_a_job() -> bytes:
+    """What ours writes for each no-op job: raw writes as many bytes."""
+    async with standing() as stand:
+        await producing.submit(stand.queue, jobs(1, "r"))
+        async with watcher(stand, "--once") as running:
+            await ended_well(running, stand)
+        records: Any = await asyncio.to_thread(stand.client.hvals, stand.queue.keys.of("result"))
+        return bytes(records[0])
+
+
+async def drained(stand: Stand, watchers: int = 1) -> float:
+    """Jobs a second of a drain of what waits now."""
+    async with AsyncExitStack() as stack:
+        names = [f"w{number}" for number in range(watchers)]
+        running = [await stack.enter_async_context(watcher(stand, "--drain", name=name)) for name in names]
+        since_ms = 0
+        if watchers > 1:
+            await present(stand.queue, watchers)
+            since_ms = await sessions.server_time_ms(stand.queue)
+        for name, each in zip(names, running, strict=True):
+            await ended_well(each, stand, name)
+    return await asyncio.to_thread(rate_of_records, stand, since_ms)
+
+
+def rate_of_records(stand: Stand, since_ms: int = 0) -> float:
+    """Records a second in the history, from `since_ms` (server time; 0: from the first) to the last."""
+    history = stand.queue.keys.of("history_done")
+    entries: Any = stand.client.xrange(history, min=str(since_ms))
+    stamps = [int(entry.split(b"-")[0]) for entry, _ in entries]
+    begun = since_ms or stamps[0]
+    return rate(len(stamps), (stamps[-1] - begun) / 1000)

@@ -1,0 +1,215 @@
+"""What a measure found: pairs of ours and of what it is held against, the ratio of each pair, and a target.
+
+Pure; every measure makes these and `bench.report` shows them. A pair is taken at nearly the same time on the same
+server, so a busy machine slows both and the ratio holds where neither figure alone would.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FLAT_WITHIN: Final = 0.10
+"""By how much a thing that does not grow may differ between few jobs and a million."""
+
+LOST: Final = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What design asks: the median of `of` is at least, or at most, `at`."""
+
+    of: Literal["ratio", "ours"]
+    bound: Literal["at least", "at most"]
+    at: float
+
+    def met(self, value: float) -> bool:
+        """Whether this median is within the bound."""
+        return value >= self.at if self.bound == "at least" else value <= self.at
+
+    @property
+    def text(self) -> str:
+        """In few characters, as a table has it."""
+        return f"{'≥' if self.bound == 'at least' else '≤'} {self.at:g}"
+
+
+def ratio_at_least(at: float) -> Target:
+    """Ours is at least `at` times what it is held against."""
+    return Target("ratio", "at least", at)
+
+
+def ratio_at_most(at: float) -> Target:
+    """Ours is at most `at` times what it is held against."""
+    return Target("ratio", "at most", at)
+
+
+def at_most(at: float) -> Target:
+    """Ours is at most `at`, in the figure's own unit."""
+    return Target("ours", "at most", at)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The middle of several runs, and how far they lie apart."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Of at least one value."""
+        return cls(statistics.median(values), min(values), max(values))
+
+    def document(self) -> dict[str, float]:
+        """For the JSON."""
+        return {"median": _short(self.median), "low": _short(self.low), "high": _short(self.high)}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of the report: `ours[i]` and `beside[i]` were measured together, in `unit`.
+
+    `who` is whose figure it is: the queue's own, or a peer's. Without `beside` there is nothing to divide by, which
+    only a figure with an absolute target may have.
+    """
+
+    part: str
+    what: str
+    unit: str
+    ours: tuple[float, ...]
+    beside: tuple[float, ...] = ()
+    beside_is: str = "raw"
+    target: Target | None = None
+    note: str = ""
+    who: str = "job-runner"
+
+    @property
+    def own(self) -> Spread:
+        """Of ours, in the figure's unit."""
+        return Spread.of(self.ours)
+
+    @property
+    def other(self) -> Spread | None:
+        """Of what ours is held against."""
+        return Spread.of(self.beside) if self.beside else None
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """Ours by the other, pair by pair."""
+        return ratios(self.ours, self.beside)
+
+    @property
+    def ratio(self) -> Spread | None:
+        """None where there is nothing to divide by."""
+        found = self.ratios
+        return Spread.of(found) if found else None
+
+    @property
+    def met(self) -> bool | None:
+        """None without a target."""
+        if self.target is None:
+            return None
+        spread = self.ratio if self.target.of == "ratio" else self.own
+        return None if spread is None else self.target.met(spread.median)
+
+    def document(self) -> dict[str, Any]:
+        """For the JSON."""
+        target = self.target
+        return {
+            "part": self.part,
+            "who": self.who,
+            "what": self.what,
+            "unit": self.unit,
+            "ours": self.own.document(),
+            "beside_is": self.beside_is if self.beside else None,
+            "beside": self.other.document() if self.other else None,
+            "ratio": self.ratio.document() if self.ratio else None,
+            "runs": len(self.ours),
+            "target": {"of": target.of, "bound": target.bound, "at": target.at} if target else None,
+            "met": self.met,
+            "note": self.note,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What a worker's SIGKILL in mid-job cost; `recovered_seconds` None when not all had ended in time."""
+
+    who: str
+    setting: str
+    jobs: int
+    in_hand: int
+    lost: int
+    repeated: int
+    recovered_seconds: float | None
+    waited_seconds: float
+
+    @property
+    def recovery(self) -> str:
+        """For people."""
+        if self.recovered_seconds is None:
+            return f"not within {self.waited_seconds:.0f} s"
+        return f"{self.recovered_seconds:.1f} s"
+
+    def document(self) -> dict[str, Any]:
+        """For the JSON."""
+        return {
+            "who": self.who,
+            "setting": self.setting,
+            "jobs": self.jobs,
+            "in_hand": self.in_hand,
+            "lost": self.lost,
+            "repeated": self.repeated,
+            "recovered_seconds": None if self.recovered_seconds is None else _short(self.recovered_seconds),
+            "waited_seconds": self.waited_seconds,
+        }
+
+
+@dataclass(slots=True)
+class Found:
+    """What one measure, or a whole run, found."""
+
+    figures: list[Figure] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    """Measure -> why there is no figure of it, or not all."""
+
+    def add(self, other: Found) -> None:
+        """Take in what another measure found."""
+        self.figures += other.figures
+        self.losses += other.losses
+        self.failures |= other.failures
+
+
+def ratios(ours: Sequence[float], beside: Sequence[float]) -> tuple[float, ...]:
+    """Pair by pair; empty where nothing stands beside."""
+    if not beside:
+        return ()
+    return tuple(mine / other for mine, other in zip(ours, beside, strict=True))
+
+
+def rate(count: int, seconds: float) -> float:
+    """How many a second."""
+    return count / seconds
+
+
+def is_flat(few: float, many: float, *, more_is_better: bool) -> bool:
+    """Whether a figure with many jobs is no worse, within a tenth, than with few; better is flat too."""
+    if more_is_better:
+        return many >= few * (1 - FLAT_WITHIN)
+    return many <= few * (1 + FLAT_WITHIN)
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """The value below which `percent` of a hundred lie; of at least two values."""
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
+
+
+def _short(value: float) -> float:
+    """Four digits that count: more would claim what no run can tell."""
+    return float(f"{value:.4g}")

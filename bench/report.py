@@ -1,0 +1,137 @@
+"""The report of a run: a table for a terminal, a document for programs. Pure; `bench.__main__` prints it.
+
+`bench.page` makes the page of docs/benchmarks/ from the same document.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bench.figure import Found
+
+SCHEMA: Final = 1
+TITLES: Final = {
+    "submit": "submit: validated jobs in, idempotent by name",
+    "move": "move: from intake to lane",
+    "drain": "drain: no-op jobs, first to last record",
+    "latency": "latency: one job into an idle watcher, through the conductor",
+    "memory": "memory: of the server, for each job",
+    "commands": "commands: what the server does for each job",
+    "watcher": "watcher: resident memory, no engine loaded",
+    "start": "start: from nothing to the command's end",
+    "plan": "plan, enqueue: job files",
+    "growth": "growth: with many jobs in the queue",
+    "speech": "speech: seconds of audio a second, one slot, engine warm",
+    "peers": "peers: the same work and payload",
+}
+_HEADINGS: Final = ("", "ours", "beside", "ratio", "spread", "target", "")
+_WIDTHS: Final = (36, 13, 13, 8, 13, 8, 0)
+
+
+def document(found: Found, conditions: Mapping[str, str]) -> dict[str, Any]:
+    """Everything, for the JSON file."""
+    return {
+        "schema": SCHEMA,
+        "conditions": dict(conditions),
+        "figures": [figure.document() for figure in found.figures],
+        "losses": [loss.document() for loss in found.losses],
+        "failures": dict(found.failures),
+    }
+
+
+def table(told: Mapping[str, Any]) -> list[str]:
+    """The document as lines of at most a hundred characters."""
+    lines = ["  ".join(f"{name} {value}" for name, value in list(told["conditions"].items())[:4])]
+    own = [each for each in told["figures"] if each["part"] != "peers"]
+    for part, figures in groupby(own, key=lambda each: str(each["part"])):
+        lines += ["", TITLES.get(part, part), _row(_HEADINGS)]
+        lines += [_row(cells(figure)) for figure in figures]
+    lines += _of_peers([each for each in told["figures"] if each["part"] == "peers"])
+    lines += _of_losses(told["losses"])
+    if told["failures"]:
+        lines += ["", "not measured"]
+        lines += [f"  {name}: {why}" for name, why in told["failures"].items()]
+    return lines
+
+
+def cells(figure: Mapping[str, Any]) -> tuple[str, ...]:
+    """One figure as a row: what, ours, beside, ratio, spread, target, verdict."""
+    ratio, target = figure["ratio"], figure["target"]
+    spread = ratio or figure["ours"]
+    return (
+        figure["what"],
+        amount(figure["ours"]["median"], figure["unit"]),
+        amount(figure["beside"]["median"], figure["unit"]) if figure["beside"] else "",
+        f"{ratio['median']:.2f} x" if ratio else "",
+        f"{spread['low']:.3g}-{spread['high']:.3g}",
+        target_text(target, figure["unit"]) if target else "",
+        verdict(figure["met"]),
+    )
+
+
+def target_text(target: Mapping[str, Any], unit: str) -> str:
+    """The bound, with its unit unless it is a ratio."""
+    sign = "≥" if target["bound"] == "at least" else "≤"
+    return f"{sign} {target['at']:g}" if target["of"] == "ratio" else f"{sign} {target['at']:g} {unit}"
+
+
+def verdict(met: bool | None) -> str:  # noqa: FBT001 - the value itself is told
+    """For people."""
+    return "" if met is None else "met" if met else "NOT MET"
+
+
+def amount(value: float, unit: str) -> str:
+    """A figure with its unit; thousands apart, small ones with the digits that count."""
+    text = f"{value:,.0f}".replace(",", " ") if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits
+    return f"{text} {unit}"
+
+
+def _row(row: Sequence[str]) -> str:
+    first, *others = row
+    padded = [
+        f"  {first:<{_WIDTHS[0]}}",
+        *(f"{cell:>{width}}" for cell, width in zip(others, _WIDTHS[1:], strict=True)),
+    ]
+    return " ".join(padded).rstrip()
+
+
+def _of_peers(figures: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One row for each who, one column for each what."""
+    if not figures:
+        return []
+    grid = peer_grid(figures)
+    columns = list(dict.fromkeys(str(each["what"]) for each in figures))
+    lines = ["", TITLES["peers"], "  " + f"{'':<12}" + "".join(f"{column:>14}" for column in columns)]
+    return lines + [
+        f"  {who:<12}" + "".join(f"{row.get(column, '-'):>14}" for column in columns) for who, row in grid.items()
+    ]
+
+
+def peer_grid(figures: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """Who -> what -> its ratio to raw, or the figure itself where there is no raw one."""
+    grid: dict[str, dict[str, str]] = {}
+    for each in figures:
+        text = f"{each['ratio']['median']:.3f} x" if each["ratio"] else amount(each["ours"]["median"], each["unit"])
+        grid.setdefault(str(each["who"]), {})[str(each["what"])] = text
+    return grid
+
+
+def _of_losses(losses: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not losses:
+        return []
+    lines = ["", "a worker killed (SIGKILL) in mid-job, another started in its place"]
+    lines += [f"  {'':<28}{'in hand':>8}{'lost':>6}{'twice':>7}{'  all over again after':<24}"]
+    return lines + [
+        f"  {each['who']:<28}{each['in_hand']:>8}{each['lost']:>6}{each['repeated']:>7}  {recovery_text(each)}"
+        for each in losses
+    ]
+
+
+def recovery_text(loss: Mapping[str, Any]) -> str:
+    """Seconds, or that it did not happen while anybody looked."""
+    seconds = loss["recovered_seconds"]
+    return f"not within {loss['waited_seconds']:.0f} s" if seconds is None else f"{seconds:.1f} s"
