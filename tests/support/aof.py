@@ -1,0 +1,80 @@
+"""An append-only file as tests need it: where each change ends in it, and the file without its tail.
+
+A crash of the machine leaves the beginning of the file: whole changes, and perhaps a part of the next. The tests of
+lost tails cut it there. Knows nothing of the queue.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.servers import RealServer
+
+Command = tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What the server applied in one step, and where its last byte stands in the file."""
+
+    commands: tuple[Command, ...]
+    """More than one where the file has them between MULTI and EXEC; these two are left out."""
+    end: int
+
+
+def growing_file(server: RealServer) -> Path:
+    """The one that grows."""
+    (found,) = server.aof_dir.glob("*.incr.aof")
+    return found
+
+
+def written(server: RealServer) -> int:
+    """Bytes in it by now."""
+    return growing_file(server).stat().st_size
+
+
+def cut(server: RealServer, at: int) -> None:
+    """Lose everything from byte `at` on; the server must be down."""
+    os.truncate(growing_file(server), at)
+
+
+def changes(file: Path) -> list[Change]:
+    """Every change in it, oldest first."""
+    found: list[Change] = []
+    inside: list[Command] | None = None
+    for command, end in _commands(file.read_bytes()):
+        match command[0].upper():
+            case b"MULTI":
+                inside = []
+            case b"EXEC":
+                found.append(Change(tuple(inside or ()), end))
+                inside = None
+            case _ if inside is not None:
+                inside.append(command)
+            case _:
+                found.append(Change((command,), end))
+    return found
+
+
+def _commands(raw: bytes) -> Iterator[tuple[Command, int]]:
+    at = 0
+    while at < len(raw):
+        count, at = _number(raw, at, b"*")
+        words: list[bytes] = []
+        for _ in range(count):
+            length, at = _number(raw, at, b"$")
+            words.append(raw[at : at + length])
+            at += length + 2
+        yield tuple(words), at
+
+
+def _number(raw: bytes, at: int, sign: bytes) -> tuple[int, int]:
+    end = raw.index(b"\r\n", at)
+    assert raw[at : at + 1] == sign, raw[at : end + 40]
+    return int(raw[at + 1 : end]), end + 2
