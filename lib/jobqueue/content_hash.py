@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 import rfc8785
+from pydantic_core import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PREFIX: Final = "sha256:v1:"
 _IDENTITY_BYTES: Final = 16
-
-_encode_plain: Final = json.JSONEncoder(
-    ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False
-).encode
+# From here on JSON has no form for an integer.
+_INTEGERS_END: Final = 2**53
+# Numbers that every encoder writes without an exponent.
+_SMALLEST_PLAIN: Final = 0.001
+_LARGEST_PLAIN: Final = 1e6
 
 
 def content_hash_of(content: Mapping[str, Any]) -> str:
@@ -37,17 +38,43 @@ def content_hash_of(content: Mapping[str, Any]) -> str:
 def canonical(content: Mapping[str, Any]) -> bytes:
     """RFC 8785 bytes.
 
-    A flat mapping of ASCII names to text, booleans and small integers, as almost every speech job is, has the
-    same bytes from the standard encoder, which is written in C and ten times as fast.
+    ASCII names and text, booleans, null, lists and everyday numbers, as almost every job holds nothing else, have the
+    same bytes from the native encoder once they are sorted, ten times as fast.
     """
-    if all(_is_plain(value) for value in content.values()):
-        return _encode_plain(content).encode()
-    return rfc8785.dumps(dict(content))
+    try:
+        return to_json(_sorted(content))
+    except _UnusualError:
+        return rfc8785.dumps(dict(content))
 
 
-def _is_plain(value: object) -> bool:
+class _UnusualError(Exception):
+    """A value that the two encoders may write in different ways."""
+
+
+def _sorted(content: Mapping[str, Any]) -> dict[str, Any]:
+    ordered = {}
+    for name, value in sorted(content.items()):
+        # Beyond ASCII the order of code points is not that of UTF-16.
+        if not name.isascii():
+            raise _UnusualError
+        ordered[name] = value if type(value) is str else _usual(value)
+    return ordered
+
+
+def _usual(value: Any) -> Any:
     kind = type(value)
-    return kind is str or kind is bool or (kind is int and -(2**31) < value < 2**31)  # type: ignore[operator]  # kind is int
+    if kind is str or kind is bool or value is None:
+        return value
+    if kind is int and -_INTEGERS_END < value < _INTEGERS_END:
+        return value
+    # RFC 8785 writes a whole one without its point.
+    if kind is float and _SMALLEST_PLAIN < abs(value) < _LARGEST_PLAIN and not value.is_integer():
+        return value
+    if kind is dict:
+        return _sorted(value)
+    if kind is list:
+        return [_usual(item) for item in value]
+    raise _UnusualError
 
 
 def identity_of_parts(content_hash: str, output_name: str | None) -> str:

@@ -89,6 +89,8 @@ def _priority(value: object) -> object:
 
 def _moment(value: object) -> datetime:
     """An aware UTC time cut to milliseconds, the precision in which times are written and compared."""
+    if type(value) is datetime and value.tzinfo is UTC and not value.microsecond % 1000:
+        return value
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)

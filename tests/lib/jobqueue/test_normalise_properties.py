@@ -132,6 +132,52 @@ def test_known_fields_with_wild_values_are_refused_or_read_never_worse(
     assert JobSpec.from_json(spec.to_json()) == spec
 
 
+@given(speech_rows, st.dictionaries(_FIELDS, _ANYTHING, max_size=2))
+def test_the_short_way_of_usual_rows_is_the_whole_way(row: dict[str, Any], wild: dict[str, Any]) -> None:
+    """A row that names its task takes the whole way; without it, the same job comes out, or the same mistakes."""
+    given_row = {name: value for name, value in {**row, **wild}.items() if name != "task"}
+    assert _outcome(given_row) == _outcome({**given_row, "task": "speak"})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"voice": None},
+        {"voice": None, "speaker": "Ryan"},
+        {"speaker": "Ryan"},
+        {"tone": "warm", "instruct": "slowly"},
+        {"text": None},
+        {"text": "\ud800"},
+        {"text": "x" * 300_000},
+        {"output_name": None},
+        {"output_name": " "},
+        {"output_name": 1},
+        {"unknown": 1},
+        {"variants": "2"},
+        {"chunk": "yes"},
+        {"priority": 0},
+        {"content_hash": "sha256:v1:x"},
+        {"callback_data": {"a": float("nan")}},
+        {"callback_url": "https://example.org/"},
+        {"payload": {}},
+        {"deadline": "2030-01-01T00:00:00"},
+        {"deadline": "2030-01-01T00:00:00.123456+01:00"},
+    ],
+)
+def test_what_is_no_usual_row_takes_the_whole_way(change: dict[str, Any]) -> None:
+    """Every rule between fields, every limit and every conversion holds on both."""
+    row = {"output_name": "a/b", "voice": "newsroom", "text": "Hello", **change}
+    assert _outcome(row) == _outcome({**row, "task": "speak"})
+
+
+def _outcome(row: dict[str, Any]) -> object:
+    try:
+        spec = normalize_job_spec(row, now=NOW)
+    except InvalidJobError as error:
+        return [str(problem) for problem in error.problems]
+    return spec, spec.to_json(), identity_of(spec)
+
+
 def test_the_hash_of_a_known_job_is_pinned() -> None:
     """An accidental change of the form would make every old output unfindable."""
     spec = normalize_job_spec({"output_name": "a", "voice": "newsroom", "text": "Grüß Gott", "temperature": 0.5})
