@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from bench import draining, report, submitting
+from bench import draining, growth, latency, memory, plans, report, speaking, start_times, submitting
 from bench.conditions import conditions
 from bench.figure import Found
 from bench.sizes import FULL, QUICK, Sizes
@@ -44,6 +44,13 @@ MEASURES = {
     "submit": Measure(submitting.measure, 20, 4),
     "move": Measure(submitting.measure_move, 20, 4),
     "drain": Measure(draining.measure, 150, 25),
+    "latency": Measure(latency.measure, 45, 10),
+    "memory": Measure(memory.measure, 45, 8),
+    "watcher": Measure(memory.measure_watcher, 45, 12),
+    "start": Measure(start_times.measure, 20, 8),
+    "plan": Measure(plans.measure, 90, 15),
+    "growth": Measure(growth.measure, 420, 60),
+    "speech": Measure(speaking.measure, 60, 15),
 }
 _DEADLINE_FACTOR = 3
 _DEADLINE_LEAST_SECONDS = 60

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from bench import raw
 from bench.figure import Figure, Found, Target, rate, ratio_at_least
-from bench.stand import ROOM, SLOTS, ended_well, jobs, present, standing, watcher
+from bench.stand import LOOK_SECONDS, ROOM, SLOTS, ended_well, jobs, present, standing, watcher
 from bench.submitting import fill_lane
 from lib.redisqueue import producing, sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from bench.sizes import Sizes
     from bench.stand import Stand
@@ -101,10 +101,28 @@ async def drained(stand: Stand, watchers: int = 1) -> float:
     return await asyncio.to_thread(rate_of_records, stand, since_ms)
 
 
+async def drained_so_many(stand: Stand, count: int) -> float:
+    """Jobs a second of the first `count` of a queue that holds more, by one watcher through the conductor."""
+    history = stand.queue.keys.of("history_done")
+    newest: Any = await stand.queue.client.xrevrange(history, count=1)
+    after = newest[0][0] if newest else b"0-0"
+    before = int(await stand.queue.client.xlen(history))
+    async with watcher(stand) as running:
+        while int(await stand.queue.client.xlen(history)) < before + count:
+            if running.returncode is not None:
+                await ended_well(running, stand)
+            await asyncio.sleep(LOOK_SECONDS)
+    entries: Any = await asyncio.to_thread(stand.client.xrange, history, min=b"(" + after, count=count)
+    return _rate_of(entries)
+
+
 def rate_of_records(stand: Stand, since_ms: int = 0) -> float:
     """Records a second in the history, from `since_ms` (server time; 0: from the first) to the last."""
-    history = stand.queue.keys.of("history_done")
-    entries: Any = stand.client.xrange(history, min=str(since_ms))
+    entries: Any = stand.client.xrange(stand.queue.keys.of("history_done"), min=str(since_ms))
+    return _rate_of(entries, since_ms)
+
+
+def _rate_of(entries: Sequence[tuple[bytes, object]], since_ms: int = 0) -> float:
     stamps = [int(entry.split(b"-")[0]) for entry, _ in entries]
     begun = since_ms or stamps[0]
     return rate(len(stamps), (stamps[-1] - begun) / 1000)

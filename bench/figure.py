@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 FLAT_WITHIN: Final = 0.10
 """By how much a thing that does not grow may differ between few jobs and a million."""
 
-LOST: Final = "lost"
-
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -187,8 +185,8 @@ class Found:
 
 
 def ratios(ours: Sequence[float], beside: Sequence[float]) -> tuple[float, ...]:
-    """Pair by pair; empty where nothing stands beside."""
-    if not beside:
+    """Pair by pair; empty where nothing, or a nought, stands beside."""
+    if not beside or not all(beside):
         return ()
     return tuple(mine / other for mine, other in zip(ours, beside, strict=True))
 

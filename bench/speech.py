@@ -1,11 +1,12 @@
 """Measures speech through the whole queue against the bare engine in one process, and prints the ratio.
 
-    python bench/speech.py [--jobs 100] [--rounds 3] [--slots 1]
+    python -m bench.speech [--jobs 100] [--rounds 3] [--slots 1]
 
 Bare: hibari loaded in this process, every text synthesised to samples, nothing written. Ours: the same texts as jobs,
 from the first start of a body to the last record, by one `job-watcher` with one slot, its engine warm: leased, spoken
 in a child, written as WAV, checked, stored, committed. Both in turn, so that a noisy machine disturbs both; the rate
 is seconds of audio for each second of wall time. Everything runs on loopback, with a bundled server of its own.
+`bench.speaking` takes it into the report.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,11 +36,21 @@ from lib.voice_synth.engines.base import DEFAULT_LANGUAGE, EngineVoice, Synthesi
 from lib.voice_synth.engines.hibari import HibariEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
 HOUSE = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 BEATS = HOUSE / "tests/data/beatsheet_60.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Seconds of audio a second, ours and bare; and of ours the audio and the wall time, seconds."""
+
+    ours: float
+    bare: float
+    audio: float
+    wall: float
 
 
 def texts_of(count: int) -> list[str]:
@@ -92,6 +105,31 @@ def queue_rate(found: Sequence[dict[str, Any]]) -> tuple[float, float]:
     return audio, max(ends) - min(starts)
 
 
+async def rounds(jobs: int, count: int, slots: int) -> AsyncGenerator[Round, None]:
+    """So many rounds of both in turn, on a server of their own."""
+    texts = texts_of(jobs)
+    engine = HibariEngine()
+    engine.load()
+    with tempfile.TemporaryDirectory() as folder:
+        state = Path(folder)
+        server = await embedded.start(state, port=None)
+        watcher = started_watcher(server.url, folder, slots)
+        queue = Queue.over(connect(server.url), server.url)
+        try:
+            await records(queue, await submit(queue, "warm", texts[:1]))
+            await asyncio.to_thread(bare_rate, engine, texts[:1])
+            for number in range(count):
+                audio, wall = await asyncio.to_thread(bare_rate, engine, texts)
+                bare = audio / wall
+                audio, wall = queue_rate(await records(queue, await submit(queue, f"round-{number}", texts)))
+                yield Round(audio / wall, bare, audio, wall)
+        finally:
+            watcher.terminate()
+            await asyncio.to_thread(watcher.wait, 60)
+            await queue.client.aclose()
+            await embedded.stop(state)
+
+
 async def main() -> None:
     """Rounds of both in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -99,33 +137,15 @@ async def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--slots", type=int, default=1, help="METAL_CONCURRENCY of the watcher")
     options = parser.parse_args()
-    texts = texts_of(options.jobs)
-    engine = HibariEngine()
-    engine.load()
-    with tempfile.TemporaryDirectory() as folder:
-        state = Path(folder)
-        server = await embedded.start(state, port=None)
-        watcher = started_watcher(server.url, folder, options.slots)
-        queue = Queue.over(connect(server.url), server.url)
-        try:
-            await records(queue, await submit(queue, "warm", texts[:1]))
-            await asyncio.to_thread(bare_rate, engine, texts[:1])
-            ratios = []
-            for number in range(options.rounds):
-                audio, wall = await asyncio.to_thread(bare_rate, engine, texts)
-                bare = audio / wall
-                audio, wall = queue_rate(await records(queue, await submit(queue, f"round-{number}", texts)))
-                ratios.append(audio / wall / bare)
-                print(
-                    f"speech   ours {audio / wall:6.1f}   bare {bare:6.1f} seconds of audio a second   "
-                    f"ratio {ratios[-1]:.3f}   ({options.jobs} jobs, {audio:.0f} s of audio in {wall:.1f} s)"
-                )
-            print(f"speech   median ratio {statistics.median(ratios):.3f}")
-        finally:
-            watcher.terminate()
-            await asyncio.to_thread(watcher.wait, 60)
-            await queue.client.aclose()
-            await embedded.stop(state)
+    ratios = []
+    async with aclosing(rounds(options.jobs, options.rounds, options.slots)) as found:
+        async for each in found:
+            ratios.append(each.ours / each.bare)
+            print(
+                f"speech   ours {each.ours:6.1f}   bare {each.bare:6.1f} seconds of audio a second   "
+                f"ratio {ratios[-1]:.3f}   ({options.jobs} jobs, {each.audio:.0f} s of audio in {each.wall:.1f} s)"
+            )
+    print(f"speech   median ratio {statistics.median(ratios):.3f}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from bench import raw
 from bench.figure import Figure, Found, rate, ratio_at_least
+from bench.filling import INTAKE, LANE
 from bench.stand import jobs, standing
 from lib.jobqueue.protocol import Move
 from lib.redisqueue import conducting, producing, sessions
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from lib.jobqueue.protocol import Submission
     from lib.redisqueue.queue import Queue
 
-LANE: Final = "lane:metal:any"
-INTAKE: Final = "stream:normal:any"
 _SESSION: Final = "b:1"
 _LIFE_MS: Final = 120_000
 _MOVE_BATCH: Final = 500
@@ -93,19 +92,21 @@ async def measure_move(sizes: Sizes, step: Callable[[], None]) -> Found:
 
 
 async def fill_lane(stand: Stand, count: int) -> float:
-    """Bring everything into the lane, as a conductor without limits would; seconds of the moves alone."""
+    """Bring everything into the lane, as a conductor without limits would; seconds of the moves alone.
+
+    The session that led stays for two minutes, so that nobody moves anything meanwhile and no sweep gives it back.
+    """
     queue = stand.queue
-    await sessions.open_session(
-        queue, _SESSION, name="b", previous="", life_ms=_LIFE_MS, heartbeat=b'"session":"%b"}' % _SESSION.encode()
-    )
+    heartbeat = b'"session":"%b"}' % _SESSION.encode()
+    await sessions.open_session(queue, _SESSION, name="b", previous="", life_ms=_LIFE_MS, heartbeat=heartbeat)
     await sessions.ensure_lanes(queue, [LANE])
     await queue.refresh_streams()
     epoch = (await sessions.lead(queue, _SESSION)).epoch
     # A live reader, or a sweep would give back what waits there.
     stand.client.xgroup_createconsumer(queue.keys.stream(LANE), "watchers", _SESSION)
+    order = Move(INTAKE, LANE, _MOVE_BATCH, count, (LANE,), count)
     moved = 0
     begun = time.perf_counter()
     while moved < count:
-        order = Move(INTAKE, LANE, _MOVE_BATCH, count, (LANE,), count)
         moved += sum((await conducting.move(queue, _SESSION, epoch, [order])).counts)
     return time.perf_counter() - begun

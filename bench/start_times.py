@@ -1,0 +1,72 @@
+"""Start times of the commands that people wait for, against a Python that does nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from bench.figure import Figure, Found, Target, at_most
+from bench.stand import BIN, HOUSE, StandError, standing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.sizes import Sizes
+
+_EXAMPLE: Final = str(HOUSE / "jobs.example.yaml")
+COMMANDS: Final[tuple[tuple[str, tuple[str, ...], Target | None], ...]] = (
+    ("job-runner --help", ("--help",), at_most(150)),
+    ("job-runner status", ("status",), at_most(300)),
+    ("job-runner plan, 7 jobs", ("plan", _EXAMPLE), None),
+)
+_TIMES: Final = 3
+"""Runs of each for every repeat: single starts vary by a fifth."""
+
+
+async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
+    """Each command after a bare Python, over and over; the files are in the page cache."""
+    times: dict[str, list[tuple[float, float]]] = {what: [] for what, _, _ in COMMANDS}
+    async with standing() as stand:
+        environ = stand.environ()
+        environ.pop("JOBS_TASK_MODULES")
+        for number in range(1 + sizes.repeats * _TIMES):
+            for what, words, _ in COMMANDS:
+                beside = await seconds_of(sys.executable, "-c", "pass", environ=environ)
+                ours = await seconds_of(str(BIN / "job-runner"), *words, environ=environ)
+                if number:  # the first round fills the caches
+                    times[what].append((ours * 1000, beside * 1000))
+            step()
+    found = []
+    for what, _, target in COMMANDS:
+        mine, other = zip(*times[what], strict=True)
+        found.append(Figure("start", what, "ms", mine, other, "python -c pass", target))
+    return Found(found)
+
+
+async def seconds_of(*words: str, environ: dict[str, str]) -> float:
+    """From start to end of a program.
+
+    Raises:
+        StandError: it failed; the message has what it said.
+
+    """
+    begun = time.perf_counter()
+    running = await asyncio.create_subprocess_exec(
+        *words,
+        env=environ,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        _, said = await running.communicate()
+    except BaseException:
+        running.kill()
+        await running.wait()
+        raise
+    took = time.perf_counter() - begun
+    if running.returncode != 0:
+        raise StandError(f"{' '.join(words)} ended with {running.returncode}: {said[-800:].decode(errors='replace')}")
+    return took
