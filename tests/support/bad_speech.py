@@ -110,8 +110,8 @@ class SpeakBadly:
 
     @property
     def kind(self) -> TaskKind:
-        """Like `speak`: in a child."""
-        return TaskKind("speak_badly", (), "any", BadSpeech, 60, "child")
+        """Like `speak`: in a child, and out of the lane of speech."""
+        return TaskKind("speak_badly", (), "speech", BadSpeech, 60, "child")
 
     async def run(self, job: JobSpec, context: TaskContext) -> TaskResult:
         """Make the takes, as the real task does."""
