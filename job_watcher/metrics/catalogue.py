@@ -54,6 +54,7 @@ FAMILIES: Final = (
     Family("reaped_sessions", "counter", "Lapsed sessions that sweeps of this watcher ended."),
     Family("reclaimed_jobs", "counter", "Jobs of dead watchers that those sweeps put back."),
     Family("stuck_publications", "gauge", "Outputs that could not be published here; they are tried again."),
+    Family("event_loop_tasks", "gauge", "Asyncio tasks of this process; under an even load they stay as many."),
     Family("last_round_trip_timestamp_seconds", "gauge", "Unix time of the last renewal that succeeded."),
     Family("session_life_seconds", "gauge", "L: a watcher that is not heard of for so long loses its jobs."),
     Family("build_info", "gauge", "Always 1.", ("version", "watcher")),

@@ -6,6 +6,7 @@ behind, and nothing has to be kept in step. Imported only when `--metrics-port` 
 
 from __future__ import annotations
 
+import asyncio
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
@@ -53,7 +54,7 @@ class Exposition:
         PlatformCollector(registry=self._registry)
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        """(body, content type) for a scraper that accepts this."""
+        """(body, content type) for a scraper that accepts this; called in the event loop whose tasks it counts."""
         encode, content_type = choose_encoder(accept)
         return encode(self._registry), content_type
 
@@ -81,6 +82,7 @@ class Exposition:
             "lost_sessions": [((), counts.sessions_lost)],
             "reaped_sessions": [((), counts.sessions_reaped)],
             "reclaimed_jobs": [((), counts.jobs_reclaimed)],
+            "event_loop_tasks": [((), len(asyncio.all_tasks()))],
             "last_round_trip_timestamp_seconds": [((), counts.last_round_trip_at)],
             "session_life_seconds": [((), self._life)],
             "build_info": [(self._info, 1)],
