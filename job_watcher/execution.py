@@ -7,6 +7,7 @@ the caller knows why it cancelled. The lanes are its only callers.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ from lib.redaction import Redactor
 from lib.redisqueue.keys import backlog_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from job_watcher.backends.base import Backend
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     from job_watcher.work_dirs import WorkDir, WorkDirs
     from lib.clock import Clock
     from lib.jobqueue.records import Stage
-    from lib.stores.artifacts import ArtifactStore
-    from lib.tasks.base import TaskResult
+    from lib.stores.artifacts import ArtifactStore, StoredOutput
+    from lib.tasks.base import Output, TaskResult
 
 
 @dataclass(slots=True)
@@ -147,7 +148,7 @@ class Execution:
     async def _store(self, job: JobSpec, lease: Lease, result: TaskResult, course: _Course) -> Ending:
         job_dir = f"{id_hash(lease.request_id)}/{lease.generation}-{lease.fence}"
         try:
-            stored = await self.store.put(job_dir, result.outputs) if result.outputs else []
+            stored = await self._put(job_dir, result.outputs) if result.outputs else []
         except OSError as exc:
             raise TemporaryError(f"storing the outputs: {exc}", hint="check the disk; the job is tried again") from exc
         name = job.output_name
@@ -169,6 +170,11 @@ class Execution:
             publish=bool(stored) and job.output_name is not None,
             callback=job.callback_url or "",
         )
+
+    async def _put(self, job_dir: str, outputs: Sequence[Output]) -> list[StoredOutput]:
+        # The body that waits for this slot begins before a thread is busy with what this one made.
+        await asyncio.sleep(0)
+        return await self.store.put(job_dir, outputs)
 
     def _after_error(self, lease: Lease, job: JobSpec, error: TaskError, stage: Stage) -> Ending | Retry:
         decision = self.policy.after_error(error, attempts_used=lease.attempts_used, max_attempts=job.max_attempts)

@@ -25,13 +25,16 @@ class Held:
     """A lease and the task that brings it to its outcome.
 
     `running` until there is one; `in_slot` until the body is over, which is earlier: its outputs are then stored while
-    the next body has the slot.
+    the next body has the slot. `waits` while it is leased ahead and has none yet (`job_watcher.turns`); `began` is when
+    its body did, on the clock that only rises, while it is in its slot.
     """
 
     lease: Lease
     body: asyncio.Task[None] | None = None
     running: bool = True
     in_slot: bool = True
+    waits: bool = False
+    began: float | None = None
 
 
 class InHand:
@@ -89,12 +92,21 @@ class InHand:
         """How many of them are taken by suspects."""
         return sum(held.in_slot and held.lease.suspect for held in self._held.values())
 
-    def free(self, slots: int) -> int:
-        """How many more bodies may begin, of `slots` at once.
+    def waiting(self) -> list[Held]:
+        """Those that have no slot yet, in the order in which they were leased."""
+        return [held for held in self._held.values() if held.waits]
+
+    def begins(self) -> list[float]:
+        """When the bodies began that are in their slots."""
+        return [held.began for held in self._held.values() if held.began is not None]
+
+    def free(self, slots: int, *, ahead: int = 0) -> int:
+        """How many more leases may be taken, of `slots` bodies at once and so many `ahead` of them.
 
         As many again may be storing what they made; more would pile up where a store is slower than the bodies.
         """
-        return min(slots - self.in_slots, 2 * slots - self.running)
+        taken = sum(held.in_slot or held.waits for held in self._held.values())
+        return min(slots + ahead - taken, 2 * slots - self.running)
 
     def entries(self) -> set[tuple[str, str]]:
         """The lane entries of all leases in hand."""

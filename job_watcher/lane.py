@@ -1,6 +1,7 @@
 """Leases from the lanes: fills the free slots of a backend, never takes more than it can run.
 
-A slot is free again when its body is over: what it made is stored while the next body runs.
+A slot is free again when its body is over: what it made is stored while the next body runs. Where bodies are short,
+the next job is leased before that (`job_watcher.turns`).
 
 Idle, it blocks on the lanes; busy, one call takes as many new entries as slots are free. After any error, and
 at every interval S, it compares what the server says was delivered to this session with what is in hand, and
@@ -11,12 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loguru import logger
 
 from job_watcher.log_fields import log_fields
+from job_watcher.turns import SHORT_SECONDS, Turns
 from lib.failpoints import reach
 from lib.jobqueue.protocol import Ending, LostEntry, Retry
 from lib.redisqueue import leasing, sessions
@@ -66,12 +68,19 @@ class LaneReader:
     _more: bool = True
     _doubt: bool = False
     _compared_at: float = 0.0
+    _turns: Turns = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._turns = Turns(self.in_hand, self.slots, self.clock, lambda: self.session.fresh, self._hand_back)
 
     async def run_once(self) -> None:
         """Fill the free slots, or wait for a free slot or a new entry."""
         try:
             await self._round()
-        except BaseException:
+        except BaseException as exc:
+            if isinstance(exc, asyncio.CancelledError):
+                # It is stopping: what has not begun is not begun any more.
+                self._turns.close()
             # The reply may have been lost after the server had delivered something.
             self._doubt = True
             raise
@@ -79,26 +88,38 @@ class LaneReader:
     async def _round(self) -> None:
         if self._doubt or self.clock.elapsed() - self._compared_at >= self.interval:
             await self._compare()
-        free = self.in_hand.free(self.slots)
-        if free <= 0 or not self.session.fresh:
+        room, ahead = self._room()
+        if room <= 0 or not self.session.fresh:
             await self._wait_for_change()
             return
         if self._more:
-            started = await self._start([], free)
-            self._more = len(started.leases) + started.others >= free
+            started = await self._start([], room, ahead=ahead)
+            self._more = len(started.leases) + started.others >= room
             self._take(started)
             return
+        # What is ahead now may be behind a long body soon: then nothing is to be taken for it any more.
+        patience = min(self.interval, SHORT_SECONDS) if ahead else self.interval
         entries = await leasing.wait_for_entries(
-            self.queue, self.blocking, self.session.id, self.lanes, block_ms=int(self.interval * 1000)
+            self.queue, self.blocking, self.session.id, self.lanes, block_ms=int(patience * 1000)
         )
         if entries:
             self._more = True
-            kept, surplus = entries[:free], entries[free:]
-            self._take(await self._start(kept, free - len(kept)))
+            room, ahead = self._room()
+            kept, surplus = entries[: max(room, 0)], entries[max(room, 0) :]
+            if kept:
+                self._take(await self._start(kept, room - len(kept), ahead=ahead))
             if surplus:
                 await leasing.hand_back_entries(self.queue, self.session.id, surplus)
 
-    async def _start(self, entries: Sequence[Entry], read: int, *, again: bool = False) -> Started:
+    def _room(self) -> tuple[int, bool]:
+        """How many leases to take, and whether that is ahead of a free slot."""
+        free = self.in_hand.free(self.slots)
+        return (free, False) if free > 0 else (self._turns.room(), True)
+
+    async def _hand_back(self, lease: Lease) -> None:
+        await leasing.hand_back(self.queue, self.session.id, [lease])
+
+    async def _start(self, entries: Sequence[Entry], read: int, *, again: bool = False, ahead: bool = False) -> Started:
         reach("start.before")
         started = await leasing.start(
             self.queue,
@@ -106,9 +127,11 @@ class LaneReader:
             self.lanes,
             entries=entries,
             read=read,
-            suspects=0 if self.in_hand.suspects_running else 1,
+            suspects=0 if ahead or self.in_hand.suspects_running else 1,
             again=again,
         )
+        if ahead and started.others:
+            self._turns.put_off()
         reach("start.after")
         return started
 
@@ -134,6 +157,7 @@ class LaneReader:
             self.on_lost([LostEntry(lane, entry) for lane, entry in started.lost])
         for lease in started.leases:
             held = self.in_hand.add(lease)
+            self._turns.admit(held)
             held.body = asyncio.create_task(self._body(held), name=f"job {lease.request_id}")
             held.body.add_done_callback(functools.partial(self._body_gone, held))
 
@@ -141,16 +165,22 @@ class LaneReader:
         """Free the slot of a body that was cancelled before its first step: none of its own clean-up has run."""
         if held.running and body.cancelled():
             self.in_hand.release(held.lease.fence)
+            held.in_slot = False
+            self._turns.over(held)
 
     async def _body(self, held: Held) -> None:
         lease = held.lease
         log = logger.bind(**log_fields(lease))
         try:
+            if not await self._turns.wait(held):
+                self.in_hand.release(lease.fence)
+                self.outcomes.stopped(lease.request_id)
+                return
             log.info("started")
             outcome = await self.execution.run(
                 lease,
                 lambda report: self.progress.tell(lease, report),
-                functools.partial(self.in_hand.leave_slot, lease.fence),
+                functools.partial(self._leave_slot, held),
             )
         except asyncio.CancelledError:
             log.info("stopped")
@@ -163,7 +193,12 @@ class LaneReader:
         finally:
             self.progress.forget(lease)
             self.in_hand.body_ended(lease.fence)
+            self._turns.over(held)
         self.outcomes.put(outcome)
+
+    def _leave_slot(self, held: Held) -> None:
+        self.in_hand.leave_slot(held.lease.fence)
+        self._turns.over(held)
 
     async def _wait_for_change(self) -> None:
         self.in_hand.changed.clear()
