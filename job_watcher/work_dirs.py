@@ -8,6 +8,7 @@ The session's directory is locked while its watcher lives; what a killed watcher
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -22,7 +23,7 @@ from job_watcher.finishing import to_the_end
 from lib.errors import TemporaryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -46,10 +47,11 @@ class WorkDir:
     An async context manager; when the block ends, however it ends, the directory is gone.
     """
 
-    def __init__(self, path: Path, hold: Callable[[], None]) -> None:
+    def __init__(self, path: Path, hold: Callable[[], None], held: Callable[[], bool] = lambda: False) -> None:
         self.path = path
         self._hold = hold
-        self._made = False
+        self._held = held
+        self._made = self._promised = False
 
     def make(self) -> Path:
         """The directory, existing, and empty when it was made. Blocks for a moment; repeatable.
@@ -59,21 +61,38 @@ class WorkDir:
         """
         if self._made:
             return self.path
-        try:
+        with self._disk_errors():
             self._hold()
             _remove(self.path)
             self.path.mkdir(mode=0o700)
             self._made = True
+        return self.path
+
+    async def promised(self) -> Path:
+        """Where a child may make it: the session's directory is there and held, and the end removes what is made.
+
+        Raises:
+            TemporaryError: the disk refuses.
+        """
+        if not self._held():
+            # A cancellation waits, or a thread would make the session's directory after its removal.
+            await to_the_end(asyncio.to_thread(self._make_home))
+        self._promised = True
+        return self.path
+
+    def _make_home(self) -> None:
+        with self._disk_errors():
+            self._hold()
+
+    @contextlib.contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as exc:
             raise TemporaryError(
                 f"no work directory {self.path}: {exc.strerror or exc}",
                 hint="check WATCHER_WORK_DIR, its space and owner",
             ) from exc
-        return self.path
-
-    async def made(self) -> Path:
-        """The same from the event loop. A cancellation waits, or a thread would make it after its removal."""
-        return await to_the_end(asyncio.to_thread(self.make))
 
     async def __aenter__(self) -> Self:
         return self
@@ -81,7 +100,7 @@ class WorkDir:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._made:
+        if self._made or self._promised:
             await to_the_end(asyncio.to_thread(_remove, self.path))
 
 
@@ -98,7 +117,9 @@ class WorkDirs:
 
     def attempt(self, lease: Lease) -> WorkDir:
         """A directory for this attempt, to be entered with `async with`; nothing is on disk yet."""
-        return WorkDir(self._home / f"{id_hash(lease.request_id)}-{lease.fence}", self._hold)
+        return WorkDir(
+            self._home / f"{id_hash(lease.request_id)}-{lease.fence}", self._hold, lambda: self._lock is not None
+        )
 
     async def sweep(self) -> int:
         """Remove what dead sessions on this machine left; how many."""

@@ -67,7 +67,7 @@ class Metal:
         if task.kind.isolation == "inline" and not lease.suspect:
             context = AttemptContext(job.request_id, number, work_dir.make, NoEngines(), on_progress)
             return await _run_inline(task, job, context)
-        attempt = Attempt(job, number, await work_dir.made(), on_progress)
+        attempt = Attempt(job, number, await work_dir.promised(), on_progress)
         return await (self._run_apart(attempt) if lease.suspect else self._run_warm(attempt))
 
     async def warm(self) -> None:

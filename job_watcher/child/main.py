@@ -25,6 +25,7 @@ from job_watcher.child.reporting import Reporter
 from job_watcher.context import AttemptContext
 from job_watcher.results import checked
 from job_watcher.retrying import as_task_error
+from job_watcher.work_dirs import WorkDir
 from lib.jobqueue import JobSpec
 from lib.tasks.registry import TaskRegistry, built_in_tasks, load_task_modules
 
@@ -68,18 +69,19 @@ def _obey(
     order: wire.Order, registry: TaskRegistry, engines: SpeechEngines, voices: VoiceRegistry, reporter: Reporter
 ) -> bytes:
     try:
-        work_dir = Path(order.work_dir)
+        # The parent has promised the place and removes it; only a body that writes has it made.
+        work_dir = WorkDir(Path(order.work_dir), lambda: None)
         job = JobSpec.from_json(order.job.encode())
         context = AttemptContext(
             request_id=job.request_id,
             attempt=order.attempt,
-            make_work_dir=lambda: work_dir,
+            make_work_dir=work_dir.make,
             engines=engines,
             report=lambda progress: reporter.report(wire.Report(order.serial, progress)),
             voices=voices,
         )
         result = asyncio.run(_run(registry, job, context))
-        return wire.answer(order.serial, checked(result, work_dir))
+        return wire.answer(order.serial, checked(result, work_dir.path))
     except (Exception, SystemExit, asyncio.CancelledError) as exc:  # noqa: BLE001  whatever a body raises is an answer
         return wire.failure(order.serial, as_task_error(exc))
 

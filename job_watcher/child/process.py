@@ -49,7 +49,10 @@ class ChildGoneError(JobRunnerError):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What a child is told to run; `number` is 1 for the first try, `on_progress` is called in the event loop."""
+    """What a child is told to run; `number` is 1 for the first try, `on_progress` is called in the event loop.
+
+    `work_dir` is made by the child when the body first asks for it.
+    """
 
     job: JobSpec
     number: int

@@ -76,7 +76,7 @@ async def test_a_cancel_while_it_is_made_leaves_nothing(tmp_path: Path) -> None:
 
     async def body(fence: str) -> None:
         async with work.attempt(lease(fence=fence)) as given:
-            await given.made()
+            await given.promised()
 
     for turns in range(8):
         task = asyncio.create_task(body(str(turns)))
