@@ -100,20 +100,23 @@ class Recording:
             raise BrokenSamplesError(f"not mono: {samples.ndim} dimensions")
         if not samples.size:
             return
-        levels = np.abs(samples)
-        peak = float(levels.max())
+        # This runs between two pieces of speech, so each pass over the samples has to be worth its time.
+        peak = max(float(samples.max()), -float(samples.min()))
         if not math.isfinite(peak):
             raise BrokenSamplesError("NaN or infinity among the samples")
         self._peak = max(self._peak, peak)
-        self._clipped += int(np.count_nonzero(levels >= CLIPPED_LEVEL))
-        self._energy += float(np.sum(np.square(samples, dtype=np.float64)))
-        whole = samples[: samples.size - samples.size % self._frame].reshape(-1, self._frame)
-        if whole.size:
-            self._frames += len(whole)
-            self._quiet += int(np.count_nonzero(np.sqrt(np.mean(np.square(whole), axis=1)) < QUIET_FRAME_RMS))
+        if peak >= CLIPPED_LEVEL:
+            self._clipped += int(np.count_nonzero(np.abs(samples) >= CLIPPED_LEVEL))
+            samples = np.clip(samples, -1.0, 1.0)
+        squares = np.square(samples)
+        end = samples.size - samples.size % self._frame
+        frames = squares[:end].reshape(-1, self._frame).sum(axis=1)
+        self._energy += float(frames.sum(dtype=np.float64)) + float(squares[end:].sum(dtype=np.float64))
+        self._frames += len(frames)
+        self._quiet += int(np.count_nonzero(frames < self._frame * QUIET_FRAME_RMS**2))
         self._samples += samples.size
-        pcm = np.rint(np.clip(samples, -1.0, 1.0) * _FULL_SCALE).astype("<i2")
-        self._wave.writeframesraw(pcm.tobytes())
+        scaled = np.multiply(samples, _FULL_SCALE, out=squares)
+        self._wave.writeframesraw(np.rint(scaled, out=scaled).astype("<i2").data)
 
     def add_silence(self, seconds: float) -> None:
         """Append silence that counts in the length, not as quiet speech."""
