@@ -16,7 +16,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet --quiet install --constraint constraints.txt
 RUNNER = ./run job-runner
 
-.PHONY: help install setup demo test check lint types imports format docs docs-pictures lock clean bench \
+.PHONY: help install setup demo test chaos chaos-planted check lint types imports format docs docs-pictures lock clean bench \
 	jobs-plan jobs-enqueue jobs-status jobs-history jobs-result jobs-report jobs-retry jobs-flush jobs-dashboard jobs-logs
 
 help: ## list these targets
@@ -96,6 +96,13 @@ demo: .venv/core ## from nothing to finished speech: jobs.example.yaml through a
 
 test: .venv/dev ## run the tests (TESTS=tests/lib for a part)
 	.venv/bin/pytest --numprocesses $(TEST_WORKERS) $(TESTS) $(ARGS)
+
+chaos: .venv/dev ## break a whole queue on a seeded schedule and prove the promises (SEED=7 JOBS=20000 MINUTES=10 FAULTS=200)
+	.venv/bin/python -m tests.chaos.machine $(if $(SEED),--seed $(SEED)) --jobs $(or $(JOBS),20000) \
+		--minutes $(or $(MINUTES),10) --faults $(or $(FAULTS),200) $(ARGS)
+
+chaos-planted: .venv/dev ## plant bugs in copies of the code; the checker must catch each
+	.venv/bin/python -m tests.chaos.machine planted $(ARGS)
 
 lint: .venv/dev ## style and formatting
 	.venv/bin/ruff check .

@@ -1,0 +1,148 @@
+"""The chaos machine's command line.
+
+    python -m tests.chaos.machine [--seed N] [--jobs N] [--minutes M] [--faults N] [--watchers N] [--short] [--dir DIR]
+    python -m tests.chaos.machine schedule [--seed N] …      only print what would be broken when
+    python -m tests.chaos.machine check DIR                  judge a run again from what it left
+    python -m tests.chaos.machine planted [NAME …]           every planted bug must be caught
+
+Exit code 0: every promise held; 1: one was broken (or a planted bug was not caught); 2: usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.chaos.machine import checker, history, planted, report, run, schedule
+from tests.chaos.machine.options import SHORT_FAULTS, SHORT_JOBS, SHORT_MINUTES, Options
+
+
+def say(line: str) -> None:
+    """A line for people, at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def options_of(words: argparse.Namespace) -> Options:
+    """What was asked for."""
+    usual = Options(seed=0)
+    seed = random.randrange(1_000_000) if words.seed is None else words.seed  # noqa: S311 - printed, for a replay
+    jobs, minutes, faults = usual.jobs, usual.minutes, usual.faults
+    if words.short:
+        jobs, minutes, faults = SHORT_JOBS, SHORT_MINUTES, SHORT_FAULTS
+    return Options(
+        seed=seed,
+        jobs=words.jobs or jobs,
+        minutes=words.minutes or minutes,
+        faults=faults if words.faults is None else words.faults,
+        watchers=words.watchers,
+        poison=not words.short,
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    found = argparse.ArgumentParser(
+        prog="python -m tests.chaos.machine", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    found.add_argument("command", nargs="?", default="run", choices=("run", "schedule", "check", "planted"))
+    found.add_argument("names", nargs="*", help="a directory to check, or names of planted bugs")
+    found.add_argument("--seed", type=int, help="drawn and printed when not given")
+    found.add_argument("--jobs", type=_positive_int)
+    found.add_argument("--minutes", type=_positive)
+    found.add_argument("--faults", type=int)
+    found.add_argument("--watchers", type=_positive_int, default=3)
+    found.add_argument("--short", action="store_true", help=f"{SHORT_JOBS} jobs, {SHORT_FAULTS} faults, half a minute")
+    found.add_argument("--dir", type=Path, help="keep the run here; must not exist")
+    return found
+
+
+def _positive(word: str) -> float:
+    number = float(word)
+    if number <= 0:
+        raise argparse.ArgumentTypeError(f"{word} is not above 0")
+    return number
+
+
+def _positive_int(word: str) -> int:
+    number = int(word)
+    if number <= 0:
+        raise argparse.ArgumentTypeError(f"{word} is not above 0")
+    return number
+
+
+async def one_run(options: Options, home: Path) -> int:
+    """Run and check; the exit code."""
+    task = asyncio.current_task()
+    assert task is not None
+    # Ended from outside, it must not leave its processes behind; Ctrl-C cancels as well.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    plan = run.drawn(options)
+    say(report.head(options, plan))
+    await run.Run(home, options, say).go()
+    return judge(home, options)
+
+
+def judge(home: Path, options: Options) -> int:
+    """Check what a run left, say so, and write every verdict beside it; the exit code."""
+    found = history.read(home)
+    findings = checker.check(found)
+    begun = found.ground[0]["at"] if found.ground else 0.0
+    (home / "verdicts.txt").write_text("".join(each.text(begun) + "\n" for each in findings.verdicts))
+    say(report.tail(findings, begun=begun))
+    say(report.replay_with(options))
+    return 1 if findings.verdicts else 0
+
+
+def main() -> int:
+    """Parse, do, and say how it went."""
+    asked = parser()
+    words = asked.parse_args()
+    if words.command == "check":
+        if len(words.names) != 1 or not (Path(words.names[0]) / "run.json").exists():
+            asked.error("check needs the directory of a run")
+        home = Path(words.names[0])
+        return judge(home, history.options_of(home))
+    if words.command == "planted":
+        unknown = set(words.names) - set(planted.names())
+        if unknown:
+            asked.error(f"no such planted bug: {', '.join(sorted(unknown))}; there are {', '.join(planted.names())}")
+        return asyncio.run(planted.run_all(words.names or planted.names(), say))
+    if words.names:
+        asked.error(f"what is {' '.join(words.names)}?")
+    options = options_of(words)
+    if words.command == "schedule":
+        say(schedule.text(run.drawn(options)))
+        return 0
+    return _kept_if_broken(options, words.dir)
+
+
+def _kept_if_broken(options: Options, wished: Path | None) -> int:
+    if wished is not None:
+        if wished.exists():
+            say(f"{wished} exists already")
+            return 2
+        wished.mkdir(parents=True)
+    home = (wished or Path(tempfile.mkdtemp(prefix="chaos-"))).resolve()
+    code = 1
+    try:
+        code = asyncio.run(one_run(options, home))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        say("stopped")
+        code = 130
+    finally:
+        if wished is None and code == 0:
+            shutil.rmtree(home, ignore_errors=True)
+        else:
+            say(f"the run is kept in {home}; judge it again with: python -m tests.chaos.machine check {home}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""Promise 6: how long the jobs of a dead watcher stayed with it, in time in which the server was seen.
+
+Pure. A death is a note of the ground, what the dead held is in the replay, and whether anybody was in touch with the
+server shows in the renewals of all sessions: where none came, or the server was broken, no time is counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+from tests.chaos.machine.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.chaos.machine.history import History
+    from tests.chaos.machine.replay import Replay, SessionLife
+
+SLACK_SECONDS: Final = 2.0
+"""What L + S may be exceeded by where everything runs at once on two cores."""
+
+SILENCE_SECONDS: Final = 1.5
+"""Sessions renew several times a second; where none does for so long, nobody was in touch with the server."""
+
+Span = tuple[float, float]
+
+
+@dataclass(slots=True)
+class Recovery:
+    """Figures of all deaths: `waits` are seconds until each job of the dead was free again."""
+
+    deaths: int = 0
+    waits: list[float] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+
+    @property
+    def worst(self) -> float:
+        """Seconds; 0 when the dead held nothing."""
+        return max(self.waits, default=0.0)
+
+
+def recovered(history: History, replay: Replay) -> Recovery:
+    """What every death cost."""
+    found = Recovery()
+    outages = silent(history, replay)
+    steps = [note["at"] for note in history.ground if note["is"] == "begin" and note["kind"] == "clock"]
+    by_name: dict[str, list[SessionLife]] = {}
+    for name, life in replay.sessions.items():
+        by_name.setdefault(name.partition(":")[0], []).append(life)
+    for note in history.ground:
+        if note["is"] != "dead":
+            continue
+        found.deaths += 1
+        died = note["at"]
+        lives = [life for life in by_name.get(note["name"], []) if life.opened <= died]
+        for life in lives[-1:]:
+            _look(history, replay, found, (life, died, note["how"]), outages, steps)
+    return found
+
+
+def _look(
+    history: History,
+    replay: Replay,
+    found: Recovery,
+    death: tuple[SessionLife, float, str],
+    outages: list[Span],
+    steps: list[float],
+) -> None:
+    life, died, how = death
+    end = max((line.at for line in history.lines[-1:]), default=died)
+    for lease in replay.leases.values():
+        if lease.session != life.name or lease.at > died or (lease.ended is not None and lease.ended <= died):
+            continue
+        until = lease.ended if lease.ended is not None else end
+        lost = [span for span in outages if span[0] < until and span[1] > died]
+        wait = until - died - sum(min(until, b) - max(died, a) for a, b in lost)
+        # A gap between sweeps is taken whole, with the moments around the outage in which the server was there.
+        more = len(lost) * (2 * history.sweep + SILENCE_SECONDS) + history.life * sum(
+            died <= at <= until for at in steps
+        )
+        found.waits.append(max(0.0, wait))
+        limit = history.life + history.sweep + SLACK_SECONDS + more
+        if wait > limit:
+            said = f"held by {life.name}, {how}, for {wait:.2f} s after its death; the limit is {limit:.2f} s"
+            free = "never" if lease.ended is None else f"{lease.ended:.3f}"
+            evidence = (f"died {died:.3f}, free {free}, session ended {life.ended}", f"outages within: {lost}")
+            found.verdicts.append(Verdict(6, lease.id, said, died, evidence))
+
+
+def silent(history: History, replay: Replay) -> list[Span]:
+    """The spans in which the server was broken or nobody was in touch with it, sorted and without overlaps."""
+    renewals = sorted(at for life in replay.sessions.values() for at in life.renewals)
+    spans = [(a, b) for a, b in pairwise(renewals) if b - a > SILENCE_SECONDS]
+    began = {note["fault"]: note for note in history.ground if note["is"] == "begin"}
+    for note in history.ground:
+        begin = began.get(note.get("fault", -1))
+        if note["is"] == "end" and begin is not None and begin["target"] == "server" and note["at"] - begin["at"] > 0.1:
+            spans.append((begin["at"], note["at"]))
+    return merged(spans)
+
+
+def merged(spans: Iterable[Span]) -> list[Span]:
+    """Sorted, and those that touch made one."""
+    found: list[Span] = []
+    for begin, end in sorted(spans):
+        if found and begin <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((begin, end))
+    return found

@@ -1,0 +1,58 @@
+"""What a run and its check say to people: the seed, the schedule in short, a table of promises, the first verdicts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from tests.chaos.machine.verdicts import PROMISES
+from tests.support.watchers import LIFE_SECONDS, SWEEP_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.chaos.machine.checker import Findings
+    from tests.chaos.machine.options import Options
+    from tests.chaos.machine.schedule import Fault
+
+_SHOWN: Final = 10
+
+
+def head(options: Options, faults: Sequence[Fault]) -> str:
+    """Before the run."""
+    kinds = Counter(fault.kind for fault in faults)
+    many = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    return (
+        f"seed {options.seed}: {options.jobs} jobs, {options.watchers} watchers of {options.slots} slots, "
+        f"{options.producers} producers, {options.minutes:g} minutes, {len(faults)} faults\n  {many}"
+    )
+
+
+def replay_with(options: Options) -> str:
+    """How to do it again."""
+    return (
+        f"replay with: make chaos SEED={options.seed} JOBS={options.jobs} MINUTES={options.minutes:g} "
+        f"FAULTS={options.faults}"
+    )
+
+
+def tail(found: Findings, *, begun: float = 0.0) -> str:
+    """After the check: figures, a line for each promise, and the first verdicts with their evidence."""
+    ended = ", ".join(f"{count} {status}" for status, count in sorted(found.statuses.items()))
+    lines = [
+        f"{found.accepted} generations accepted: {ended}",
+        f"{found.runs} bodies began, {found.runs_again} of them not the first of their generation",
+        f"{found.unknown} calls of producers without an answer",
+        f"{sum(found.faults.values())} faults, {found.recovery.deaths} deaths of watchers",
+        f"{len(found.recovery.waits)} jobs held by the dead, the worst for {found.recovery.worst:.2f} s; "
+        f"L + S = {LIFE_SECONDS + SWEEP_SECONDS:g} s",
+    ]
+    if found.not_done:
+        lines.append(f"faults that found nothing to break: {len(found.not_done)} ({found.not_done[0]})")
+    for number, name in PROMISES.items():
+        count = found.broken[number]
+        lines.append(f"  {number} {name:<28} {f'BROKEN, {count} times' if count else 'held'}")
+    lines += [verdict.text(begun) for verdict in found.verdicts[:_SHOWN]]
+    if len(found.verdicts) > _SHOWN:
+        lines.append(f"… and {len(found.verdicts) - _SHOWN} more, all in verdicts.txt")
+    return "\n".join(lines)

@@ -1,0 +1,160 @@
+"""The order of one run: start all, break it on schedule, lift every fault, drain, take a last look, end every process.
+
+What it leaves in its directory is the whole history; the checker reads nothing else. Called by `__main__`, by the
+planted bugs and by the tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from tests.chaos.machine import observer, schedule, workload
+from tests.chaos.machine.faults import Breaker, lift
+from tests.chaos.machine.ground import Ground
+from tests.chaos.machine.observer import Observer
+from tests.support.watchers import LIFE_SECONDS, RENEW_SECONDS, SWEEP_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from lib.redisqueue.queue import Queue
+    from tests.chaos.machine.options import Options
+    from tests.chaos.machine.schedule import Fault
+    from tests.chaos.machine.workload import Step
+
+DRAIN_SECONDS: Final = 60.0
+"""How long the drain may take beside a tenth of the run; what is left then is reported as it is."""
+PROGRESS_SECONDS: Final = 10.0
+_NUDGE_SECONDS: Final = 3.0
+
+
+def drawn(options: Options) -> list[Fault]:
+    """The schedule of these options, whatever this machine can do."""
+    return schedule.draw(
+        options.seed,
+        seconds=options.seconds,
+        faults=options.faults,
+        watchers=options.watchers,
+        producers=options.producers,
+        only=options.only,
+    )
+
+
+def written(options: Options) -> list[list[Step]]:
+    """What the producers of these options will ask for."""
+    return workload.write(
+        options.seed, seconds=options.seconds, jobs=options.jobs, producers=options.producers, poison=options.poison
+    )
+
+
+class Run:
+    """One run in one empty directory. `say` is given each line for people."""
+
+    def __init__(
+        self,
+        home: Path,
+        options: Options,
+        say: Callable[[str], None],
+        *,
+        faults: Sequence[Fault] | None = None,
+        work: Sequence[Sequence[Step]] | None = None,
+        prepare: Callable[[Path], None] = lambda _code: None,
+    ) -> None:
+        self._say = say
+        self._options = options
+        self._ground = Ground.make(home, options)
+        prepare(home / "code")
+        self._work = written(options) if work is None else work
+        plan = drawn(options) if faults is None else faults
+        self._faults = schedule.possible(plan, self._ground.missing)
+        self._observer = Observer(self._ground.server.aof_dir, home / "queue.jsonl")
+        self._begun = 0.0
+        plain = {
+            "options": options.as_json(),
+            "life": LIFE_SECONDS,
+            "sweep": SWEEP_SECONDS,
+            "renew": RENEW_SECONDS,
+            "left_out": {kind: schedule.NEEDS[kind] for kind in self._ground.missing},
+        }
+        (home / "run.json").write_text(json.dumps(plain, indent=1))
+        (home / "schedule.txt").write_text(schedule.text(self._faults) + "\n")
+        for kind in self._ground.missing:
+            say(f"left out: {kind}, for want of {schedule.NEEDS[kind]}")
+
+    async def go(self) -> None:
+        """The whole run; whatever happens, no process is left."""
+        ground = self._ground
+        tasks: list[asyncio.Task[Any]] = []
+        try:
+            self._begun = time.monotonic() + 1.0
+            await ground.start(self._work, self._begun)
+            tasks += [asyncio.create_task(self._observer.follow()), asyncio.create_task(ground.tend())]
+            tasks.append(asyncio.create_task(self._progress()))
+            await self._break()
+            queue = await ground.queue()
+            try:
+                await self._drain(queue)
+                await ground.stop_watchers()
+                found = await observer.last_look(queue)
+            finally:
+                await queue.client.aclose()
+            self._observer.look()
+            (ground.home / "final.json").write_text(json.dumps(found, indent=1))
+            for task in tasks:
+                if task.done():
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            ground.end()
+            await ground.close_wires()
+
+    async def _break(self) -> None:
+        """Every fault at its time, each to its end; then all is whole."""
+        breaker = Breaker(self._ground)
+        under_way: list[asyncio.Task[None]] = []
+        try:
+            for number, fault in enumerate(self._faults):
+                await asyncio.sleep(max(0.0, self._begun + fault.at - time.monotonic()))
+                under_way.append(asyncio.create_task(breaker.carry_out(number, fault)))
+            await asyncio.gather(*under_way)
+            await asyncio.sleep(max(0.0, self._begun + self._options.seconds - time.monotonic()))
+        finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+        lift(self._ground)
+        self._ground.log.note(**{"is": "lifted"})
+
+    async def _drain(self, queue: Queue) -> None:
+        """Until nothing is left, or the time is over: then the checker says what is left."""
+        end = time.monotonic() + DRAIN_SECONDS + self._options.seconds / 10
+        nudged = 0.0
+        while time.monotonic() < end:
+            waiting = await observer.left(queue)
+            if waiting == 0 and all(each.done for each in self._ground.producers):
+                self._ground.log.note(**{"is": "drained"})
+                return
+            if time.monotonic() > nudged:
+                nudged = time.monotonic() + _NUDGE_SECONDS
+                with contextlib.suppress(Exception):
+                    self._ground.log.note(**{"is": "nudge", "jobs": await observer.nudge(queue)})
+            await asyncio.sleep(0.1)
+        self._ground.log.note(**{"is": "not drained"})
+
+    async def _progress(self) -> None:
+        while True:
+            await asyncio.sleep(PROGRESS_SECONDS)
+            passed = time.monotonic() - self._begun
+            broken = sum(fault.at <= passed for fault in self._faults)
+            busy = sum(post.process.running for post in self._ground.posts)
+            self._say(
+                f"{passed:5.0f} s  faults {broken}/{len(self._faults)}  records {self._observer.ended}  "
+                f"watchers up {busy}"
+            )
