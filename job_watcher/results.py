@@ -20,6 +20,8 @@ MAX_RESULT_BYTES: Final = 256 * 1024
 # Many more than the takes that a job may ask for (1000).
 MAX_OUTPUTS: Final = 2_000
 
+_ENCODE: Final = json.JSONEncoder(allow_nan=False).encode
+
 
 def checked(given: object, work_dir: Path) -> TaskResult:
     """The result, if it can be kept.
@@ -36,8 +38,9 @@ def checked(given: object, work_dir: Path) -> TaskResult:
         return given
     home = work_dir.resolve()
     names: set[str] = set()
+    inside: set[Path] = {work_dir}
     for output in given.outputs:
-        _check_output(output, home, names)
+        _check_output(output, home, names, inside)
     return given
 
 
@@ -47,7 +50,7 @@ def _check_json(result: dict[str, Any] | None) -> None:
     if not isinstance(result, dict):
         raise PermanentError(f"the task's result is {type(result).__name__}; it must be a dict of plain JSON")
     try:
-        size = len(json.dumps(result, allow_nan=False))
+        size = len(_ENCODE(result))
     except (TypeError, ValueError, RecursionError) as exc:
         raise PermanentError(
             f"the task's result is not JSON: {exc}",
@@ -60,13 +63,18 @@ def _check_json(result: dict[str, Any] | None) -> None:
         )
 
 
-def _check_output(output: Output, home: Path, names: set[str]) -> None:
+def _check_output(output: Output, home: Path, names: set[str], inside: set[Path]) -> None:
+    """`inside` are the directories that are known to be below `home`; it grows."""
     # The parent is resolved, not the file: a symlink as the file itself is refused by the store.
-    if output.path.parent.resolve() != home and home not in output.path.parent.resolve().parents:
-        raise PermanentError(
-            f"the task's output {output.name} lies outside its work directory",
-            hint="write outputs below context.work_dir",
-        )
+    folder = output.path.parent
+    if folder not in inside:
+        found = folder.resolve()
+        if found != home and home not in found.parents:
+            raise PermanentError(
+                f"the task's output {output.name} lies outside its work directory",
+                hint="write outputs below context.work_dir",
+            )
+        inside.add(folder)
     if output.name in names:
         raise PermanentError(f"the task returned two outputs named {output.name}")
     names.add(output.name)

@@ -48,7 +48,8 @@ class SystemClock:
 
 def iso(moment: datetime) -> str:
     """UTC ISO-8601 with milliseconds and `Z`, the form of every timestamp that leaves the program."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return utc.isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
 
 
 def iso_from_ms(milliseconds: int) -> str:

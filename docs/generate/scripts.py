@@ -12,7 +12,7 @@ from lib.redisqueue.keys import Keys
 from lib.redisqueue.scripts import script_names
 
 _QUEUE: Final = Path(str(resources.files("lib.redisqueue")))
-_TAGS: Final = ("KEYS", "STREAMS", "ARGV", "EACH", "REPLY", "CODES", "EVENTS", "ERRORS", "INCLUDE")
+_TAGS: Final = ("KEYS", "STREAMS", "ARGV", "RUNS", "EACH", "REPLY", "CODES", "EVENTS", "ERRORS", "INCLUDE")
 
 
 def page() -> str:
@@ -30,8 +30,8 @@ def page() -> str:
             "script whole and alone. A script is given every key that it touches, checks all that it needs to know, "
             "and then acts or does nothing. It never decodes a user's JSON.",
             "`KEYS` are fixed keys by their short names (see [records](records.md#redis-keys)); `STREAMS` says which "
-            "of the intakes and lanes follow; `ARGV` are arguments of the whole call, `EACH` the fields of one row "
-            "of a batch. `CODES` are the answers to a row, `EVENTS` what it tells to `jobs:events`, `ERRORS` what it "
+            "of the intakes and lanes follow; `ARGV` are arguments of the whole call, `EACH` the fields of one row, `RUNS` "
+            "what neighbouring rows have in common. `CODES` are the answers to a row, `EVENTS` what it tells to `jobs:events`, `ERRORS` what it "
             "raises. All times are milliseconds; `..._max` limits the work of one call.",
         ),
         table(("script", "what it does", "called by"), [_row(name) for name in names]),
@@ -63,7 +63,7 @@ def _section(name: str) -> str:
     rows = []
     for tag in _TAGS:
         said = header.get(tag, "")
-        if tag in {"KEYS", "ARGV", "EACH", "CODES", "EVENTS", "ERRORS", "INCLUDE", "STREAMS"}:
+        if tag in {"KEYS", "ARGV", "RUNS", "EACH", "CODES", "EVENTS", "ERRORS", "INCLUDE", "STREAMS"}:
             said = codes(said.split())
         if tag == "KEYS":
             said = ", ".join(f"`{key}` ({Keys.type_of(key)})" for key in header.get("KEYS", "").split())

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loguru import logger
 
+from job_watcher.backends.inline import run_inline
 from job_watcher.child.environment import child_environment
 from job_watcher.child.process import Attempt, ChildGoneError, ChildProcess
 from job_watcher.context import AttemptContext, NoEngines
-from job_watcher.retrying import as_task_error
-from lib.errors import PermanentError, TaskTimeoutError, TemporaryError
+from lib.errors import TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lib.jobqueue import Capability, JobSpec
     from lib.jobqueue.protocol import Lease
     from lib.settings import Settings
-    from lib.tasks.base import Task, TaskResult
+    from lib.tasks.base import TaskResult
     from lib.tasks.registry import TaskRegistry
 
 # An idle child may have died unseen; two in a row mean that something is wrong with the machine.
@@ -66,7 +66,7 @@ class Metal:
         number = lease.attempts_used + 1
         if task.kind.isolation == "inline" and not lease.suspect:
             context = AttemptContext(job.request_id, number, work_dir.make, NoEngines(), on_progress)
-            return await _run_inline(task, job, context)
+            return await run_inline(task, job, context)
         attempt = Attempt(job, number, await work_dir.promised(), on_progress)
         return await (self._run_apart(attempt) if lease.suspect else self._run_warm(attempt))
 
@@ -118,27 +118,3 @@ class Metal:
             self._idle.append(child)
         else:
             await child.kill()
-
-
-async def _run_inline(task: Task, job: JobSpec, context: AttemptContext) -> TaskResult:
-    try:
-        async with asyncio.timeout(job.timeout_seconds):
-            return await _guarded(task, job, context)
-    except TimeoutError:  # never the body's own, which `_guarded` has made a TemporaryError
-        raise TaskTimeoutError(
-            f"the attempt was stopped at its deadline of {job.timeout_seconds:g} s",
-            hint="give the job more timeout_seconds, or less to do",
-        ) from None
-
-
-async def _guarded(task: Task, job: JobSpec, context: AttemptContext) -> TaskResult:
-    """The body, so that whatever it raises is about its job and never about the watcher."""
-    try:
-        return await task.run(job, context)
-    except asyncio.CancelledError:
-        current = asyncio.current_task()
-        if current is not None and current.cancelling():
-            raise
-        raise PermanentError("the task cancelled itself") from None
-    except (Exception, SystemExit) as exc:
-        raise as_task_error(exc) from exc

@@ -32,6 +32,9 @@ DEFAULT_BACKLOG: Final = "default"
 # A traceback's worth. A record lives in Redis memory for as long as its id does.
 MAX_ERROR_CHARACTERS: Final = 8_192
 
+# Made once: `json.dumps` makes an encoder for every call that is not as plain as can be.
+_ENCODE: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
 
 class StoredOutputLike(Protocol):
     """A stored file, as `lib.stores` returns it."""
@@ -247,4 +250,4 @@ def _shortened(error: str) -> str:
 
 def _tail(record: Mapping[str, Any]) -> bytes:
     # ASCII only: a record passes through programs and terminals that guess encodings.
-    return json.dumps(record, separators=(",", ":"), allow_nan=False).encode("ascii")[1:]
+    return _ENCODE(record)[1:].encode("ascii")

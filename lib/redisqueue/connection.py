@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from redis.asyncio import Redis
-from redis.asyncio.connection import ConnectionPool, UnixDomainSocketConnection
+from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
@@ -20,7 +20,7 @@ from lib.errors import SettingsError, UnreachableError
 from lib.redisqueue.answers import as_text, edge
 from lib.redisqueue.finding import ByAddress, BySentinels
 from lib.redisqueue.sentinels import tls_arguments
-from lib.redisqueue.wires import FoundConnection, FoundTlsConnection
+from lib.redisqueue.wires import FoundConnection, FoundTlsConnection, SocketConnection
 from lib.server_url import parse_server_url, without_secrets
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def connect(url: str, *, block_seconds: float | None = None, prefix: str | None 
 
 def _pool(parts: ServerUrl, shown: str, prefix: str | None, common: dict[str, Any]) -> ConnectionPool:
     if parts.kind == "socket":
-        return ConnectionPool(UnixDomainSocketConnection, path=parts.path, **common)
+        return ConnectionPool(SocketConnection, path=parts.path, **common)
     for name in _FILES:
         if name in parts.options and not Path(parts.options[name]).is_file():
             raise SettingsError(

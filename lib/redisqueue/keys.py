@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 from lib.errors import SettingsError
 
 GROUP: Final = "watchers"
+
+_NAMES_KEPT: Final = 1024
+"""How many names are read once and remembered: every job names its lane and its intake."""
 """The consumer group of every lane."""
 
 Priority = Literal["high", "normal", "low"]
@@ -83,6 +87,7 @@ class IntakeName:
 _COMMONEST: Final = IntakeName(DEFAULT_BACKLOG, "normal", "speech")
 
 
+@lru_cache(maxsize=_NAMES_KEPT)
 def parse_intake(name: str) -> IntakeName:
     """The intake of a relative name; ValueError for a name that this module did not make."""
     if name == _DEFAULT_INTAKE:
@@ -142,6 +147,7 @@ class LaneName:
         return f"lane:{self.backend}:{self.capability}"
 
 
+@lru_cache(maxsize=_NAMES_KEPT)
 def parse_lane(name: str) -> LaneName:
     """The lane of a relative name; ValueError for a name that this module did not make."""
     match name.split(":"):

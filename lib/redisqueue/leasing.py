@@ -159,11 +159,14 @@ async def commit(queue: Queue, session: str, endings: Sequence[Ending]) -> list[
     for batch in batches(endings, [len(ending.tail) for ending in endings]):
         rows = [(e.request_id, e.fence, e.status, e.tail, e.ttl_ms, int(e.publish), e.callback) for e in batch]
         replies = await queue.scripts.call("commit", lanes=queue.lanes, rows=rows, session=session)
-        committed += [
-            Committed(ending.request_id, as_text(code), as_text(outbox))  # type: ignore[arg-type]  # the codes of commit.lua are CommitCode
-            for ending, (code, outbox) in zip(batch, replies, strict=True)
-        ]
+        committed += map(_committed, batch, replies)
     return committed
+
+
+def _committed(ending: Ending, reply: bytes | list[Any]) -> Committed:
+    if isinstance(reply, bytes):
+        return Committed(ending.request_id, "ok", reply.decode("ascii"))
+    return Committed(ending.request_id, as_text(reply[0]), "")  # type: ignore[arg-type]  # the codes of commit.lua are CommitCode
 
 
 async def retry(queue: Queue, session: str, retries: Sequence[Retry]) -> list[bool]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 from lib.errors import QueueError, RefusedError
 from lib.failpoints import reach
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def submission_row(job: Submission) -> tuple[str | bytes | int, ...]:
-    """The fields of one submission in the order of submit.lua, without `expected`."""
+    """The fields of one submission in the order of adopt.lua."""
     return (
         job.request_id,
         job.identity,
@@ -39,22 +42,40 @@ async def submit(
     a following WAIT must use.
     """
     replies: list[SubmitReply] = []
-    for batch in batches(jobs, [len(job.job) for job in jobs]):
-        queue.know_intakes(job.intake for job in batch)
-        reach("submit.before")
-        answers = await queue.scripts.call(
-            "submit",
-            intakes=queue.intakes,
-            rows=[(*submission_row(job), job.expected_fence) for job in batch],
-            on=on,
-            mode=mode,
-        )
-        reach("submit.after")
-        replies += [
-            SubmitReply(job.request_id, as_text(code), as_text(entry), int(attempt))  # type: ignore[arg-type]  # the codes of submit.lua are SubmitCode
-            for job, (code, entry, attempt) in zip(batch, answers, strict=True)
-        ]
+    waiting: deque[Sequence[Submission]] = deque()
+
+    def take(answers: list[Any]) -> None:
+        for answer in answers:
+            reach("submit.after")
+            replies.extend(map(_reply, waiting.popleft(), answer))
+
+    async with queue.scripts.one_ahead(on=on) as conversation:
+        for batch in batches(jobs, [len(job.job) for job in jobs]):
+            queue.know_intakes({job.intake for job in batch})
+            reach("submit.before")
+            waiting.append(batch)
+            take(
+                await conversation.call(
+                    "submit",
+                    intakes=queue.intakes,
+                    runs=[(sum(1 for _ in run), *shared) for shared, run in groupby(batch, _shared)],
+                    rows=[(job.request_id, job.identity, job.job) for job in batch],
+                    mode=mode,
+                )
+            )
+        take(await conversation.rest())
     return replies
+
+
+_shared = attrgetter("intake", "backlog", "due_ms", "conflict_key", "on_conflict", "attempt", "expected_fence")
+"""What runs of jobs have in common, in the order of submit.lua."""
+
+
+def _reply(job: Submission, answer: bytes | list[Any]) -> SubmitReply:
+    if isinstance(answer, bytes):
+        return SubmitReply(job.request_id, "queued", answer.decode("ascii"), job.attempt)
+    code, entry, attempt = answer
+    return SubmitReply(job.request_id, as_text(code), as_text(entry), int(attempt))  # type: ignore[arg-type]  # the codes of submit.lua are SubmitCode
 
 
 async def submit_replicated(

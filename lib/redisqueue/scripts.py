@@ -1,16 +1,18 @@
 """Loads the Lua files and calls them by name, with named arguments.
 
 The header of a Lua file is the truth about it: `KEYS` names fixed keys (see keys.py), `STREAMS` says which of the
-intakes and lanes it is given, `ARGV` its scalar arguments, `EACH` the fields of one row of a batch, `INCLUDE` the
-shared parts. From it this module makes the script's first lines: a table `K` of keys, the map `STREAM` from
-relative to full names with the lists `INTAKES` and `LANES`, a local for each argument, `ROWS` and `row_args(i)`,
-and a check that every key has the type that keys.py declares, so that no script fails after its first write.
+intakes and lanes it is given, `ARGV` its scalar arguments, `EACH` the fields of one row of a batch, `RUNS` what
+neighbouring rows have in common, `INCLUDE` the shared parts. From it this module makes the script's first lines: a
+table `K` of keys, the map `STREAM` from relative to full names with the lists `INTAKES` and `LANES`, a local for each
+argument, `ROWS` and `row_args(i)`, `RUNS` and `run_args(i)` for `count` rows each, and a check that every key has the
+type that keys.py declares, so that no script fails after its first write.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -21,13 +23,14 @@ from redis.exceptions import NoScriptError
 from lib.errors import QueueError
 from lib.redisqueue.connection import Client, edge
 from lib.redisqueue.keys import Keys
+from lib.redisqueue.one_ahead import Call, OneAhead, borrowed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
-Argument = str | bytes | int
+    from lib.redisqueue.one_ahead import Argument
 
-_HEADER_LINE = re.compile(r"^-- (KEYS|STREAMS|ARGV|EACH|INCLUDE): (.*)$", re.MULTILINE)
+_HEADER_LINE = re.compile(r"^-- (KEYS|STREAMS|ARGV|RUNS|EACH|INCLUDE): (.*)$", re.MULTILINE)
 _LUA: Final = resources.files("lib.redisqueue") / "lua"
 
 
@@ -40,6 +43,7 @@ class Header:
     argv: tuple[str, ...]
     each: tuple[str, ...]
     includes: tuple[str, ...]
+    runs: tuple[str, ...] = ()
 
 
 def parse_header(source: str) -> Header:
@@ -53,6 +57,7 @@ def parse_header(source: str) -> Header:
         argv=tuple(found.get("ARGV", ())),
         each=tuple(found.get("EACH", ())),
         includes=tuple(found.get("INCLUDE", ())),
+        runs=tuple(found.get("RUNS", ())),
     )
 
 
@@ -85,17 +90,32 @@ def prelude(header: Header) -> str:
         first = 2
     for i, name in enumerate(header.argv, first):
         lines.append(f"local {name} = ARGV[{i}]")
-    if header.each:
-        start = first + len(header.argv) - 1
-        fields = ", ".join(f"{name} = ARGV[at + {i}]" for i, name in enumerate(header.each, 1))
+    start = str(first + len(header.argv) - 1)
+    if header.runs:
+        width = len(header.runs) + 1
         lines += [
-            f"local ROWS = (#ARGV - {start}) / {len(header.each)}",
-            "local function row_args(i)",
-            f"  local at = {start} + (i - 1) * {len(header.each)}",
-            f"  return {{{fields}}}",
-            "end",
+            f"local RUNS_AT, RUNS = {start} + 1, tonumber(ARGV[{start} + 1])",
+            *_table_of("run_args", "RUNS_AT", ("count", *header.runs)),
+        ]
+        start = f"(RUNS_AT + RUNS * {width})"
+    if header.each:
+        lines += [
+            f"local ROWS_AT = {start}",
+            f"local ROWS = (#ARGV - ROWS_AT) / {len(header.each)}",
+            *_table_of("row_args", "ROWS_AT", header.each),
         ]
     return "\n".join(lines) + "\n"
+
+
+def _table_of(function: str, at: str, fields: Sequence[str]) -> list[str]:
+    """A Lua function that gives the i-th group of arguments behind `at` as a table."""
+    table = ", ".join(f"{name} = ARGV[at + {i}]" for i, name in enumerate(fields, 1))
+    return [
+        f"local function {function}(i)",
+        f"  local at = {at} + (i - 1) * {len(fields)}",
+        f"  return {{{table}}}",
+        "end",
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,21 +164,53 @@ class Scripts:
         intakes: Sequence[str] = (),
         lanes: Sequence[str] = (),
         rows: Sequence[tuple[Argument, ...]] = (),
-        on: Client | None = None,
+        runs: Sequence[tuple[Argument, ...]] = (),
         **argv: Argument,
     ) -> Any:
         """Run one script and return its raw reply.
 
-        `rows` are tuples in the order of the header's EACH; `on` sends it over another client than the usual.
+        `rows` are tuples in the order of the header's EACH, `runs` in that of its RUNS behind how many rows each
+        speaks of.
 
         Raises:
             UnreachableError, QueueError and its kinds: as the server answers.
 
         """
+        call = self._prepare(name, intakes=intakes, lanes=lanes, rows=rows, runs=runs, **argv)
+        async with edge(self._url):
+            try:
+                return await self._client.evalsha(call.sha, *call.words)  # type: ignore[arg-type]  # numbers too
+            except NoScriptError:
+                return await self._client.eval(call.text, *call.words)  # type: ignore[arg-type]
+
+    @asynccontextmanager
+    async def one_ahead(self, *, on: Client | None = None) -> AsyncIterator[OneAhead]:
+        """Calls over one connection, each sent before the reply to the one before it has come.
+
+        `on` is a client with a single connection, for a caller that needs to know which.
+
+        Raises:
+            UnreachableError, QueueError and its kinds: as the server answers.
+
+        """
+        async with edge(self._url), borrowed(on or self._client) as connection:
+            yield OneAhead(connection, self._prepare)
+
+    def _prepare(
+        self,
+        name: str,
+        /,
+        *,
+        intakes: Sequence[str] = (),
+        lanes: Sequence[str] = (),
+        rows: Sequence[tuple[Argument, ...]] = (),
+        runs: Sequence[tuple[Argument, ...]] = (),
+        **argv: Argument,
+    ) -> Call:
         script = load(name, flags=self._flags)
         header = script.header
         if tuple(argv) != header.argv:
-            raise QueueError(f"script {name}: arguments {tuple(argv)} are not {header.argv}")
+            raise QueueError(f"script {script.name}: arguments {tuple(argv)} are not {header.argv}")
         keys = [self._keys.of(key) for key in header.keys]
         args: list[Argument] = []
         if header.streams:
@@ -166,13 +218,15 @@ class Scripts:
             args.append(len(intakes) if "intakes" in header.streams else 0)
             keys += [self._keys.stream(stream) for kind in header.streams for stream in given[kind]]
         args += argv.values()
-        for row in rows:
-            if len(row) != len(header.each):
-                raise QueueError(f"script {name}: a row has {len(row)} fields, not {len(header.each)}")
-            args += row
-        client = on or self._client
-        async with edge(self._url):
-            try:
-                return await client.evalsha(script.sha, len(keys), *keys, *args)
-            except NoScriptError:
-                return await client.eval(script.text, len(keys), *keys, *args)
+        if header.runs:
+            args.append(len(runs))
+            args += _flat(script.name, runs, 1 + len(header.runs))
+        args += _flat(script.name, rows, len(header.each))
+        return Call(script.sha, script.text, [len(keys), *keys, *args])
+
+
+def _flat(name: str, rows: Sequence[tuple[Argument, ...]], width: int) -> list[Argument]:
+    for row in rows:
+        if len(row) != width:
+            raise QueueError(f"script {name}: a row has {len(row)} fields, not {width}")
+    return [field for row in rows for field in row]

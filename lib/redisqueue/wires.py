@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from redis import exceptions as redis_errors
-from redis.asyncio.connection import Connection, SSLConnection
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.connection import HiredisRespSerializer
 
 from lib.errors import UnreachableError
 from lib.redisqueue.answers import as_text, has_moved_on
@@ -17,11 +18,26 @@ from lib.redisqueue.answers import as_text, has_moved_on
 if TYPE_CHECKING:
     from lib.redisqueue.finding import Finder
 
+_PACKER: Final = HiredisRespSerializer()
+
 HOPS_MAX: Final = 3
 """From the host of the URL to the owner of a slot is one hop; a Cluster that is being changed may need another."""
 
 
-class FoundConnection(Connection):
+class _Packed:
+    """Commands packed in C: redis-py does that in its blocking connections only, and a batch has thousands of words."""
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        """The bytes of a command."""
+        packed: list[bytes] = _PACKER.pack(*args)
+        return packed
+
+
+class SocketConnection(_Packed, UnixDomainSocketConnection):
+    """A connection over a socket of this machine."""
+
+
+class FoundConnection(_Packed, Connection):
     """A connection to wherever its finder says."""
 
     def __init__(self, *, finder: Finder, **more: Any) -> None:

@@ -6,12 +6,12 @@
 -- STREAMS: lanes
 -- ARGV: session
 -- EACH: request_id fence status tail ttl_ms publish callback
--- REPLY: per row: code, outbox entry id or ''
--- CODES: ok already refused
+-- REPLY: per row: the outbox entry id, or '', of a job that has ended now; else a list of one code
+-- CODES: already refused
 -- EVENTS: done failed cancelled
 -- INCLUDE: base rows streams records conflict callbacks finish
 local live = is_live(session)
-local replies = {}
+local replies, asks, ids = {}, {}, {}
 local ended = { done = {}, failed = {}, cancelled = {} }
 
 local function fence_in_record(request_id)
@@ -19,25 +19,32 @@ local function fence_in_record(request_id)
   return record and read_head(record).fence
 end
 
-local any = false
 for i = 1, ROWS do
-  local ask = row_args(i)
-  local row = live and read_row(ask.request_id)
+  asks[i] = row_args(i)
+  ids[i] = asks[i].request_id
+end
+local rows = live and read_rows(ids) or {}
+
+local any = false
+for i, ask in ipairs(asks) do
+  local row = rows[ask.request_id]
   if row and row.state == 'L' and row.session == session and row.fence == ask.fence then
-    local outbox = finish(ask.request_id, row, {
+    local outbox = finish_soon(ask.request_id, row, {
       status = ask.status, fence = ask.fence, attempt = row.attempt + 1, tail = ask.tail,
       ttl_ms = tonumber(ask.ttl_ms), publish = ask.publish == '1', callback = ask.callback,
     })
     local list = ended[ask.status]
     list[#list + 1] = ask.request_id
     any = true
-    replies[i] = { 'ok', outbox }
-  elseif fence_in_record(ask.request_id) == ask.fence then
-    replies[i] = { 'already', '' }
+    replies[i] = outbox
+    rows[ask.request_id] = nil
   else
-    replies[i] = { 'refused', '' }
+    -- The record may be that of a row above.
+    settle_ends()
+    replies[i] = { fence_in_record(ask.request_id) == ask.fence and 'already' or 'refused' }
   end
 end
+settle_ends()
 for status, request_ids in pairs(ended) do
   announce(status, request_ids)
 end

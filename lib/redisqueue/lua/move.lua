@@ -46,30 +46,37 @@ local function room_of(ask)
   return math.min(own, tonumber(ask.pool_limit) - pool, tonumber(ask.count))
 end
 
-local function fields_of(flat)
-  local fields = {}
-  for i = 1, #flat, 2 do
-    fields[flat[i]] = flat[i + 1]
+-- Moves what may be moved of up to a chunk of heads: one command of a kind for all of them but the XADD.
+local function move_chunk(ask, heads, room)
+  local ids, fields = {}, {}
+  for i, head in ipairs(heads) do
+    fields[i] = named(head[2])
+    ids[#ids + 1] = fields[i].gen and fields[i].id
   end
-  return fields
-end
-
-local function move_one(ask, entry, fields)
-  local row = fields.id and fields.gen and read_row(fields.id)
-  if not row or not is_at(row, ask.intake, entry, fields.gen) then
-    if #foreign < FOREIGN_MAX then
+  local rows, written, gone = read_rows(ids), {}, {}
+  for i, head in ipairs(heads) do
+    local entry, job = head[1], fields[i]
+    local row = job.gen and job.id and rows[job.id]
+    if #gone == room or budget <= 0 then
+      break
+    elseif row and is_at(row, ask.intake, entry, job.gen) then
+      row.stream = ask.lane
+      row.entry = redis.call('XADD', STREAM[ask.lane], '*', 'id', job.id, 'gen', job.gen, 'job', job.job,
+        'home', ask.home)
+      written[#written + 1] = job.id
+      written[#written + 1] = row_text(row)
+      gone[#gone + 1] = entry
+      moved_ids[#moved_ids + 1] = job.id
+      budget = budget - #job.job
+    elseif #foreign < FOREIGN_MAX then
       foreign[#foreign + 1] = { ask.intake, entry }
     end
-    return false
   end
-  row.stream = ask.lane
-  row.entry = redis.call('XADD', STREAM[ask.lane], '*', 'id', fields.id, 'gen', fields.gen, 'job', fields.job,
-    'home', ask.home)
-  write_row(fields.id, row)
-  redis.call('XDEL', STREAM[ask.intake], entry)
-  budget = budget - #fields.job
-  moved_ids[#moved_ids + 1] = fields.id
-  return true
+  write_rows(written)
+  if #gone > 0 then
+    drop_entries(ask.intake, gone)
+  end
+  return #gone
 end
 
 for i = 1, ROWS do
@@ -82,11 +89,7 @@ for i = 1, ROWS do
     if #heads == 0 then
       break
     end
-    for _, head in ipairs(heads) do
-      if budget > 0 and move_one(ask, head[1], fields_of(head[2])) then
-        count = count + 1
-      end
-    end
+    count = count + move_chunk(ask, heads, room - count)
     from = '(' .. heads[#heads][1]
   end
   moved[i] = count

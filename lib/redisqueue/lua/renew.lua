@@ -14,14 +14,19 @@ local now = now_ms()
 redis.call('ZADD', K.sessions, 'XX', digits(now + tonumber(life_ms)), session)
 redis.call('HSET', K.heartbeat, name, '{"last_seen_ms":' .. digits(now) .. ',' .. heartbeat)
 local reply = { 1 }
+local held, ids = {}, {}
 for i = 1, ROWS do
-  local held = row_args(i)
-  local row = read_row(held.request_id)
-  if not row or row.state ~= 'L' or row.session ~= session or row.fence ~= held.fence then
-    reply[#reply + 1] = held.fence
+  held[i] = row_args(i)
+  ids[i] = held[i].request_id
+end
+local rows = read_rows(ids)
+for _, each in ipairs(held) do
+  local row = rows[each.request_id]
+  if not row or row.state ~= 'L' or row.session ~= session or row.fence ~= each.fence then
+    reply[#reply + 1] = each.fence
   elseif draining == '1' and row.reason ~= DRAIN then
     row.reason = DRAIN
-    write_row(held.request_id, row)
+    write_row(each.request_id, row)
   end
 end
 return reply

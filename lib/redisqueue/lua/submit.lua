@@ -1,10 +1,12 @@
 --- Accepts up to 500 jobs, each once by its request_id; all of the batch in one step.
+-- What neighbouring jobs have in common is said once, for a run of `count` of them: nearly always all.
 -- KEYS: fence index result failed due delayed key key_wait history_done history_failed history_cancelled
 -- KEYS: expiry events wake intakes backlogs counters
 -- STREAMS: intakes
 -- ARGV: mode
--- EACH: request_id identity job intake backlog due_ms key on_conflict attempt expected
--- REPLY: per row: code, stream entry id or '', attempt
+-- RUNS: intake backlog due_ms key on_conflict attempt expected
+-- EACH: request_id identity job
+-- REPLY: per row: the stream entry id of a job that is queued in its intake at once; else code, entry id or '', attempt
 -- CODES: queued duplicate_request already_done already_failed already_cancelled conflict key_busy not_found changed
 -- EVENTS: queued
 -- INCLUDE: base rows streams records conflict accept
@@ -24,30 +26,59 @@ if mode ~= 'again' then
   local done = redis.call('HMGET', K.result, unpack(ids))
   local failed = redis.call('HMGET', K.failed, unpack(ids))
   for i = 1, ROWS do
-    fresh[ids[i]] = not active[i] and not done[i] and not failed[i]
+    fresh[ids[i]] = not (active[i] or done[i] or failed[i])
   end
 end
 
-local news, named = 'intake', {}
-for i = 1, ROWS do
-  local ask = asks[i]
-  ask.fresh = fresh[ask.request_id]
-  fresh[ask.request_id] = nil
-  ask.mode, ask.fence = mode, digits(first + i - 1)
-  ask.due_ms, ask.attempt = tonumber(ask.due_ms), tonumber(ask.attempt)
-  if not named[ask.intake] then
-    named[ask.intake] = true
-    if redis.call('SADD', K.intakes, ask.intake) == 1 then
-      redis.call('SADD', K.backlogs, ask.backlog)
+-- The rows of those that go into their intake and nowhere else, written together at the end.
+local placed = {}
+local function place(ask, run, fence)
+  local entry = add_entry(run.intake, ask.request_id, fence, ask.job)
+  placed[#placed + 1] = ask.request_id
+  placed[#placed + 1] = queued_row(fence, run.attempt, run.intake, entry, ask.identity)
+  accepted = accepted + 1
+  return entry
+end
+
+local function look(ask, run, fence)
+  -- What it has to look at may be the row of a job placed a moment ago.
+  write_rows(placed)
+  placed = {}
+  ask.fresh, ask.mode, ask.fence = fresh[ask.request_id], mode, fence
+  ask.due_ms, ask.attempt = tonumber(run.due_ms), tonumber(run.attempt)
+  ask.intake, ask.key, ask.on_conflict, ask.expected = run.intake, run.key, run.on_conflict, run.expected
+  local code, entry, attempt = accept(ask)
+  return code, { code, entry, attempt }
+end
+
+local news, known = 'intake', {}
+local i = 0
+for r = 1, RUNS do
+  local run = run_args(r)
+  local plain = run.key == '' and tonumber(run.due_ms) <= now_ms()
+  if not known[run.intake] then
+    known[run.intake] = true
+    if redis.call('SADD', K.intakes, run.intake) == 1 then
+      redis.call('SADD', K.backlogs, run.backlog)
       news = 'streams'
     end
   end
-  local code, entry, attempt = accept(ask)
-  if code == 'queued' then
-    queued[#queued + 1] = ask.request_id
+  for _ = 1, tonumber(run.count) do
+    i = i + 1
+    local ask, fence = asks[i], digits(first + i - 1)
+    local code = 'queued'
+    if plain and fresh[ask.request_id] then
+      replies[i] = place(ask, run, fence)
+    else
+      code, replies[i] = look(ask, run, fence)
+    end
+    fresh[ask.request_id] = nil
+    if code == 'queued' then
+      queued[#queued + 1] = ask.request_id
+    end
   end
-  replies[i] = { code, entry, attempt }
 end
+write_rows(placed)
 count_accepted()
 if #queued > 0 then
   wake(news)

@@ -25,7 +25,7 @@ def dying_at(place: str, change: Callable[[], object]) -> None:
     """Make the change in a process that dies there as if the power had gone."""
     pid = os.fork()
     if pid == 0:
-        os.environ[failpoints.VARIABLE] = place
+        failpoints.arm(place)
         try:
             change()
         finally:

@@ -2,7 +2,7 @@
 -- A Lua number holds them exactly up to 2^53 (the year 2255); tostring() would print 1.7e+15, so `digits`.
 
 local function digits(number)
-  return string.format('%.0f', number)
+  return string.format('%d', number)
 end
 
 -- Asked once: inside a script the server's time stands still.

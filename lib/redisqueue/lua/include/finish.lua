@@ -1,12 +1,20 @@
 -- The one way a job ends: done, failed, cancelled, poison, timeout, payload lost or refused.
--- Lua is not rolled back, so the record is written first and the entry leaves its stream last.
--- Returns the id of the outbox entry, or '' when nothing is to be published. A callback goes into an outbox of its own
--- together with the record, so that it tells of this end whatever becomes of the record.
+-- Lua is not rolled back, so the records are written first and the entries leave their streams last.
+-- A callback goes into an outbox of its own together with the record, so that it tells of this end whatever becomes of
+-- the record.
 
-local function finish(request_id, row, ending)
+-- What the endings of a batch still have to write: one command of a kind for all of them.
+local ends = { result = {}, failed = {}, ids = {}, keys = {}, entries = {} }
+
+-- Ends a job as soon as `settle_ends` is called, which must be before this script looks at the same id again. Returns
+-- the id of the outbox entry, or '' when nothing is to be published.
+local function finish_soon(request_id, row, ending)
   local history = redis.call('XADD', K[HISTORY[ending.status]], '*', 'id', request_id)
   local record = record_text(row, ending, history)
-  redis.call('HSET', ending.status == 'done' and K.result or K.failed, request_id, record)
+  local records = ending.status == 'done' and ends.result or ends.failed
+  records[#records + 1] = request_id
+  records[#records + 1] = record
+  ends.ids[#ends.ids + 1] = request_id
   if ending.ttl_ms > 0 then
     redis.call('ZADD', K.expiry, digits(now_ms() + ending.ttl_ms), request_id)
   end
@@ -17,17 +25,47 @@ local function finish(request_id, row, ending)
   if ending.callback and ending.callback ~= '' then
     leave_callback(request_id, row.generation, ending, record)
   end
-  redis.call('HDEL', K.progress, request_id)
-  redis.call('HDEL', K.index, request_id)
-  release_key(request_id, row)
+  if row.key ~= '' then
+    ends.keys[#ends.keys + 1] = { request_id, row }
+  end
+  if row.state ~= 'D' then
+    local entries = ends.entries[row.stream] or {}
+    ends.entries[row.stream] = entries
+    entries[#entries + 1] = row.entry
+  end
+  return outbox
+end
+
+local function settle_ends()
+  for _, kind in ipairs({ 'result', 'failed' }) do
+    if #ends[kind] > 0 then
+      redis.call('HSET', K[kind], unpack(ends[kind]))
+    end
+  end
+  if #ends.ids > 0 then
+    redis.call('HDEL', K.progress, unpack(ends.ids))
+    redis.call('HDEL', K.index, unpack(ends.ids))
+  end
+  for _, held in ipairs(ends.keys) do
+    local request_id, row = held[1], held[2]
+    release_key(request_id, row)
+    if row.state == 'D' then
+      redis.call('ZREM', K.key_wait, wait_member(row, request_id))
+    end
+  end
+  for stream, entries in pairs(ends.entries) do
+    drop_entries(stream, entries)
+  end
+  ends = { result = {}, failed = {}, ids = {}, keys = {}, entries = {} }
+end
+
+-- The same at once, for a job in any state.
+local function finish(request_id, row, ending)
+  local outbox = finish_soon(request_id, row, ending)
+  settle_ends()
   if row.state == 'D' then
     redis.call('HDEL', K.delayed, request_id)
     redis.call('ZREM', K.due, request_id)
-    if row.key ~= '' then
-      redis.call('ZREM', K.key_wait, wait_member(row, request_id))
-    end
-  else
-    drop_entry(row.stream, row.entry)
   end
   return outbox
 end

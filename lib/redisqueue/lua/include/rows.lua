@@ -3,11 +3,7 @@
 
 local ROW = '^(%u)|(%d+)|(%d+)|(%d*)|(%d*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|(%d*)|([^|]*)|(.*)$'
 
-local function read_row(request_id)
-  local raw = redis.call('HGET', K.index, request_id)
-  if not raw then
-    return nil
-  end
+local function parse_row(raw)
   local state, generation, attempt, deaths, crashes, stream, entry, identity, session, fence, reason, key =
     string.match(raw, ROW)
   if not state then
@@ -21,6 +17,23 @@ local function read_row(request_id)
   }
 end
 
+local function read_row(request_id)
+  local raw = redis.call('HGET', K.index, request_id)
+  return raw and parse_row(raw) or nil
+end
+
+-- The rows of up to a batch of ids, each parsed once however often its id is named; nothing for an id without one.
+local function read_rows(request_ids)
+  local rows = {}
+  if #request_ids > 0 then
+    local raws = redis.call('HMGET', K.index, unpack(request_ids))
+    for i, request_id in ipairs(request_ids) do
+      rows[request_id] = rows[request_id] or raws[i] and parse_row(raws[i]) or nil
+    end
+  end
+  return rows
+end
+
 -- The reason of a leased row whose watcher was told to stop: its death counts nothing.
 local DRAIN = 'drain'
 
@@ -28,15 +41,27 @@ local function some(number)
   return number > 0 and digits(number) or ''
 end
 
+-- One concatenation: this runs for every step of every job.
 local function row_text(row)
-  return table.concat({
-    row.state, row.generation, digits(row.attempt), some(row.deaths), some(row.crashes),
-    row.stream, row.entry, row.identity, row.session, row.fence, row.reason, row.key,
-  }, '|')
+  return row.state .. '|' .. row.generation .. '|' .. digits(row.attempt) .. '|' .. some(row.deaths) .. '|'
+    .. some(row.crashes) .. '|' .. row.stream .. '|' .. row.entry .. '|' .. row.identity .. '|' .. row.session .. '|'
+    .. row.fence .. '|' .. row.reason .. '|' .. row.key
 end
 
 local function write_row(request_id, row)
   redis.call('HSET', K.index, request_id, row_text(row))
+end
+
+-- `flat` = id, text, id, text … of at most a batch: unpack() fails near 8 000 values.
+local function write_rows(flat)
+  if #flat > 0 then
+    redis.call('HSET', K.index, unpack(flat))
+  end
+end
+
+-- The text of a row that has only just been queued; a plain concatenation, since most rows begin so.
+local function queued_row(generation, attempt, stream, entry, identity)
+  return 'Q|' .. generation .. '|' .. attempt .. '|||' .. stream .. '|' .. entry .. '|' .. identity .. '||||'
 end
 
 -- The session of a leased row is gone: its body was running, unless that was a drain this counts.
@@ -51,16 +76,17 @@ local function is_at(row, stream, entry, generation)
     and row.generation == generation
 end
 
--- The fields of a stream entry as a table; nil when the entry is gone.
-local function read_entry(stream, entry)
-  local found = redis.call('XRANGE', STREAM[stream], entry, entry)
-  if #found == 0 then
-    return nil
-  end
+-- The fields of a stream entry, as XRANGE and XREADGROUP give them, by name.
+local function named(flat)
   local fields = {}
-  local flat = found[1][2]
   for i = 1, #flat, 2 do
     fields[flat[i]] = flat[i + 1]
   end
   return fields
+end
+
+-- The fields of one entry; nil when it is gone.
+local function read_entry(stream, entry)
+  local found = redis.call('XRANGE', STREAM[stream], entry, entry)
+  return found[1] and named(found[1][2])
 end

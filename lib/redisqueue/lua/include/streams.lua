@@ -24,3 +24,11 @@ local function drop_entry(stream, entry)
   end
   redis.call('XDEL', STREAM[stream], entry)
 end
+
+-- The same for up to a batch of entries of one stream.
+local function drop_entries(stream, entries)
+  if string.sub(stream, 1, 5) == 'lane:' then
+    redis.call('XACK', STREAM[stream], 'watchers', unpack(entries))
+  end
+  redis.call('XDEL', STREAM[stream], unpack(entries))
+end
