@@ -63,8 +63,11 @@ class WorkDir:
             return self.path
         with self._disk_errors():
             self._hold()
-            _remove(self.path)
-            self.path.mkdir(mode=0o700)
+            try:
+                self.path.mkdir(mode=0o700)
+            except FileExistsError:
+                _remove(self.path)
+                self.path.mkdir(mode=0o700)
             self._made = True
         return self.path
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
@@ -94,6 +94,7 @@ _KINDS: Final[dict[str, type[Message]]] = {
     "failed": Failed,
 }
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
+_PARTS: Final = {kind: tuple(part.name for part in fields(kind)) for kind in _NAMES}
 
 
 def encode(message: Message) -> bytes:
@@ -102,7 +103,9 @@ def encode(message: Message) -> bytes:
     Raises:
         WireError: it would be larger than MAX_FRAME_BYTES.
     """
-    body = json.dumps({"is": _NAMES[type(message)], **asdict(message)}, separators=(",", ":")).encode()
+    # Not by `asdict`, which copies a whole result first.
+    parts = {name: getattr(message, name) for name in _PARTS[type(message)]}
+    body = json.dumps({"is": _NAMES[type(message)], **parts}, separators=(",", ":")).encode()
     if len(body) > MAX_FRAME_BYTES:
         raise WireError(f"a {_NAMES[type(message)]} frame of {len(body)} bytes; at most {MAX_FRAME_BYTES} are allowed")
     return _LENGTH.pack(len(body)) + body
@@ -115,8 +118,8 @@ def decode(body: bytes) -> Message:
         WireError: it is none.
     """
     try:
-        fields = json.loads(body)
-        message = _KINDS[fields.pop("is")](**fields)
+        parts = json.loads(body)
+        message = _KINDS[parts.pop("is")](**parts)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
         raise WireError(f"no message of the wire: {body[:80]!r}") from exc
     _check(message)

@@ -86,6 +86,7 @@ class Speaking:
         self._directory = directory
         self._voices = voices or VoiceRegistry()
         self._durable = durable
+        self._spoken = spoken_characters(request.text)
         self._report: Report | None = None
 
     def steps(self) -> Iterator[Step]:
@@ -165,7 +166,7 @@ class Speaking:
 
     def _expected_seconds(self, prepared: PreparedSpeech) -> float:
         pace = USUAL_CHARACTERS_PER_SECOND * prepared.settings.speed
-        return max(1.0, spoken_characters(self._request.text) / pace)
+        return max(1.0, self._spoken / pace)
 
     def _listens(self) -> bool:
         """Only where there is something to choose from, and in the language that the recogniser knows."""
