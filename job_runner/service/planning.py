@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from job_runner.service.jobfiles import scanned
+from job_runner.service.planned import PlannedJob, PlannedJobs
 from job_runner.service.several_files import FirstPlaces
 from job_runner.service.voicing import Voicing
 from lib.errors import Problem
@@ -19,10 +21,11 @@ from lib.routing.policy import BACKENDS
 from lib.wiring import voices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from job_runner.service.jobfiles import Notice
+    from job_runner.service.several_files import Earlier
     from lib.jobfile import FileJob
     from lib.jobqueue import JobSpec
     from lib.settings import Settings
@@ -36,53 +39,36 @@ SPEECH_SECONDS_PER_CHARACTER: Final = 0.002
 ESTIMATES: Final = "built-in"
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedJob:
-    """One job of the plan; `source` is `voice:x`, `speaker:x` or the task.
-
-    `index` is its place among the rows of its file, as in `jobs[i]` of a problem. `warnings` say what it will not
-    get from the engine that would speak it, and what else will not go as asked.
-    """
-
-    index: int
-    file: str
-    source: str
-    request_id: str
-    output_name: str | None
-    characters: int
-    content_hash: str
-    backends: tuple[str, ...]
-    est_seconds: float
-    est_usd: float
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """The valid jobs of files, and every mistake in them; `repeated` stood in an earlier file with the same content."""
 
-    jobs: tuple[PlannedJob, ...]
+    jobs: PlannedJobs
     problems: tuple[Problem, ...]
     empty_files: tuple[Path, ...] = ()
     repeated: int = 0
 
-    @property
-    def totals(self) -> dict[str, Any]:
-        """Sums over the jobs."""
-        return _sums(self.jobs)
-
-    @property
+    @cached_property
     def warnings(self) -> dict[str, int]:
         """Each warning with the number of jobs that it is about."""
         return dict(Counter(warning for job in self.jobs for warning in job.warnings))
 
     @property
+    def totals(self) -> dict[str, Any]:
+        """Sums over the jobs."""
+        return _Sums.of_all(self._groups.values()).document()
+
+    @property
     def by_source(self) -> dict[str, dict[str, Any]]:
         """The same sums for each voice, speaker or task, by name."""
-        groups: dict[str, list[PlannedJob]] = {}
+        return {name: self._groups[name].document() for name in sorted(self._groups)}
+
+    @cached_property
+    def _groups(self) -> dict[str, _Sums]:
+        groups: dict[str, _Sums] = {}
         for job in self.jobs:
-            groups.setdefault(job.source, []).append(job)
-        return {name: _sums(groups[name]) for name in sorted(groups)}
+            groups.setdefault(job.source, _Sums()).add(job)
+        return groups
 
     def document(self) -> dict[str, Any]:
         """The JSON of `plan`."""
@@ -96,13 +82,37 @@ class Plan:
         }
 
 
-def _sums(jobs: Sequence[PlannedJob]) -> dict[str, Any]:
-    return {
-        "jobs": len(jobs),
-        "characters": sum(job.characters for job in jobs),
-        "est_seconds": round(sum(job.est_seconds for job in jobs), 1),
-        "est_usd": round(sum(job.est_usd for job in jobs), 4),
-    }
+@dataclass(slots=True)
+class _Sums:
+    jobs: int = 0
+    characters: int = 0
+    est_seconds: float = 0.0
+    est_usd: float = 0.0
+
+    def add(self, job: PlannedJob) -> None:
+        self.jobs += 1
+        self.characters += job.characters
+        self.est_seconds += job.est_seconds
+        self.est_usd += job.est_usd
+
+    @classmethod
+    def of_all(cls, parts: Iterable[_Sums]) -> _Sums:
+        """All of `parts` together."""
+        total = cls()
+        for part in parts:
+            total.jobs += part.jobs
+            total.characters += part.characters
+            total.est_seconds += part.est_seconds
+            total.est_usd += part.est_usd
+        return total
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "jobs": self.jobs,
+            "characters": self.characters,
+            "est_seconds": round(self.est_seconds, 1),
+            "est_usd": round(self.est_usd, 4),
+        }
 
 
 def plan(files: Sequence[Path], settings: Settings, *, any_voice: bool = False, notice: Notice | None = None) -> Plan:
@@ -113,40 +123,63 @@ def plan(files: Sequence[Path], settings: Settings, *, any_voice: bool = False, 
 
     """
     voicing = Voicing(voices(settings))
-    jobs: list[PlannedJob] = []
+    jobs = PlannedJobs()
     problems: list[Problem] = []
-    empty = dict.fromkeys(files)
+    empty = list(files)
     inspect = None if any_voice else voicing.problems
-    places, repeated, now = FirstPlaces(), 0, datetime.now(UTC)
+    repeated, now = 0, datetime.now(UTC)
+    # One file alone has no earlier one, and then no name needs to be remembered.
+    places = _EarlierFiles() if len(files) > 1 else None
     for file in files:
-        names: set[str] = set()
+        source = str(file)
+        found: FileJob | Problem | None = None
         for _, found in scanned([file], settings, inspect=inspect, notice=notice):
-            empty.pop(file, None)
             if isinstance(found, Problem):
                 problems.append(found)
                 continue
-            # Names that stand twice in one file are found where the file is read.
-            twice_here = found.spec.request_id in names
-            names.add(found.spec.request_id)
-            earlier = None if twice_here else places.before(file, found)
+            earlier = None if places is None else places.before(file, found)
             if earlier is None:
-                jobs.append(_planned(file, found, voicing, now))
+                jobs.add(_planned(source, found, voicing, now))
             elif earlier.same:
                 repeated += 1
             else:
                 problems.append(earlier.problem(file, found))
+        if found is not None:
+            empty.remove(file)
     problems.sort(key=lambda problem: (problem.source, problem.line))
     # A name that is taken is found at the end of a file, when its job was counted already.
-    wrong = {(problem.source, problem.where.partition(".")[0]) for problem in problems}
-    jobs = [job for job in jobs if (job.file, f"jobs[{job.index}]") not in wrong] if wrong else jobs
-    return Plan(tuple(jobs), tuple(problems), tuple(empty), repeated)
+    jobs.leave_out({(problem.source, problem.where.partition(".")[0]) for problem in problems})
+    return Plan(jobs, tuple(problems), tuple(empty), repeated)
 
 
-def _planned(file: Path, found: FileJob, voicing: Voicing, now: datetime) -> PlannedJob:
+class _EarlierFiles:
+    """Where names stood in earlier files."""
+
+    def __init__(self) -> None:
+        self._places = FirstPlaces()
+        self._here: set[str] = set()
+        self._file: Path | None = None
+
+    def before(self, file: Path, found: FileJob) -> Earlier | None:
+        """The earlier place of this job's name. One that stands twice in one file is found where that is read."""
+        if file != self._file:
+            self._here.clear()
+            self._file = file
+        name = found.spec.request_id
+        if name in self._here:
+            return None
+        self._here.add(name)
+        return self._places.before(file, found)
+
+
+def _planned(file: str, found: FileJob, voicing: Voicing, now: datetime) -> PlannedJob:
     spec = found.spec
+    warnings = voicing.notes(spec)
+    if spec.backend is not None or spec.deadline is not None:
+        warnings = (*warnings, *_odd(spec, now))
     return PlannedJob(
         index=found.index,
-        file=str(file),
+        file=file,
         source=source_of(spec),
         request_id=spec.request_id,
         output_name=spec.output_name,
@@ -155,7 +188,7 @@ def _planned(file: Path, found: FileJob, voicing: Voicing, now: datetime) -> Pla
         backends=(spec.backend,) if spec.backend else BACKENDS,
         est_seconds=estimate_seconds(spec),
         est_usd=0.0,  # the machine at hand costs nothing, and there is no other backend yet
-        warnings=(*voicing.notes(spec), *_odd(spec, now)),
+        warnings=warnings,
     )
 
 

@@ -66,6 +66,9 @@ class Voicing:
         if answer is None or answer.engine is None or answer.choice is None:
             return ()
         engine, choice = answer.engine, answer.choice
+        ignored = ignored_fields(engine, choice.voice, spec)
+        if not ignored and choice.substituted is None:
+            return ()
         bundled = engine.name == DEFAULT_ENGINE
         notes: list[str] = []
         if choice.substituted is not None and bundled:
@@ -73,7 +76,6 @@ class Voicing:
         elif choice.substituted is not None:
             who = f"speaker {spec.speaker}" if spec.speaker is not None else f"voice {spec.voice}"
             notes.append(f"{who}: {engine.name}'s voice {choice.voice.name} speaks {answer.language} in its place")
-        ignored = ignored_fields(engine, choice.voice, spec)
         if ignored:
             has, they = ("has", "it is") if len(ignored) == 1 else ("have", "they are")
             what = "the bundled voice" if bundled else "this voice"

@@ -164,7 +164,7 @@ class RowReader:
         index = 0
         reader = self._values
         while type(event := reader.next()) is not SequenceEndEvent:
-            if isinstance(event, MappingStartEvent):
+            if type(event) is MappingStartEvent:
                 yield self._row(event, index)
             else:
                 self._no_job(event, f"jobs[{index}]")
@@ -182,22 +182,24 @@ class RowReader:
     def _row(self, start: MappingStartEvent, index: int, name: str = "") -> Row:
         """The mapping that starts with `start`; the hot loop of a large file."""
         row = Row(index, line_of(start))
-        reader, lines = self._values, row.field_lines
+        reader, lines, values = self._values, row.field_lines, row.values
         following = reader.next
         reader.begin()
         where = name or row.where
         row.damaged = reader.refuse(start, where)
         while type(event := following()) is not MappingEndEvent:
-            # A known field with a short value, which is almost every one, is taken without a call.
-            if isinstance(event, ScalarEvent) and event.value in _FIELDS and _is_plain(event):
+            # A known field with a short value, which is almost every one, is taken without a call of ours.
+            if type(event) is ScalarEvent and event.tag is None and event.anchor is None:
                 key: str = event.value
-                if key not in lines:
-                    value = following()
+                if key in _FIELDS and key not in lines:
                     lines[key] = line_of(event)
-                    if isinstance(value, ScalarEvent) and len(value.value) <= MAX_DIGITS and _is_plain(value):
-                        row.values[key] = value.value if value.style else resolve(value.value)
-                    else:
-                        self._field(row, key, value, where)
+                    event = following()
+                    if type(event) is ScalarEvent and event.tag is None and event.anchor is None:
+                        text: str = event.value
+                        if len(text) <= MAX_DIGITS:
+                            values[key] = text if event.style else resolve(text)
+                            continue
+                    self._field(row, key, event, where)
                     continue
             self._unusual_field(row, event, where)
         self._check_size(row, where)
@@ -230,10 +232,6 @@ class RowReader:
                 where,
                 f"is larger than {self._max_job_bytes} bytes, which JOBS_MAX_JOB_BYTES allows; make it smaller",
             )
-
-
-def _is_plain(event: ScalarEvent) -> bool:
-    return event.tag is None and event.anchor is None
 
 
 def _is_null(event: ScalarEvent) -> bool:

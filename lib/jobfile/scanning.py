@@ -15,6 +15,7 @@ from lib.jobfile.duplicates import NameTally
 from lib.jobfile.findings import MAX_SHOWN, Findings, TooManyError
 from lib.jobfile.rows import RowReader
 from lib.jobqueue.catalogue import BUILT_IN, Catalogue
+from lib.jobqueue.fields import cut_to_milliseconds
 from lib.jobqueue.normalise import (
     DEFAULT_MAX_ATTEMPTS,
     DEFAULT_MAX_JOB_BYTES,
@@ -52,7 +53,7 @@ class FileRules:
     max_job_bytes: int = DEFAULT_MAX_JOB_BYTES
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     callback_hosts: frozenset[str] = frozenset()
-    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    now: datetime = field(default_factory=lambda: cut_to_milliseconds(datetime.now(UTC)))
     inspect: Callable[[JobSpec], Sequence[FieldProblem]] | None = None
     notice: Callable[[str], object] | None = None
     by_hand: Mapping[str, Any] | None = None

@@ -88,7 +88,7 @@ def _priority(value: object) -> object:
 
 
 def _moment(value: object) -> datetime:
-    """An aware UTC time cut to milliseconds, the precision in which times are written and compared."""
+    """An aware UTC time, cut to milliseconds."""
     if type(value) is datetime and value.tzinfo is UTC and not value.microsecond % 1000:
         return value
     if isinstance(value, str):
@@ -104,6 +104,11 @@ def _moment(value: object) -> datetime:
         moment = value.astimezone(UTC)
     except (OverflowError, ValueError):
         raise ValueError(f"{shown(value.isoformat())} lies outside the years 1 to 9999") from None
+    return cut_to_milliseconds(moment)
+
+
+def cut_to_milliseconds(moment: datetime) -> datetime:
+    """The precision in which times are written and compared."""
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 

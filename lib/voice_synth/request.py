@@ -156,15 +156,16 @@ def prepare(request: SpeechRequest, engine: SpeechEngine, voices: VoiceRegistry)
 
 def check_text(engine: SpeechEngine, voice: EngineVoice, text: str, language: str) -> None:
     """Raise `PermanentError` for a text without a word, or one that the engine would silently skip a part of."""
-    if not any(_is_spoken(char) for char in text):
+    if not any(map(_is_spoken, text)):
         raise PermanentError("the text has nothing that can be spoken", hint="write words, not only punctuation")
     engine.check_text(text, voice, language)
 
 
 def ignored_fields(engine: SpeechEngine, voice: EngineVoice, asked: SpeechRequest | JobSpec) -> tuple[str, ...]:
     """The fields that are set and that the engine cannot obey with this voice."""
-    obeyed = engine.controls_of(voice)
-    given = (name for name in _SHAPING_FIELDS if getattr(asked, name) is not None)
+    given = [name for name in _SHAPING_FIELDS if getattr(asked, name) is not None]
+    # Most ask for none, and a file may hold a hundred thousand of them.
+    obeyed = engine.controls_of(voice) if given else frozenset()
     return tuple(name for name in given if name not in obeyed)
 
 

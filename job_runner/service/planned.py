@@ -1,0 +1,77 @@
+"""The jobs of a plan, kept in a spool: a plan of a million jobs takes no more memory than one of a thousand.
+
+Called by `planning`, which adds them as their files are read, and by whoever shows the plan, as often as needed.
+"""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic_core import from_json, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+# Up to here a spool is memory, beyond it a nameless file.
+_MEMORY_BYTES: Final = 1 << 20
+
+
+# Not frozen, which would make the making of one, once a row, three times as dear.
+@dataclass(slots=True)
+class PlannedJob:
+    """One job of the plan; `source` is `voice:x`, `speaker:x` or the task.
+
+    `index` is its place among the rows of its file, as in `jobs[i]` of a problem. `warnings` say what it will not
+    get from the engine that would speak it, and what else will not go as asked.
+    """
+
+    index: int
+    file: str
+    source: str
+    request_id: str
+    output_name: str | None
+    characters: int
+    content_hash: str
+    backends: Sequence[str]
+    est_seconds: float
+    est_usd: float
+    warnings: Sequence[str]
+
+
+_values_of: Final[Callable[[PlannedJob], tuple[Any, ...]]] = attrgetter(*(field.name for field in fields(PlannedJob)))
+
+
+class PlannedJobs:
+    """Jobs in the order in which they were added. Adding and reading block on disk; no two readings at a time."""
+
+    def __init__(self) -> None:
+        # Closed with the last reference to this.
+        self._spool = SpooledTemporaryFile(max_size=_MEMORY_BYTES)  # noqa: SIM115
+        weakref.finalize(self, self._spool.close)
+        self._count = 0
+        self._left_out: set[tuple[str, str]] = set()
+
+    def add(self, job: PlannedJob) -> None:
+        """One more; none after the first reading."""
+        self._spool.write(to_json(_values_of(job)) + b"\n")
+        self._count += 1
+
+    def leave_out(self, places: set[tuple[str, str]]) -> None:
+        """Forget the jobs of these rows, each a file and `jobs[i]`."""
+        self._left_out |= places
+        if self._left_out:
+            self._count = sum(1 for _ in self)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[PlannedJob]:
+        self._spool.seek(0)
+        for line in self._spool:
+            job = PlannedJob(*from_json(line))
+            if (job.file, f"jobs[{job.index}]") not in self._left_out:
+                yield job
