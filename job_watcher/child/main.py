@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from job_watcher.child import lifeline, wire
 from job_watcher.child.arguments import ChildArguments
+from job_watcher.child.body_loop import BodyLoop
 from job_watcher.child.engines import voices_of, warm_engines
 from job_watcher.child.environment import task_modules
 from job_watcher.child.reporting import Reporter
@@ -53,20 +54,29 @@ def main(argv: list[str]) -> int:
         end.set_inheritable(False)
         reporter = Reporter(end)
         reporter.send(wire.encode(wire.Ready(os.getpid())))
+        loop = BodyLoop()
         while (message := wire.receive(end)) is not None:
             if not isinstance(message, wire.Order):
                 raise wire.WireError(f"a child was sent {type(message).__name__}")
             reporter.send(wire.encode(wire.Begun(message.serial)))
-            frame = _obey(message, registry, engines, voices, reporter)
+            frame = _obey(message, loop, registry, engines, voices, reporter)
             # What the body printed is in the pipe before the answer is, so the parent can tell whose it was.
             sys.stdout.flush()
             sys.stderr.flush()
             reporter.send(frame)
+            loop.close()
+            loop = BodyLoop()
+        loop.close()
     return 0
 
 
 def _obey(
-    order: wire.Order, registry: TaskRegistry, engines: SpeechEngines, voices: VoiceRegistry, reporter: Reporter
+    order: wire.Order,
+    loop: BodyLoop,
+    registry: TaskRegistry,
+    engines: SpeechEngines,
+    voices: VoiceRegistry,
+    reporter: Reporter,
 ) -> bytes:
     try:
         # The parent has promised the place and removes it; only a body that writes has it made.
@@ -80,7 +90,7 @@ def _obey(
             report=lambda progress: reporter.report(wire.Report(order.serial, progress)),
             voices=voices,
         )
-        result = asyncio.run(_run(registry, job, context))
+        result = loop.run(_run(registry, job, context))
         return wire.answer(order.serial, checked(result, work_dir.path))
     except (Exception, SystemExit, asyncio.CancelledError) as exc:  # noqa: BLE001  whatever a body raises is an answer
         return wire.failure(order.serial, as_task_error(exc))
