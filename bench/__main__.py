@@ -21,6 +21,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from bench import draining, growth, latency, memory, plans, report, speaking, start_times, submitting
 from bench.conditions import conditions
 from bench.figure import Found
+from bench.peers import killing, measuring
 from bench.sizes import FULL, QUICK, Sizes
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ MEASURES = {
     "plan": Measure(plans.measure, 90, 15),
     "growth": Measure(growth.measure, 420, 60),
     "speech": Measure(speaking.measure, 60, 15),
+    "peers": Measure(measuring.measure, 420, 150),
+    "killed": Measure(killing.measure, 300, 240),
 }
 _DEADLINE_FACTOR = 3
 _DEADLINE_LEAST_SECONDS = 60
