@@ -142,6 +142,22 @@ def fences(history: History, replay: Replay) -> Iterator[Verdict]:
                 yield Verdict(4, request_id, said, later.begun, (str(earlier), str(later)))
 
 
+def leaders(history: History, _replay: Replay) -> Iterator[Verdict]:
+    """Promise 4: only the session that leads, in its own epoch, moves jobs to lanes."""
+    newest: dict[str, str] = {"session": "nobody", "epoch": "0"}
+    ended: set[str] = set()
+    for each in history.moves:
+        if each["is"] == "ended":
+            ended.add(each["session"])
+            continue
+        if int(each["epoch"]) > int(newest["epoch"]):
+            newest = each
+        wrong = int(each["epoch"]) < int(newest["epoch"]) or each["session"] in ended
+        if each["is"] == "move" and wrong:
+            said = f"it moved jobs in epoch {each['epoch']}, and did not lead any more"
+            yield Verdict(4, each["session"], said, each["at"], (f"{newest['session']} led in {newest['epoch']}",))
+
+
 def self_stop(history: History, replay: Replay) -> Iterator[Verdict]:
     """Promise 5: out of contact for longer than L, a watcher starts no more than one a slot, which was under way."""
     sessions = {session_dir(name): life for name, life in replay.sessions.items()}
@@ -203,7 +219,7 @@ def last_look(history: History, replay: Replay) -> Iterator[Verdict]:
 
 
 ALL: Final[tuple[Callable[[History, Replay], Iterator[Verdict]], ...]] = (
-    *(accepted, once, records, fences),
+    *(accepted, once, records, fences, leaders),
     *(self_stop, poison, last_look),
 )
 

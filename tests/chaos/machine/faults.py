@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS: Final = 2.0
 _PAUSE_SECONDS: Final = 0.05
+LEADER: Final = "wire-leader"
+"""For directed schedules: whoever leads when the time comes."""
 LANE: Final = "lane:metal:any"
 JUNK: Final = (b"{no job", b"\xff\xfe\x00", b"[]", b'{"task":"sleep"}', b'{"request_id":"huge","x":"' + b"x" * 600_000)
 
@@ -43,6 +45,7 @@ class Breaker:
             "reset": self._reset,
             "lose_reply": self._lose_reply,
             **dict.fromkeys(("blackhole", "long_blackhole"), self._blackhole),
+            "half_open": self._half_open,
             "delay": self._delay,
             "producer_kill": self._producer_kill,
             **dict.fromkeys(("server_kill", "long_server_kill", "server_restart"), self._server_down),
@@ -123,8 +126,31 @@ class Breaker:
         try:
             await asyncio.sleep(fault.seconds)
         finally:
+            # Slow wires stay slow: only the end of that fault ends it.
+            slow = wire.delay_seconds
             wire.restore()
+            wire.delay(slow)
         return ""
+
+    async def _half_open(self, fault: Fault) -> str:
+        wire = (await self._leader()).wire if fault.target == LEADER else self._ground.wires[fault.target]
+        wire.deafen()
+        try:
+            await asyncio.sleep(fault.seconds)
+        finally:
+            wire.hear()
+        return ""
+
+    async def _leader(self) -> Post:
+        """The post of the watcher that leads now; the first when nobody does."""
+        client = self._direct()
+        try:
+            session: Any = await client.hget(f"{PREFIX}:watcher:lock", "session")
+        finally:
+            await client.aclose()
+        name = truth.text(session or b"").partition(":")[0]
+        posts = self._ground.posts
+        return next((post for post in posts if post.process.name == name), posts[0])
 
     async def _delay(self, fault: Fault) -> str:
         wire = self._ground.wires[fault.target]
@@ -132,7 +158,7 @@ class Breaker:
         try:
             await asyncio.sleep(fault.seconds)
         finally:
-            wire.restore()
+            wire.delay(0.0)
         return ""
 
     async def _producer_kill(self, fault: Fault) -> str:
@@ -198,13 +224,13 @@ class Breaker:
             filler.unlink(missing_ok=True)
         return ""
 
-    async def _stale_entry(self, _fault: Fault) -> str:
-        """A lane's entry once more, as a restored backup or a careless hand would leave it."""
+    async def _stale_entry(self, fault: Fault) -> str:
+        """The entry of a job once more in a lane, as a restored backup or a careless hand would leave it."""
         client = self._direct()
         end = time.monotonic() + _LOOK_SECONDS
         try:
             while time.monotonic() < end:
-                found = await self._copy_one(client)
+                found = await self._copy_one(client, "Q" if fault.detail == "waiting" else "L")
                 if found:
                     return found
                 await asyncio.sleep(_PAUSE_SECONDS)
@@ -212,12 +238,12 @@ class Breaker:
             await client.aclose()
         return "no job was in a lane"
 
-    async def _copy_one(self, client: Client) -> str:
-        ids: Any = await client.hrandfield(f"{PREFIX}:jobs:req:index", 50)
+    async def _copy_one(self, client: Client, state: str) -> str:
+        ids: Any = await client.hrandfield(f"{PREFIX}:jobs:req:index", 100)
         for request_id in ids or ():
             raw: Any = await client.hget(f"{PREFIX}:jobs:req:index", request_id)
             row = truth.parse_row(truth.text(raw)) if raw else None
-            if row is None or row.state == "D":
+            if row is None or row.state != state or (state == "Q" and row.stream == LANE):
                 continue
             page: Any = await client.xrange(f"{PREFIX}:jobs:{row.stream}", row.entry, row.entry)
             if page:
@@ -241,6 +267,7 @@ def lift(ground: Ground) -> None:
     """Whatever is still broken is whole again: wires, clock and disk; faults that go on have ended by themselves."""
     for wire in ground.wires.values():
         wire.restore()
+        wire.hear()
         wire.reset()
     clock = ground.home / "clock"
     if clock.exists():

@@ -22,7 +22,7 @@ from tests.chaos.machine import options as machine
 from tests.chaos.machine.bodies import MODULE
 from tests.chaos.machine.options import PREFIX, Options
 from tests.chaos.machine.producer import Orders
-from tests.support.proxy import FaultProxy
+from tests.chaos.machine.wires import Wire
 from tests.support.servers import ValkeyServer
 from tests.support.watchers import ROOT, WatcherProcess
 
@@ -36,6 +36,12 @@ CODE: Final = ("lib", "job_watcher", "job_runner")
 TESTS: Final = ("tests/__init__.py", "tests/chaos/__init__.py", "tests/chaos/machine", "tests/support")
 TEND_SECONDS: Final = 0.05
 _END_SECONDS: Final = 20.0
+HOPELESS_ENDS: Final = 12
+HOPELESS_SECONDS: Final = 10.0
+
+
+class HopelessError(Exception):
+    """The programs of this run do not run: nothing can be learnt from it."""
 
 
 def copy_code(to: Path) -> None:
@@ -66,7 +72,7 @@ class Post:
     """A place for a watcher: its wire, and whoever holds it now. `spared`: it is down or paused on purpose."""
 
     number: int
-    wire: FaultProxy
+    wire: Wire
     process: WatcherProcess
     names: int = 1
     spared: bool = False
@@ -115,10 +121,11 @@ class Ground:
     server: ValkeyServer
     missing: tuple[str, ...]
     """Kinds of fault that this machine cannot do."""
-    wires: dict[str, FaultProxy] = field(default_factory=dict)
+    wires: dict[str, Wire] = field(default_factory=dict)
     posts: list[Post] = field(default_factory=list)
     producers: list[ProducerProcess] = field(default_factory=list)
     _closing: bool = False
+    _ends: list[float] = field(default_factory=list)
 
     @classmethod
     def make(cls, home: Path, options: Options) -> Ground:
@@ -148,7 +155,8 @@ class Ground:
         if "disk_full" not in self.missing:
             machine.mount(self.home / "disk")
         for name in (*(f"wire-{i}" for i in range(1, self.options.watchers + 1)), "wire-p"):
-            self.wires[name] = await FaultProxy(self.server.port).__aenter__()
+            self.wires[name] = Wire(self.server.port)
+            await self.wires[name].listen()
         for i in range(1, self.options.watchers + 1):
             wire = self.wires[f"wire-{i}"]
             self.posts.append(Post(i, wire, self._watcher(i, 1, wire)))
@@ -157,7 +165,7 @@ class Ground:
             self.producers.append(self._producer(i, steps, begun))
             self.start_producer(self.producers[-1])
 
-    def _watcher(self, post: int, names: int, wire: FaultProxy) -> WatcherProcess:
+    def _watcher(self, post: int, names: int, wire: Wire) -> WatcherProcess:
         host = self.home / "hosts" / f"{post}-{names}"
         environ = {
             "PYTHONPATH": str(self.home / "code"),
@@ -210,6 +218,7 @@ class Ground:
             for post in self.posts:
                 if not post.spared and not post.process.running:
                     self.note_death(post, "by itself")
+                    self._count_end(f"{post.process.name} says: {post.process.log[-500:]}")
                     self.start_watcher(post)
             for producer in self.producers:
                 code = None if producer.process is None else producer.process.poll()
@@ -217,8 +226,21 @@ class Ground:
                     producer.done = True
                 elif code is not None and not producer.spared and not producer.done:
                     self.log.note(**{"is": "producer ended", "producer": producer.number, "code": code})
+                    self._count_end(f"a producer says: {producer.orders.with_suffix('.err').read_text()[-500:]}")
                     self.start_producer(producer)
             await asyncio.sleep(TEND_SECONDS)
+
+    def _count_end(self, said: str) -> None:
+        """Poison ends a watcher now and then; programs that end again and again cannot run at all.
+
+        Raises:
+            HopelessError: so many have ended by themselves within a short time.
+
+        """
+        now = time.monotonic()
+        self._ends = [*(at for at in self._ends if now - at < HOPELESS_SECONDS), now]
+        if len(self._ends) >= HOPELESS_ENDS:
+            raise HopelessError(f"{len(self._ends)} programs ended by themselves within {HOPELESS_SECONDS:g} s; {said}")
 
     async def queue(self) -> Queue:
         """The queue over a connection of its own, past every wire; the caller closes its client."""
@@ -252,7 +274,7 @@ class Ground:
     async def close_wires(self) -> None:
         """No connection is carried any more."""
         for wire in self.wires.values():
-            await wire.__aexit__(None, None, None)
+            await wire.close()
 
 
 def _url(port: int) -> str:

@@ -65,6 +65,8 @@ class History:
     runs: list[BodyRun] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     ground: list[dict[str, Any]] = field(default_factory=list)
+    moves: list[dict[str, Any]] = field(default_factory=list)
+    """Who led, who moved jobs and which session ended, as the wiretap heard it."""
     guilty: frozenset[str] = frozenset()
     """Jobs that are meant to kill what runs them."""
     final: dict[str, Any] = field(default_factory=dict)
@@ -96,6 +98,7 @@ def read(home: Path) -> History:
         history.calls += calls(_lines(path))
     history.calls.sort(key=lambda call: call.sent)
     history.ground = list(_lines(home / "ground.jsonl"))
+    history.moves = list(_lines(home / "moves.jsonl"))
     history.guilty = _guilty(home)
     if (home / "final.json").exists():
         history.final = json.loads((home / "final.json").read_text())

@@ -44,8 +44,8 @@ def tail(found: Findings, *, begun: float = 0.0) -> str:
         f"{found.runs} bodies began, {found.runs_again} of them not the first of their generation",
         f"{found.unknown} calls of producers without an answer",
         f"{sum(found.faults.values())} faults, {found.recovery.deaths} deaths of watchers",
-        f"{len(found.recovery.waits)} jobs held by the dead, the worst for {found.recovery.worst:.2f} s; "
-        f"L + S = {LIFE_SECONDS + SWEEP_SECONDS:g} s",
+        f"{len(found.recovery.waits)} jobs were held by the dead",
+        f"worst recovery {found.recovery.worst:.2f} s; L + S = {LIFE_SECONDS + SWEEP_SECONDS:g} s",
     ]
     if found.not_done:
         lines.append(f"faults that found nothing to break: {len(found.not_done)} ({found.not_done[0]})")

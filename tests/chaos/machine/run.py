@@ -16,10 +16,11 @@ from tests.chaos.machine import observer, schedule, workload
 from tests.chaos.machine.faults import Breaker, lift
 from tests.chaos.machine.ground import Ground
 from tests.chaos.machine.observer import Observer
+from tests.chaos.machine.wiretap import Wiretap
 from tests.support.watchers import LIFE_SECONDS, RENEW_SECONDS, SWEEP_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from pathlib import Path
 
     from lib.redisqueue.queue import Queue
@@ -64,6 +65,7 @@ class Run:
         faults: Sequence[Fault] | None = None,
         work: Sequence[Sequence[Step]] | None = None,
         prepare: Callable[[Path], None] = lambda _code: None,
+        drain_seconds: float | None = None,
     ) -> None:
         self._say = say
         self._options = options
@@ -73,7 +75,9 @@ class Run:
         plan = drawn(options) if faults is None else faults
         self._faults = schedule.possible(plan, self._ground.missing)
         self._observer = Observer(self._ground.server.aof_dir, home / "queue.jsonl")
-        self._begun = 0.0
+        self._drain_seconds = DRAIN_SECONDS + options.seconds / 10 if drain_seconds is None else drain_seconds
+        self.begun = 0.0
+        """Monotonic seconds; the times of the schedule count from here."""
         plain = {
             "options": options.as_json(),
             "life": LIFE_SECONDS,
@@ -91,23 +95,21 @@ class Run:
         ground = self._ground
         tasks: list[asyncio.Task[Any]] = []
         try:
-            self._begun = time.monotonic() + 1.0
-            await ground.start(self._work, self._begun)
+            self.begun = time.monotonic() + 1.0
+            await ground.start(self._work, self.begun)
             tasks += [asyncio.create_task(self._observer.follow()), asyncio.create_task(ground.tend())]
             tasks.append(asyncio.create_task(self._progress()))
-            await self._break()
+            tasks.append(asyncio.create_task(Wiretap(ground.server.port, ground.home / "moves.jsonl").follow()))
+            await self._unless(tasks, self._break())
             queue = await ground.queue()
             try:
-                await self._drain(queue)
+                await self._unless(tasks, self._drain(queue))
                 await ground.stop_watchers()
                 found = await observer.last_look(queue)
             finally:
                 await queue.client.aclose()
             self._observer.look()
             (ground.home / "final.json").write_text(json.dumps(found, indent=1))
-            for task in tasks:
-                if task.done():
-                    task.result()
         finally:
             for task in tasks:
                 task.cancel()
@@ -115,16 +117,27 @@ class Run:
             ground.end()
             await ground.close_wires()
 
+    async def _unless(self, others: Sequence[asyncio.Task[Any]], work: Coroutine[Any, Any, None]) -> None:
+        """Work to its end, unless one of those that go on beside it ends: that is an error, and is raised."""
+        mine = asyncio.ensure_future(work)
+        try:
+            done, _ = await asyncio.wait([mine, *others], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            mine.cancel()
+            await asyncio.gather(mine, return_exceptions=True)
+
     async def _break(self) -> None:
         """Every fault at its time, each to its end; then all is whole."""
         breaker = Breaker(self._ground)
         under_way: list[asyncio.Task[None]] = []
         try:
             for number, fault in enumerate(self._faults):
-                await asyncio.sleep(max(0.0, self._begun + fault.at - time.monotonic()))
+                await asyncio.sleep(max(0.0, self.begun + fault.at - time.monotonic()))
                 under_way.append(asyncio.create_task(breaker.carry_out(number, fault)))
             await asyncio.gather(*under_way)
-            await asyncio.sleep(max(0.0, self._begun + self._options.seconds - time.monotonic()))
+            await asyncio.sleep(max(0.0, self.begun + self._options.seconds - time.monotonic()))
         finally:
             for task in under_way:
                 task.cancel()
@@ -134,7 +147,7 @@ class Run:
 
     async def _drain(self, queue: Queue) -> None:
         """Until nothing is left, or the time is over: then the checker says what is left."""
-        end = time.monotonic() + DRAIN_SECONDS + self._options.seconds / 10
+        end = time.monotonic() + self._drain_seconds
         nudged = 0.0
         while time.monotonic() < end:
             waiting = await observer.left(queue)
@@ -151,7 +164,7 @@ class Run:
     async def _progress(self) -> None:
         while True:
             await asyncio.sleep(PROGRESS_SECONDS)
-            passed = time.monotonic() - self._begun
+            passed = time.monotonic() - self.begun
             broken = sum(fault.at <= passed for fault in self._faults)
             busy = sum(post.process.running for post in self._ground.posts)
             self._say(

@@ -56,6 +56,7 @@ KINDS: Final[Mapping[str, _Kind]] = {
     "lose_reply": _Kind(16, "wire", details=_CATCHES),
     "blackhole": _Kind(7, "wire", SHORT),
     "long_blackhole": _Kind(4, "wire", BEYOND_LIFE),
+    "half_open": _Kind(3, "wire", BEYOND_LIFE),
     "delay": _Kind(6, "wire", SHORT, ("20 ms", "80 ms", "200 ms")),
     "producer_kill": _Kind(7, "producer", (0.1, 1.0)),
     "server_kill": _Kind(4, "server", (0.1, 1.5)),
@@ -67,7 +68,7 @@ KINDS: Final[Mapping[str, _Kind]] = {
     "server_full": _Kind(3, "server", SHORT),
     "script_flush": _Kind(5, "server"),
     "disk_full": _Kind(4, "disk", (0.5, 3.0)),
-    "stale_entry": _Kind(6, "hand"),
+    "stale_entry": _Kind(6, "hand", details=("waiting", "running")),
     "junk": _Kind(3, "hand"),
 }
 

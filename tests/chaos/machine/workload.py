@@ -84,14 +84,14 @@ class _Author:
             case "cancel":
                 self.steps.append(Step(round(at + chance.uniform(0, 0.5), 3), "cancel", ids=(one["id"],)))
             case "cancel_key":
-                self.steps += self._crowd(at)
+                self.steps += self.crowd(at)
             case "retry":
                 wished = [job["id"] for job in jobs if job["do"] == "fatal"] or [one["id"]]
                 self.steps.append(Step(later, "retry", ids=tuple(wished)))
             case "replace":
                 self.steps.append(Step(later, "replace", (_other(one, chance),)))
 
-    def _crowd(self, at: float) -> list[Step]:
+    def crowd(self, at: float) -> list[Step]:
         """Three jobs of one key at once, of which the last is cancelled while it waits."""
         key = f"key-{self.chance.randrange(KEYS)}"
         crowd = tuple({**self.job("slow"), "key": key, "on_conflict": "queue", "seconds": 0.6} for _ in range(3))
@@ -143,3 +143,24 @@ def _steps(chance: random.Random, name: str, seconds: float, jobs: int, poison: 
 def _plain(job: Job) -> Job:
     """As another program would add it by hand: into the inlet, with nothing but the job."""
     return {name: value for name, value in job.items() if name in {"id", "do", "echo", "seconds", "fails", "task"}}
+
+
+def steady(seed: int, *, seconds: float, producers: int) -> list[list[Step]]:
+    """Slightly more work than three watchers can do, with conflicts of keys and repeats: for a directed schedule."""
+    return [_steady(random.Random(f"steady {seed} {i}"), f"p{i}", seconds) for i in range(1, producers + 1)]  # noqa: S311
+
+
+def _steady(chance: random.Random, name: str, seconds: float) -> list[Step]:
+    author = _Author(chance, name)
+    for beat in range(int(seconds * SUBMIT_SHARE * 2)):
+        at = 0.2 + beat * 0.5
+        batch = tuple({**author.job("slow"), "seconds": round(chance.uniform(0.3, 2.5), 3)} for _ in range(5))
+        for job in batch:
+            for name_of in ("delay", "key", "on_conflict"):
+                job.pop(name_of, None)
+        author.steps.append(Step(at, "submit", batch))
+        if beat % 3 == 0:
+            author.steps.append(Step(at + 0.3, "submit", batch))
+        if beat % 4 == 1:
+            author.steps += author.crowd(at)
+    return sorted(author.steps, key=lambda step: step.at)

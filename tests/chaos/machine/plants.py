@@ -1,0 +1,178 @@
+"""Bugs to plant: each a small change of the text of one file in a private copy of the code.
+
+Every one breaks a rule of the protocol that looks superfluous until the fault comes that it is for; `faults` are those.
+A change names the text that it replaces, which must stand in the file exactly once: a plant that has rotted fails
+loudly and never passes for one that was caught. Nothing here can touch the real code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tests.chaos.machine.schedule import Fault
+from tests.support.watchers import LIFE_SECONDS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class RottenPlantError(Exception):
+    """The text to replace is not there exactly once: the code has changed, and the plant must change with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """In `file`, relative to the root of the code, `old` becomes `new`."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plant:
+    """One bug: what it changes, the promises of which at least one must be found broken, and what brings it out.
+
+    No promise is named by the control, whose run must be found clean.
+    """
+
+    name: str
+    changes: tuple[Change, ...]
+    promises: tuple[int, ...]
+    faults: tuple[Fault, ...] = ()
+    seconds: float = 8.0
+
+    def sow(self, code: Path) -> None:
+        """Change the copy of the code at `code`.
+
+        Raises:
+            RottenPlantError: see there.
+
+        """
+        for change in self.changes:
+            place = code / change.file
+            text = place.read_text()
+            if text.count(change.old) != 1:
+                raise RottenPlantError(
+                    f"{self.name}: {change.file} has its text {text.count(change.old)} times: {change.old!r}"
+                )
+            place.write_text(text.replace(change.old, change.new))
+
+
+_LUA: Final = "lib/redisqueue/lua/"
+_BEYOND: Final = LIFE_SECONDS + 1.4
+"""A pause that outlasts a session and the sweep that ends it, and is over before the next watcher is done."""
+
+PAUSES: Final = tuple(Fault(1.5 + i * (_BEYOND + 1.0), "long_pause", f"watcher-{i % 3 + 1}", _BEYOND) for i in range(3))
+# What was sent into a blackhole arrives when it ends: the word of one who is dead to the others by then.
+BLACKHOLES: Final = tuple(
+    Fault(1.5 + i * (_BEYOND + 1.0), "long_blackhole", f"wire-{i % 3 + 1}", _BEYOND) for i in range(3)
+)
+LEADER_HALF_DEAF: Final = (Fault(3.0, "half_open", "wire-leader", 6.5),)
+SERVER_AWAY: Final = (
+    *(Fault(2.0 + i * 0.7, "clock", "server", 0.0, f"+{(i + 1) * 40}") for i in range(8)),
+    Fault(8.0, "long_server_kill", "server", LIFE_SECONDS + 1),
+)
+STALE: Final = tuple(Fault(1.5 + i * 0.5, "stale_entry", "hand", 0.0, "waiting") for i in range(10))
+LOST: Final = tuple(Fault(1.0 + i * 0.7, "lose_reply", "wire-p", detail="reset") for i in range(6))
+KILLS: Final = tuple(Fault(2.0 + i, "kill", f"watcher-{i % 3 + 1}", 0.1, "same name") for i in range(4))
+
+PLANTS: Final = (
+    Plant(
+        "nothing", (), (), tuple(sorted((*PAUSES, *BLACKHOLES[1:], *STALE, *LOST), key=lambda fault: fault.at)), 18.0
+    ),
+    Plant(
+        "commit-without-fence",
+        (
+            Change(f"{_LUA}commit.lua", "local live = is_live(session)", "local live = true"),
+            Change(
+                f"{_LUA}commit.lua",
+                "if row and row.state == 'L' and row.session == session and row.fence == ask.fence then",
+                "if row and STREAM[row.stream] then",
+            ),
+        ),
+        (3, 4),
+        BLACKHOLES,
+        18.0,
+    ),
+    Plant(
+        "xack-before-record",
+        (
+            Change(
+                "job_watcher/outcomes.py",
+                "        for ending, committed in zip(endings, await leasing.commit(",
+                "        for each in endings:\n"
+                "            if (mine := self.in_hand.find(each.fence)) is not None:\n"
+                "                lane = self.queue.keys.stream(mine.lease.lane)\n"
+                "                await self.queue.client.xack(lane, 'watchers', mine.lease.entry)\n"
+                "                await self.queue.client.xdel(lane, mine.lease.entry)\n"
+                "        for ending, committed in zip(endings, await leasing.commit(",
+            ),
+        ),
+        (1, 8),
+        KILLS,
+    ),
+    Plant(
+        "session-comes-back",
+        (
+            Change(f"{_LUA}renew.lua", "if not is_live(session) then\n  return { 0 }\nend\n", ""),
+            Change(f"{_LUA}renew.lua", "K.sessions, 'XX', digits", "K.sessions, digits"),
+        ),
+        (4,),
+        PAUSES[:1],
+    ),
+    Plant(
+        "sweep-without-gap-rule",
+        (Change(f"{_LUA}sweep.lua", "if gap > 2 * interval or gap < 0 then", "if false then"),),
+        (6,),
+        SERVER_AWAY,
+        14.0,
+    ),
+    Plant(
+        "start-without-place",
+        (
+            Change(
+                f"{_LUA}start.lua",
+                "if not row or not is_at(row, lane, entry, fields.gen) then",
+                "if not row then",
+            ),
+        ),
+        (4, 8),
+        STALE,
+    ),
+    Plant(
+        "submit-without-idempotency",
+        (Change(f"{_LUA}include/accept.lua", "  if not ask.fresh then\n", "  if false then\n"),),
+        (2,),
+        LOST,
+        6.0,
+    ),
+    Plant(
+        "move-without-epoch",
+        (
+            Change(
+                f"{_LUA}move.lua",
+                "if not is_live(session) or redis.call('HGET', K.lock, 'session') ~= session\n"
+                "  or redis.call('HGET', K.lock, 'epoch') ~= epoch then",
+                "if false then",
+            ),
+        ),
+        (4,),
+        LEADER_HALF_DEAF,
+        10.0,
+    ),
+    Plant(
+        "key-released-by-former-holder",
+        (
+            Change(
+                f"{_LUA}include/conflict.lua",
+                "if redis.call('HGET', K.key, row.key) == holder_name(request_id, row.generation) then",
+                "if true then",
+            ),
+        ),
+        (8,),
+        (),
+        6.0,
+    ),
+)
