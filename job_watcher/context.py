@@ -7,7 +7,7 @@ has none. Where a report goes is the maker's business.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from lib.errors import PermanentError
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lib.capabilities.speech import SpeechEngines, WarmEngine
     from lib.voice_synth.engines.base import SpeechEngine
     from lib.voice_synth.listening import Listener
+
+_BUILT_IN_VOICES: Final = VoiceRegistry()
 
 # A line under a progress bar.
 _MESSAGE_CHARACTERS: Final = 200
@@ -47,7 +49,7 @@ def _no_engine(name: str) -> PermanentError:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AttemptContext:
     """The `TaskContext` of one attempt.
 
@@ -60,7 +62,7 @@ class AttemptContext:
     make_work_dir: Callable[[], Path]
     engines: SpeechEngines
     report: Callable[[dict[str, Any]], None]
-    voices: VoiceRegistry = field(default_factory=VoiceRegistry)
+    voices: VoiceRegistry = _BUILT_IN_VOICES
 
     @property
     def work_dir(self) -> Path:

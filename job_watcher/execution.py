@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from job_watcher.crashes import ChildCrashedError
-from job_watcher.log_fields import log_fields
 from job_watcher.results import checked
 from job_watcher.retrying import Again, as_task_error
 from job_watcher.throttle import ProgressThrottle
@@ -26,7 +25,6 @@ from lib.errors import InvalidInputError, TaskError, TemporaryError
 from lib.jobqueue import JobSpec
 from lib.jobqueue.protocol import Ending, Lease, Retry
 from lib.jobqueue.records import Failure, Run, done_tail, failed_tail
-from lib.logs import about
 from lib.redaction import Redactor
 from lib.redisqueue.keys import backlog_of
 
@@ -85,9 +83,7 @@ class Execution:
             return self._failed(
                 lease, lease.job, Failure("permanent", "validate", self.redact(str(exc)), self.clock.now())
             )
-        # Around everything, so that what the backend and its children say is known by its job too.
-        with about(**log_fields(lease)):
-            return await self._run(job, lease, on_progress, on_body_over)
+        return await self._run(job, lease, on_progress, on_body_over)
 
     async def _run(
         self,
@@ -143,12 +139,11 @@ class Execution:
 
     async def _run_body(self, job: JobSpec, lease: Lease, work_dir: WorkDir, throttle: ProgressThrottle) -> TaskResult:
         result = await self.backend.run(job, lease, work_dir, throttle.report)
-        return checked(result, work_dir.path)
+        return checked(result, work_dir.where)
 
     async def _store(self, job: JobSpec, lease: Lease, result: TaskResult, course: _Course) -> Ending:
-        job_dir = f"{id_hash(lease.request_id)}/{lease.generation}-{lease.fence}"
         try:
-            stored = await self._put(job_dir, result.outputs) if result.outputs else []
+            stored = await self._put(lease, result.outputs) if result.outputs else []
         except OSError as exc:
             raise TemporaryError(f"storing the outputs: {exc}", hint="check the disk; the job is tried again") from exc
         name = job.output_name
@@ -171,10 +166,10 @@ class Execution:
             callback=job.callback_url or "",
         )
 
-    async def _put(self, job_dir: str, outputs: Sequence[Output]) -> list[StoredOutput]:
+    async def _put(self, lease: Lease, outputs: Sequence[Output]) -> list[StoredOutput]:
         # The body that waits for this slot begins before a thread is busy with what this one made.
         await asyncio.sleep(0)
-        return await self.store.put(job_dir, outputs)
+        return await self.store.put(f"{id_hash(lease.request_id)}/{lease.generation}-{lease.fence}", outputs)
 
     def _after_error(self, lease: Lease, job: JobSpec, error: TaskError, stage: Stage) -> Ending | Retry:
         decision = self.policy.after_error(error, attempts_used=lease.attempts_used, max_attempts=job.max_attempts)

@@ -8,33 +8,42 @@ the lanes compare their pending lists with them.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from job_watcher.cancelling import cancel_all
 
 if TYPE_CHECKING:
     from lib.jobqueue.protocol import Lease
 
+_RUNNING: Final = ("slot", "line", "aside")
+
 CLEAN_UP_SECONDS: Final = 1.0
 """How long a cancelled body may clean up before it is cancelled once more."""
 
 
-@dataclass(slots=True)
+Place = Literal["slot", "line", "aside", "answered", "gone"]
+"""Where a lease stands: its body has a slot; it was leased ahead and waits for one (`job_watcher.turns`); it has none
+and wants none, as it stores what it made or is on its way back; it has an outcome; it is not in hand any more."""
+
+
+@dataclass(slots=True, eq=False)
 class Held:
     """A lease and the task that brings it to its outcome.
 
-    `running` until there is one; `in_slot` until the body is over, which is earlier: its outputs are then stored while
-    the next body has the slot. `waits` while it is leased ahead and has none yet (`job_watcher.turns`); `began` is when
-    its body did, on the clock that only rises, while it is in its slot.
+    `began` is when its body did, on the clock that only rises, while it is in its slot. Only `InHand` changes `place`.
     """
 
     lease: Lease
     body: asyncio.Task[None] | None = None
-    running: bool = True
-    in_slot: bool = True
-    waits: bool = False
+    place: Place = "slot"
     began: float | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it has no outcome yet."""
+        return self.place in _RUNNING
 
 
 class InHand:
@@ -42,36 +51,35 @@ class InHand:
 
     def __init__(self) -> None:
         self._held: dict[str, Held] = {}
+        # Counted as they move, not when asked: a watcher of many slots asks for each of its jobs.
+        self._at: Counter[Place] = Counter()
         self.changed = asyncio.Event()
 
     def add(self, lease: Lease) -> Held:
-        """Take a lease in hand."""
+        """Take a lease in hand, in a slot."""
         held = Held(lease)
         self._held[lease.fence] = held
+        self._at["slot"] += 1
         return held
+
+    def put(self, held: Held, place: Place) -> None:
+        """Note where a lease stands now; nothing when it is not in hand any more."""
+        if held.place != "gone":
+            self._at[held.place] -= 1
+            self._at[place] += 1
+            held.place = place
+            self.changed.set()
 
     def find(self, fence: str) -> Held | None:
         """The lease under this fence, while it is in hand."""
         return self._held.get(fence)
 
-    def leave_slot(self, fence: str) -> None:
-        """The body is over: its slot is free, its outcome is still to come."""
-        held = self._held.get(fence)
+    def release(self, fence: str) -> Held | None:
+        """The lease is answered, or is not ours any more; what it was, if it was in hand."""
+        held = self._held.pop(fence, None)
         if held is not None:
-            held.in_slot = False
-        self.changed.set()
-
-    def body_ended(self, fence: str) -> None:
-        """There is an outcome; the lease still stands."""
-        held = self._held.get(fence)
-        if held is not None:
-            held.running = held.in_slot = False
-        self.changed.set()
-
-    def release(self, fence: str) -> None:
-        """The lease is answered, or is not ours any more."""
-        self._held.pop(fence, None)
-        self.changed.set()
+            self.put(held, "gone")
+        return held
 
     def leases(self) -> list[Lease]:
         """Every lease in hand."""
@@ -80,21 +88,21 @@ class InHand:
     @property
     def running(self) -> int:
         """How many have no outcome yet."""
-        return sum(held.running for held in self._held.values())
+        return self._at["slot"] + self._at["line"] + self._at["aside"]
 
     @property
     def in_slots(self) -> int:
         """How many slots are taken."""
-        return sum(held.in_slot for held in self._held.values())
+        return self._at["slot"]
 
     @property
     def suspects_running(self) -> int:
         """How many of them are taken by suspects."""
-        return sum(held.in_slot and held.lease.suspect for held in self._held.values())
+        return sum(held.place == "slot" and held.lease.suspect for held in self._held.values())
 
     def waiting(self) -> list[Held]:
         """Those that have no slot yet, in the order in which they were leased."""
-        return [held for held in self._held.values() if held.waits]
+        return [held for held in self._held.values() if held.place == "line"]
 
     def begins(self) -> list[float]:
         """When the bodies began that are in their slots."""
@@ -105,8 +113,7 @@ class InHand:
 
         As many again may be storing what they made; more would pile up where a store is slower than the bodies.
         """
-        taken = sum(held.in_slot or held.waits for held in self._held.values())
-        return min(slots + ahead - taken, 2 * slots - self.running)
+        return min(slots + ahead - self._at["slot"] - self._at["line"], 2 * slots - self.running)
 
     def entries(self) -> set[tuple[str, str]]:
         """The lane entries of all leases in hand."""

@@ -21,6 +21,7 @@ from job_watcher.log_fields import log_fields
 from job_watcher.turns import SHORT_SECONDS, Turns
 from lib.failpoints import reach
 from lib.jobqueue.protocol import Ending, LostEntry, Retry
+from lib.logs import about
 from lib.redisqueue import leasing, sessions
 
 if TYPE_CHECKING:
@@ -93,8 +94,10 @@ class LaneReader:
             await self._wait_for_change()
             return
         if self._more:
-            started = await self._start([], room, ahead=ahead)
-            self._more = len(started.leases) + started.others >= room
+            # Half of the slots at a time: while their bodies run, the server leases the other half.
+            read = min(room, (self.slots + 1) // 2)
+            started = await self._start([], read, ahead=ahead)
+            self._more = len(started.leases) + started.others >= read
             self._take(started)
             return
         # What is ahead now may be behind a long body soon: then nothing is to be taken for it any more.
@@ -165,39 +168,44 @@ class LaneReader:
         """Free the slot of a body that was cancelled before its first step: none of its own clean-up has run."""
         if held.running and body.cancelled():
             self.in_hand.release(held.lease.fence)
-            held.in_slot = False
             self._turns.over(held)
 
     async def _body(self, held: Held) -> None:
+        # Around everything, so that what the backend and its children say is known by its job too.
+        with about(**log_fields(held.lease)):
+            outcome = await self._outcome(held)
+        if outcome is not None:
+            self.outcomes.put(outcome)
+
+    async def _outcome(self, held: Held) -> Ending | Retry | None:
+        """What came of it; None when it was handed back before it began."""
         lease = held.lease
-        log = logger.bind(**log_fields(lease))
         try:
             if not await self._turns.wait(held):
                 self.in_hand.release(lease.fence)
                 self.outcomes.stopped(lease.request_id)
-                return
-            log.info("started")
-            outcome = await self.execution.run(
+                return None
+            logger.info("started")
+            return await self.execution.run(
                 lease,
                 lambda report: self.progress.tell(lease, report),
                 functools.partial(self._leave_slot, held),
             )
         except asyncio.CancelledError:
-            log.info("stopped")
+            logger.info("stopped")
             self.in_hand.release(lease.fence)
             self.outcomes.stopped(lease.request_id)
             raise
         except Exception:  # noqa: BLE001 - the watcher outlives a bug in running one job
-            log.opt(exception=True).error("running it failed in the watcher itself")
-            outcome = Retry(lease, "crash", delay_ms=30_000)
+            logger.opt(exception=True).error("running it failed in the watcher itself")
+            return Retry(lease, "crash", delay_ms=30_000)
         finally:
             self.progress.forget(lease)
-            self.in_hand.body_ended(lease.fence)
+            self.in_hand.put(held, "answered")
             self._turns.over(held)
-        self.outcomes.put(outcome)
 
     def _leave_slot(self, held: Held) -> None:
-        self.in_hand.leave_slot(held.lease.fence)
+        self.in_hand.put(held, "aside")
         self._turns.over(held)
 
     async def _wait_for_change(self) -> None:

@@ -111,8 +111,7 @@ class Outcomes:
 
     async def _commit(self, endings: list[Ending]) -> None:
         for ending, committed in zip(endings, await leasing.commit(self.queue, self.session.id, endings), strict=True):
-            held = self.in_hand.find(ending.fence)
-            self.in_hand.release(ending.fence)
+            held = self.in_hand.release(ending.fence)
             log = logger.bind(**(log_fields(held.lease) if held else {"request_id": ending.request_id}))
             if committed.code == "refused":
                 self.counts.refusals["commit"] += 1

@@ -13,6 +13,7 @@ from lib.errors import PermanentError
 from lib.tasks.base import Output, TaskResult
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 # Half of what one commit call may carry (512 KiB), so that a single result never stalls the server.
@@ -23,8 +24,8 @@ MAX_OUTPUTS: Final = 2_000
 _ENCODE: Final = json.JSONEncoder(allow_nan=False).encode
 
 
-def checked(given: object, work_dir: Path) -> TaskResult:
-    """The result, if it can be kept.
+def checked(given: object, place: Callable[[], Path]) -> TaskResult:
+    """The result, if it can be kept; `place` says where the attempt's work directory is, if it has outputs.
 
     Raises:
         PermanentError: it is no TaskResult, no JSON, too large, or names a file outside its work directory.
@@ -36,6 +37,7 @@ def checked(given: object, work_dir: Path) -> TaskResult:
         raise PermanentError(f"the task returned {len(given.outputs)} outputs; at most {MAX_OUTPUTS} are kept")
     if not given.outputs:
         return given
+    work_dir = place()
     home = work_dir.resolve()
     names: set[str] = set()
     inside: set[Path] = {work_dir}

@@ -72,19 +72,20 @@ class Turns:
     def admit(self, held: Held) -> None:
         """Give a lease that was just taken its slot, or its place among those that wait."""
         if self.in_hand.in_slots > self.slots:
-            held.in_slot, held.waits = False, True
+            self.in_hand.put(held, "line")
             self._turns[held.lease.fence] = asyncio.Event()
 
     async def wait(self, held: Held) -> bool:
         """Return when the body may begin; False when the job was handed back instead."""
         turn = self._turns.get(held.lease.fence)
         try:
-            while turn is not None and not held.in_slot:
+            while turn is not None and held.place != "slot":
                 if await self._handed_back(held, turn):
                     return False
         finally:
             self._turns.pop(held.lease.fence, None)
-            held.waits = False
+            if held.place == "line":
+                self.in_hand.put(held, "aside")
         held.began = self.clock.elapsed()
         return True
 
@@ -103,7 +104,7 @@ class Turns:
         for held in self.in_hand.waiting():
             if self.in_hand.in_slots >= self.slots:
                 return
-            held.in_slot, held.waits = True, False
+            self.in_hand.put(held, "slot")
             self._turns[held.lease.fence].set()
 
     def close(self) -> None:
@@ -118,15 +119,15 @@ class Turns:
                 await turn.wait()
         except TimeoutError:
             pass
-        if held.in_slot:
+        if held.place == "slot":
             return False
         # Out of the row meanwhile, so that no slot is given to what is on its way back.
-        held.waits = False
+        self.in_hand.put(held, "aside")
         try:
             await self.hand_back(held.lease)
         except JobRunnerError as exc:
             logger.bind(**log_fields(held.lease)).debug("it waits on, handing it back failed: {}", exc.message)
-            held.waits = True
+            self.in_hand.put(held, "line")
             turn.clear()
             self.give()
             return False

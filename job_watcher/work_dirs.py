@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import functools
 import hashlib
 import os
 import re
@@ -47,11 +48,22 @@ class WorkDir:
     An async context manager; when the block ends, however it ends, the directory is gone.
     """
 
-    def __init__(self, path: Path, hold: Callable[[], None], held: Callable[[], bool] = lambda: False) -> None:
-        self.path = path
+    def __init__(
+        self, place: Path | Callable[[], Path], hold: Callable[[], None], held: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._place = place
         self._hold = hold
         self._held = held
         self._made = self._promised = False
+
+    def where(self) -> Path:
+        """Where it is or would be."""
+        return self.path
+
+    @functools.cached_property
+    def path(self) -> Path:
+        """The same; worked out when first asked for, as most attempts never do."""
+        return self._place() if callable(self._place) else self._place
 
     def make(self) -> Path:
         """The directory, existing, and empty when it was made. Blocks for a moment; repeatable.
@@ -120,9 +132,13 @@ class WorkDirs:
 
     def attempt(self, lease: Lease) -> WorkDir:
         """A directory for this attempt, to be entered with `async with`; nothing is on disk yet."""
-        return WorkDir(
-            self._home / f"{id_hash(lease.request_id)}-{lease.fence}", self._hold, lambda: self._lock is not None
-        )
+        return WorkDir(functools.partial(self._place, lease), self._hold, self._is_held)
+
+    def _place(self, lease: Lease) -> Path:
+        return self._home / f"{id_hash(lease.request_id)}-{lease.fence}"
+
+    def _is_held(self) -> bool:
+        return self._lock is not None
 
     async def sweep(self) -> int:
         """Remove what dead sessions on this machine left; how many."""

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from lib.tasks.base import TaskResult
     from lib.tasks.registry import TaskRegistry
 
+_NO_ENGINES: Final = NoEngines()
+
 # An idle child may have died unseen; two in a row mean that something is wrong with the machine.
 _CHILDREN_A_JOB: Final = 3
 
@@ -65,7 +67,7 @@ class Metal:
         task = self._tasks.require(job.task)
         number = lease.attempts_used + 1
         if task.kind.isolation == "inline" and not lease.suspect:
-            context = AttemptContext(job.request_id, number, work_dir.make, NoEngines(), on_progress)
+            context = AttemptContext(job.request_id, number, work_dir.make, _NO_ENGINES, on_progress)
             return await run_inline(task, job, context)
         attempt = Attempt(job, number, await work_dir.promised(), on_progress)
         return await (self._run_apart(attempt) if lease.suspect else self._run_warm(attempt))

@@ -91,7 +91,7 @@ def _obey(
             voices=voices,
         )
         result = loop.run(_run(registry, job, context))
-        return wire.answer(order.serial, checked(result, work_dir.path))
+        return wire.answer(order.serial, checked(result, work_dir.where))
     except (Exception, SystemExit, asyncio.CancelledError) as exc:  # noqa: BLE001  whatever a body raises is an answer
         return wire.failure(order.serial, as_task_error(exc))
 

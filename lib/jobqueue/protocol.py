@@ -7,7 +7,7 @@ with an `Ending`, a `Retry` or a hand-back. `Swept` is what a sweep found. All t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 SubmitMode = Literal["new", "replace", "again"]
 SubmitCode = Literal[
@@ -30,8 +30,7 @@ CallbackOutcome = Literal["delivered", "again", "failed"]
 CallbackCode = Literal["delivered", "again", "failed", "gone"]
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(NamedTuple):
     """One job on its way in.
 
     `job` is the canonical JSON of the spec, `identity` what makes two requests under one id the same,
@@ -51,8 +50,7 @@ class Submission:
     expected_fence: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SubmitReply:
+class SubmitReply(NamedTuple):
     """What became of one submission; `stream_id` is empty unless the job stands in an intake or lane."""
 
     request_id: str
@@ -121,8 +119,7 @@ class Moved:
     survey: Survey
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """One started job: the entry, the fence under which everything about it is said, and what it has been through.
 
     `attempts_used` counts finished tries, so this try is number `attempts_used + 1`.
@@ -165,8 +162,7 @@ class Started:
     others: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """How a leased job ended: `tail` is the record's JSON behind the head that the queue writes.
 
     `callback` is the URL that is to be told, or empty; so it is in a `Cancellation` and a `Verdict`.
@@ -181,8 +177,7 @@ class Ending:
     callback: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(NamedTuple):
     """What became of an ending; `outbox` is the entry that says what is still to be published, or empty."""
 
     request_id: str

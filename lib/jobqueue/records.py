@@ -34,6 +34,8 @@ MAX_ERROR_CHARACTERS: Final = 8_192
 
 # Made once: `json.dumps` makes an encoder for every call that is not as plain as can be.
 _ENCODE: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+# ASCII only: a record passes through programs and terminals that guess encodings.
+_quoted: Final = json.encoder.encode_basestring_ascii
 
 
 class StoredOutputLike(Protocol):
@@ -109,34 +111,34 @@ def done_tail(
     Raises:
         PermanentError: `result` or `cost` is not JSON; the task that gave it will give it again.
     """
-    record: dict[str, Any] = {
-        "request_id": spec.request_id,
-        "content_hash": spec.content_hash,
-        "task": spec.task,
-        "backend": run.backend,
-        "run_id": run.run_id,
-        "queued_at": iso(spec.queued_at),
-        "started_at": iso(run.started_at),
-        "completed_at": iso(run.completed_at),
-        "duration_sec": round((run.completed_at - run.started_at).total_seconds(), 3),
-    }
+    seconds = round((run.completed_at - run.started_at).total_seconds(), 3)
+    # Written field by field: what is known to be plain need not be looked at for what it is.
+    parts = [
+        (
+            f'"request_id":{_quoted(spec.request_id)},"content_hash":{_quoted(spec.content_hash)},'
+            f'"task":{_quoted(spec.task)},"backend":{_quoted(run.backend)},"run_id":{_quoted(run.run_id)},'
+            f'"queued_at":"{iso(spec.queued_at)}","started_at":"{iso(run.started_at)}",'
+            f'"completed_at":"{iso(run.completed_at)}","duration_sec":{seconds!r}'
+        )
+    ]
     if spec.output_name is not None:
-        record["output_name"] = spec.output_name
-    if outputs:
-        record["outputs"] = _outputs_object(outputs, published)
-    if result is not None:
-        record["result"] = dict(result)
-    if cost is not None:
-        record["cost"] = dict(cost)
-    record |= _from_backlog(backlog)
-    record["callback_data"] = spec.callback_data
+        parts.append(f'"output_name":{_quoted(spec.output_name)}')
     try:
-        return _tail(record)
+        if outputs:
+            parts.append(f'"outputs":{_ENCODE(_outputs_object(outputs, published))}')
+        if result is not None:
+            parts.append(f'"result":{_ENCODE(dict(result))}')
+        if cost is not None:
+            parts.append(f'"cost":{_ENCODE(dict(cost))}')
     except (TypeError, ValueError, RecursionError) as exc:
         raise PermanentError(
             f"task {spec.task} gave a result that is not JSON: {exc}",
             hint="a result holds text, finite numbers, booleans, null, lists and mappings",
         ) from exc
+    if backlog != DEFAULT_BACKLOG:
+        parts.append(f'"backlog":{_quoted(backlog)}')
+    parts.append(f'"callback_data":{_ENCODE(spec.callback_data) if spec.callback_data else "{}"}}}')
+    return ",".join(parts).encode("ascii")
 
 
 def failed_tail(
@@ -249,5 +251,4 @@ def _shortened(error: str) -> str:
 
 
 def _tail(record: Mapping[str, Any]) -> bytes:
-    # ASCII only: a record passes through programs and terminals that guess encodings.
     return _ENCODE(record)[1:].encode("ascii")

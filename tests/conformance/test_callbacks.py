@@ -79,7 +79,7 @@ async def test_a_commit_that_is_sent_again_leaves_one(stage: Stage) -> None:
     (lease,) = await stage.lease(session, "a")
     told = ending(lease, callback=URL)
     assert await stage.finish(session, told) == ["ok"]
-    assert await stage.finish(session, told, replace(told, fence="7")) == ["already", "refused"]
+    assert await stage.finish(session, told, told._replace(fence="7")) == ["already", "refused"]
     assert await waiting(stage) == 1
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -113,7 +112,7 @@ async def test_a_batch_ends_each_job_by_itself(stage: Stage) -> None:
     """One refused row leaves the others to end."""
     session = await stage.open()
     one, two, three = await stage.lease(session, "a", "b", "c")
-    endings = [ending(one), ending(replace(two, fence="7")), ending(three, "failed"), ending(one)]
+    endings = [ending(one), ending(two._replace(fence="7")), ending(three, "failed"), ending(one)]
     assert await stage.finish(session, *endings) == ["ok", "refused", "ok", "already"]
     assert await stage.finish(session, ending(two)) == ["ok"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -97,7 +96,7 @@ async def test_a_renewal_names_the_leases_that_no_longer_stand(stage: Stage) -> 
     one, two, three, four = await stage.lease(session, "a", "b", "c", "d")
     await stage.cancel("a")
     await stage.finish(session, ending(three))
-    alive, lost = await renewed(stage, session, one, replace(two, fence="1"), three, four)
+    alive, lost = await renewed(stage, session, one, two._replace(fence="1"), three, four)
     assert (alive, lost) == (True, (one.fence, "1", three.fence))
 
 

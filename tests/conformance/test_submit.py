@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -83,7 +82,7 @@ async def test_again_starts_exactly_the_failed_record_that_was_seen(stage: Stage
     asked = submission("a", conflict_key="k", expected_fence=lease.fence)
     assert await stage.codes(asked, mode="again") == ["duplicate_request"]
     await stage.finish(session, ending(lease, "failed"))
-    assert await stage.codes(replace(asked, expected_fence="1"), mode="again") == ["changed"]
+    assert await stage.codes(asked._replace(expected_fence="1"), mode="again") == ["changed"]
     assert await stage.codes(asked, mode="again") == ["queued"]
     assert await stage.codes(asked, mode="again") == ["duplicate_request"]
     assert await stage.codes(submission("b"), mode="again") == ["not_found"]

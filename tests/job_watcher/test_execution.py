@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -163,7 +163,7 @@ async def test_every_attempt_gets_an_empty_directory_that_goes(place: Place) -> 
 async def test_bytes_that_are_no_job_are_a_permanent_failure(place: Place) -> None:
     """Stage validate, the bytes kept; nothing is run."""
     for raw in (b"\xff\x00 junk", b"{}", b'{"request_id":"job-1","task":"debug","no_such_field":1}'):
-        lease = replace(lease_of(spec("debug")), job=raw)
+        lease = lease_of(spec("debug"))._replace(job=raw)
         outcome = await place.execution.run(lease, lambda _: None)
         record = record_of(outcome)
         assert (record["status"], record["error_type"], record["stage"]) == ("failed", "permanent", "validate")
@@ -175,7 +175,7 @@ async def test_a_record_names_the_backlog_that_a_retry_goes_back_to(place: Place
     """Done or failed; the default backlog is not named."""
     for task, named in (("fail_permanent", "night"), ("debug", "night"), ("debug", None)):
         home = "backlog:night:high:any" if named else "stream:high:any"
-        lease = replace(lease_of(spec(task)), home=home)
+        lease = lease_of(spec(task))._replace(home=home)
         record = record_of(await place.execution.run(lease, lambda _: None))
         assert record.get("backlog") == named
 

@@ -31,9 +31,9 @@ def test_a_slot_is_free_when_the_body_has_ended_and_the_lease_stands_until_it_is
     """A result that waits for its commit takes no slot, and is still renewed and known to the comparison."""
     in_hand = InHand()
     in_hand.add(lease("1"))
-    in_hand.add(lease("2", deaths=2))
+    second = in_hand.add(lease("2", deaths=2))
     assert (in_hand.running, in_hand.suspects_running) == (2, 1)
-    in_hand.body_ended("2")
+    in_hand.put(second, "answered")
     assert (in_hand.running, in_hand.suspects_running) == (1, 0)
     assert [each.fence for each in in_hand.leases()] == ["1", "2"]
     assert in_hand.entries() == {("lane:metal:any", "1-0"), ("lane:metal:any", "2-0")}
@@ -44,18 +44,26 @@ def test_a_slot_is_free_when_the_body_has_ended_and_the_lease_stands_until_it_is
 def test_what_is_stored_takes_no_slot_and_is_bounded_all_the_same() -> None:
     """A body that is over has left its slot, a suspect's too; as many may be storing as there are slots."""
     in_hand = InHand()
-    in_hand.add(lease("1", deaths=2))
-    in_hand.add(lease("2"))
+    first, second = in_hand.add(lease("1", deaths=2)), in_hand.add(lease("2"))
     assert (in_hand.free(2), in_hand.in_slots) == (0, 2)
-    in_hand.leave_slot("1")
+    in_hand.put(first, "aside")
     assert (in_hand.free(2), in_hand.in_slots, in_hand.running, in_hand.suspects_running) == (1, 1, 2, 0)
-    in_hand.add(lease("3"))
-    in_hand.leave_slot("2")
+    third = in_hand.add(lease("3"))
+    in_hand.put(second, "aside")
     in_hand.add(lease("4"))
-    in_hand.leave_slot("3")
+    in_hand.put(third, "aside")
     assert (in_hand.free(2), in_hand.in_slots, in_hand.running) == (0, 1, 4)
-    in_hand.body_ended("1")
+    in_hand.put(first, "answered")
     assert in_hand.free(2) == 1
+
+
+def test_what_is_not_in_hand_any_more_takes_no_place_again() -> None:
+    """A body that is still being stopped when its lease is answered moves nothing that is counted."""
+    in_hand = InHand()
+    held = in_hand.add(lease("1"))
+    in_hand.release("1")
+    in_hand.put(held, "aside")
+    assert (in_hand.free(1), in_hand.running, held.place) == (1, 0, "gone")
 
 
 def test_two_generations_of_one_job_are_two_leases() -> None:
@@ -68,10 +76,9 @@ def test_two_generations_of_one_job_are_two_leases() -> None:
 
 
 def test_a_fence_that_nobody_has_is_no_error() -> None:
-    """A cancel word for another watcher, a body that ended twice."""
+    """A cancel word for another watcher, an answer that came twice."""
     in_hand = InHand()
-    in_hand.body_ended("9")
-    in_hand.release("9")
+    assert in_hand.release("9") is None
     assert in_hand.stop("9") is None
 
 
@@ -92,10 +99,9 @@ async def test_stop_cancels_exactly_one_body() -> None:
 async def test_stop_all_returns_when_every_body_has_cleaned_up() -> None:
     """Nothing of a body is left when the watcher goes on; what had ended before is not handed back."""
     in_hand, ended = InHand(), list[str]()
-    for fence in "123":
-        with_body(in_hand, lease(fence), ended)
+    held = [with_body(in_hand, lease(fence), ended) for fence in "123"]
     await asyncio.sleep(0)
-    in_hand.body_ended("3")
+    in_hand.put(held[2], "answered")
     stopped = await in_hand.stop_all()
     assert [each.fence for each in stopped] == ["1", "2"]
     assert ended == ["1", "2"]
@@ -126,12 +132,11 @@ async def test_wait_idle_ends_with_the_last_body() -> None:
     """Not with the first, and at once when nothing runs."""
     in_hand = InHand()
     await asyncio.wait_for(in_hand.wait_idle(), 5)
-    in_hand.add(lease("1"))
-    in_hand.add(lease("2"))
+    first, second = in_hand.add(lease("1")), in_hand.add(lease("2"))
     waiting = asyncio.create_task(in_hand.wait_idle())
-    in_hand.body_ended("1")
+    in_hand.put(first, "answered")
     for _ in range(5):
         await asyncio.sleep(0)
     assert not waiting.done()
-    in_hand.body_ended("2")
+    in_hand.put(second, "answered")
     await asyncio.wait_for(waiting, 5)

@@ -18,7 +18,7 @@ def test_a_plain_result_passes_unchanged(tmp_path: Path) -> None:
     """The very object, so that nothing is lost in checking."""
     (tmp_path / "deep").mkdir()
     given = TaskResult({"a": [1, "é", None]}, (Output("a", tmp_path / "deep" / "a", "take"),))
-    assert checked(given, tmp_path) is given
+    assert checked(given, lambda: tmp_path) is given
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_a_plain_result_passes_unchanged(tmp_path: Path) -> None:
 def test_what_is_no_json_is_refused(tmp_path: Path, result: Any, said: str) -> None:
     """Before a record would be half written."""
     with pytest.raises(PermanentError, match=said):
-        checked(TaskResult(result), tmp_path)
+        checked(TaskResult(result), lambda: tmp_path)
 
 
 def test_a_bottomless_result_is_refused(tmp_path: Path) -> None:
@@ -42,22 +42,22 @@ def test_a_bottomless_result_is_refused(tmp_path: Path) -> None:
     for _ in range(100_000):
         deep = {"a": deep}
     with pytest.raises(PermanentError, match="not JSON"):
-        checked(TaskResult(deep), tmp_path)
+        checked(TaskResult(deep), lambda: tmp_path)
 
 
 def test_the_size_limit_is_exact(tmp_path: Path) -> None:
     """At the limit it passes, one byte more it does not, and the message says both numbers."""
     room = MAX_RESULT_BYTES - len('{"a": ""}')
     fits = TaskResult({"a": "x" * room})
-    assert checked(fits, tmp_path) is fits
+    assert checked(fits, lambda: tmp_path) is fits
     with pytest.raises(PermanentError, match=f"{MAX_RESULT_BYTES + 1} bytes of JSON; at most {MAX_RESULT_BYTES}"):
-        checked(TaskResult({"a": "x" * (room + 1)}), tmp_path)
+        checked(TaskResult({"a": "x" * (room + 1)}), lambda: tmp_path)
 
 
 def test_no_task_result_at_all_is_named(tmp_path: Path) -> None:
     """A body that forgot its return."""
     with pytest.raises(PermanentError, match="NoneType"):
-        checked(None, tmp_path)
+        checked(None, lambda: tmp_path)
 
 
 def test_outputs_must_lie_in_the_work_directory(tmp_path: Path) -> None:
@@ -68,14 +68,14 @@ def test_outputs_must_lie_in_the_work_directory(tmp_path: Path) -> None:
     (work / "link").symlink_to(tmp_path)
     for path in (tmp_path / "a", tmp_path / "workshop" / "a", work / ".." / "a", work / "link" / "a"):
         with pytest.raises(PermanentError, match="outside"):
-            checked(TaskResult(None, (Output("a", path, "take"),)), work)
+            checked(TaskResult(None, (Output("a", path, "take"),)), lambda: work)
 
 
 def test_two_outputs_of_one_name_and_too_many_are_refused(tmp_path: Path) -> None:
     """Each would overwrite another in the store."""
     twice = (Output("a", tmp_path / "a", "take"), Output("a", tmp_path / "b", "take"))
     with pytest.raises(PermanentError, match="two outputs named a"):
-        checked(TaskResult(None, twice), tmp_path)
+        checked(TaskResult(None, twice), lambda: tmp_path)
     many = tuple(Output(f"a{n}", tmp_path / f"a{n}", "take") for n in range(MAX_OUTPUTS + 1))
     with pytest.raises(PermanentError, match=str(MAX_OUTPUTS)):
-        checked(TaskResult(None, many), tmp_path)
+        checked(TaskResult(None, many), lambda: tmp_path)

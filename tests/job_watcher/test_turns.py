@@ -44,7 +44,7 @@ class Row:
 
     def over(self, held: Held) -> None:
         """Its body is over."""
-        self.in_hand.leave_slot(held.lease.fence)
+        self.in_hand.put(held, "aside")
         self.turns.over(held)
 
     async def body(self, fence: str, seconds: float) -> None:
@@ -53,7 +53,6 @@ class Row:
         assert await self.turns.wait(held)
         self.clock.at += seconds
         self.over(held)
-        self.in_hand.body_ended(fence)
         self.in_hand.release(fence)
 
     async def short(self, count: int = 4, seconds: float = 0.1) -> None:
@@ -107,7 +106,7 @@ async def test_as_many_as_slots_are_stored_ahead_or_not() -> None:
     row.over(stored)
     assert await row.turns.wait(row.take("runs"))
     assert row.turns.room() == 0
-    row.in_hand.body_ended("stored")
+    row.in_hand.put(stored, "answered")
     assert row.turns.room() == 1
 
 
@@ -122,7 +121,7 @@ async def test_a_free_slot_goes_to_the_first_that_waits() -> None:
     assert (row.in_hand.in_slots, row.in_hand.running) == (1, 3)
     row.over(first)
     assert await waiting[0]
-    assert (second.in_slot, third.in_slot) == (True, False)
+    assert (second.place, third.place) == ("slot", "line")
     row.over(second)
     assert await waiting[1]
     assert row.back == []
@@ -155,7 +154,7 @@ async def test_behind_a_long_body_it_is_handed_back(monkeypatch: pytest.MonkeyPa
     assert not await row.turns.wait(second)
     assert row.back == ["2"]
     row.over(first)
-    assert not second.in_slot
+    assert second.place != "slot"
 
 
 async def test_while_nobody_takes_it_back_it_waits_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +183,7 @@ async def test_a_watcher_that_lost_touch_begins_nothing_that_waited() -> None:
     row.fresh = False
     row.over(first)
     await asyncio.sleep(0)
-    assert not second.in_slot
+    assert second.place != "slot"
     row.fresh = True
     row.turns.give()
     assert await waiting

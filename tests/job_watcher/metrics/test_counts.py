@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -88,7 +87,7 @@ async def test_a_lost_session_is_counted_and_the_next_one_goes_on_counting(stand
 async def test_what_the_fence_refuses_is_counted_by_step(stand: Stand) -> None:
     """Commit, retry and progress under a fence that stands no more; a renewal that learns of it."""
     watcher, _, lease = await held(stand)
-    old, queue = replace(lease, fence="1"), watcher.queue
+    old, queue = lease._replace(fence="1"), watcher.queue
     session, counts = watcher.life.session, watcher.counts
     outcomes = Outcomes(queue, session, watcher.life.in_hand, Tally(), lambda _: None, counts=counts)
     outcomes.put(done_ending(old))

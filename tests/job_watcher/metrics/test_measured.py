@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +81,7 @@ async def test_only_a_first_start_ends_a_wait() -> None:
     measured = Measured(Takes(clock, 1), counts, clock, {"debug"})
     job = spec("debug", queued_at=clock.now())
     first = lease_of(job)
-    for again in (replace(first, attempts_used=1), replace(first, deaths=1), replace(first, crashes=1)):
+    for again in (first._replace(attempts_used=1), first._replace(deaths=1), first._replace(crashes=1)):
         await run(measured, again)
     assert not counts.waits
     assert sum(counts.runs["debug", "metal", "done"].counts) == 3
@@ -103,7 +102,7 @@ async def test_a_job_that_cannot_be_read_is_run_all_the_same(job: bytes) -> None
     """What is wrong with it is the execution's business; it is counted, not timed by its own words."""
     clock, counts = HandClock(), Counts()
     lease = lease_of(spec("debug"))
-    await run(Measured(Takes(clock, 1), counts, clock, {"debug"}), replace(lease, job=job))
+    await run(Measured(Takes(clock, 1), counts, clock, {"debug"}), lease._replace(job=job))
     assert [*counts.runs] == [(OTHER_TASK, "metal", "done")]
     assert not counts.waits
 
@@ -113,6 +112,6 @@ async def test_an_unknown_task_makes_no_label_of_its_own() -> None:
     clock, counts = HandClock(), Counts()
     lease = lease_of(spec("debug"))
     job = {"task": "made-up", "queued_at": iso(clock.now())}
-    strange = replace(lease, job=json.dumps(job).encode())
+    strange = lease._replace(job=json.dumps(job).encode())
     await run(Measured(Takes(clock, 1), counts, clock, {"debug"}), strange)
     assert [*counts.waits] == [(OTHER_TASK, "metal")]
