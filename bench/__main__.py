@@ -1,7 +1,8 @@
 """`python -m bench`: measures the queue against the raw limit of the same server, and says what it found.
 
 A measure that fails or takes too long is told as such and stops no other one. The report goes to stdout, progress to
-stderr; with --write also to docs/benchmarks/, which only a full run on a quiet machine should do.
+stderr; a page with pictures and a JSON file go to docs/benchmarks/ after a complete run, and to .state/bench/report/
+after a quick one or one of some parts.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import json
 import signal
 import sys
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -21,11 +23,15 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from bench import draining, growth, latency, memory, plans, report, speaking, start_times, submitting
 from bench.conditions import conditions
 from bench.figure import Found
+from bench.page import page
 from bench.peers import killing, measuring
+from bench.peers.roster import OWN, PEERS
+from bench.plotting import draw
 from bench.sizes import FULL, QUICK, Sizes
+from bench.stand import HOUSE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,10 @@ class Measure:
     def seconds(self, *, quick: bool) -> float:
         """How long it takes, about."""
         return self.quick_seconds if quick else self.full_seconds
+
+    def deadline(self, *, quick: bool) -> float:
+        """After how many seconds it is given up."""
+        return max(_DEADLINE_LEAST_SECONDS, _DEADLINE_FACTOR * self.seconds(quick=quick))
 
 
 MEASURES = {
@@ -55,6 +65,8 @@ MEASURES = {
     "peers": Measure(measuring.measure, 420, 150),
     "killed": Measure(killing.measure, 300, 240),
 }
+NOT_QUICK = ("peers", "killed")
+KNOWN_PEERS = [peer.name for peer in (OWN, *PEERS)]
 _DEADLINE_FACTOR = 3
 _DEADLINE_LEAST_SECONDS = 60
 
@@ -64,24 +76,35 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     made.add_argument("--quick", action="store_true", help="small counts, two runs each: shows that all of it works")
     made.add_argument("--only", default="", metavar="PARTS", help=f"some of: {', '.join(MEASURES)}")
+    made.add_argument("--peers", default="", metavar="NAMES", help=f"only these queues: {', '.join(KNOWN_PEERS)}")
+    made.add_argument("--into", type=Path, help="where the page, the JSON and the pictures go (default: see above)")
     made.add_argument("--json", action="store_true", help="nothing but the JSON document on stdout")
     return made
 
 
-def chosen(only: str) -> list[str]:
-    """The parts to measure.
+def chosen(given: str, flag: str, known: Sequence[str]) -> list[str]:
+    """What a list of names says; empty for none.
 
     Raises:
         ValueError: one of them is not known.
 
     """
-    if not only:
-        return list(MEASURES)
-    names = [name.strip() for name in only.split(",") if name.strip()]
-    unknown = [name for name in names if name not in MEASURES]
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise ValueError(f"--only: {', '.join(unknown)} is not known; allowed: {', '.join(MEASURES)}")
+        raise ValueError(f"{flag}: {', '.join(unknown)} is not known; allowed: {', '.join(known)}")
     return names
+
+
+def parts(only: str, *, quick: bool) -> list[str]:
+    """What to measure: what was asked for, else all, of which a quick run leaves out those that take minutes.
+
+    Raises:
+        ValueError: a part is not known.
+
+    """
+    usual = [name for name in MEASURES if not (quick and name in NOT_QUICK)]
+    return chosen(only, "--only", list(MEASURES)) or usual
 
 
 async def measured(names: Sequence[str], sizes: Sizes, progress: Progress, *, quick: bool) -> Found:
@@ -90,7 +113,7 @@ async def measured(names: Sequence[str], sizes: Sizes, progress: Progress, *, qu
     for name in names:
         measure = MEASURES[name]
         line = progress.add_task(f"{name:10}", total=None, steps=0, about=measure.seconds(quick=quick))
-        deadline = max(_DEADLINE_LEAST_SECONDS, _DEADLINE_FACTOR * measure.seconds(quick=quick))
+        deadline = measure.deadline(quick=quick)
         steps = 0
 
         def step(line: object = line) -> None:
@@ -109,19 +132,45 @@ async def measured(names: Sequence[str], sizes: Sizes, progress: Progress, *, qu
     return found
 
 
-async def run(options: argparse.Namespace, names: Sequence[str]) -> int:
+def place(names: Sequence[str], peers: Sequence[str], *, quick: bool) -> Path:
+    """A complete report is kept with the documents; of anything less the last one is at hand."""
+    complete = set(names) == set(MEASURES) and not peers and not quick
+    return HOUSE / ("docs/benchmarks" if complete else ".state/bench/report")
+
+
+def written(told: Mapping[str, Any], folder: Path, console: Console) -> None:
+    """The JSON, the pictures and the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    pictures: list[str] = []
+    try:
+        pictures = draw(told, folder)
+    except ImportError:
+        console.print("no pictures: matplotlib is not installed; `make bench` does that")
+    (folder / "report.md").write_text(page(told, pictures))
+    console.print(f"written: {folder / 'report.md'}, report.json and {len(pictures)} pictures", highlight=False)
+
+
+async def run(options: argparse.Namespace, names: Sequence[str], peers: Sequence[str]) -> int:
     """Measure and tell; exit code 1 when something could not be measured."""
-    sizes = QUICK if options.quick else FULL
+    sizes = replace(QUICK if options.quick else FULL, peers=tuple(peers))
     console = Console(stderr=True)
-    about = sum(MEASURES[name].seconds(quick=options.quick) for name in names)
-    console.print(f"measuring {', '.join(names)}: about {about / 60:.0f} min on two quiet cores", highlight=False)
+    about, most = (
+        sum(getattr(MEASURES[name], which)(quick=options.quick) for name in names) / 60
+        for which in ("seconds", "deadline")
+    )
+    console.print(
+        f"measuring {', '.join(names)}: about {about:.0f} min on two quiet cores, {most:.0f} at most", highlight=False
+    )
     begun = time.monotonic()
     columns = (SpinnerColumn(), TextColumn("{task.description} {task.fields[steps]:>4} runs"), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         facts = await conditions(sizes, quick=options.quick)
         found = await measured(names, sizes, progress, quick=options.quick)
+    facts["parts"] = ", ".join(names)
     facts["took"] = f"{(time.monotonic() - begun) / 60:.1f} min"
     told = report.document(found, facts)
+    written(told, options.into or place(names, peers, quick=options.quick), console)
     if options.json:
         print(json.dumps(told, indent=1, ensure_ascii=False))
     else:
@@ -134,12 +183,13 @@ def main() -> int:
     made = parser()
     options = made.parse_args()
     try:
-        names = chosen(options.only)
+        names = parts(options.only, quick=options.quick)
+        peers = chosen(options.peers, "--peers", KNOWN_PEERS)
     except ValueError as exc:
         made.error(str(exc))
     # Ended from outside, it must not leave its servers and watchers behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    return asyncio.run(run(options, names))
+    return asyncio.run(run(options, names, peers))
 
 
 if __name__ == "__main__":

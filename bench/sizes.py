@@ -26,6 +26,8 @@ class Sizes:
     """Spoken."""
     peer_factor: float
     """Of what a peer's own count of jobs says."""
+    peers: tuple[str, ...] = ()
+    """Only these; empty: all, our own queue among them as `own`."""
 
 
 FULL: Final = Sizes(

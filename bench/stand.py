@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import os
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import redis
 from bench.tasks import TASKS
 from lib import embedded
 from lib.jobqueue import BUILT_IN, normalize_job_spec
+from lib.jobqueue.protocol import Submission
 from lib.redisqueue import sessions
 from lib.redisqueue.connection import connect
 from lib.redisqueue.queue import Queue
@@ -31,8 +31,6 @@ from lib.settings import variable_name, variables
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import AsyncIterator, Iterator
-
-    from lib.jobqueue.protocol import Submission
 
 HOUSE: Final = Path(__file__).parent.parent
 BIN: Final = Path(sys.executable).parent
@@ -109,7 +107,8 @@ def many_jobs(count: int, name: str) -> Iterator[Submission]:
     before = first.request_id.encode()
     for i in range(count):
         request_id = f"{name}:{i:07d}"
-        yield dataclasses.replace(first, request_id=request_id, job=first.job.replace(before, request_id.encode(), 1))
+        job = first.job.replace(before, request_id.encode(), 1)
+        yield Submission(request_id, first.identity, job, first.intake, first.backlog)
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from bench.peers.roster import OWN, PEERS, Peer
 from bench.stand import StandError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from bench.peers.measuring import Runner
     from bench.sizes import Sizes
@@ -37,12 +37,12 @@ CASES: Final[tuple[tuple[Peer, str, str], ...]] = (
 )
 
 
-async def measure(sizes: Sizes, step: Callable[[], None], *, only: Sequence[str] = ()) -> Found:  # noqa: ARG001 - as all
+async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
     """Every queue once; one that fails is told and stops no other."""
     found = Found()
     cases = [*CASES, *((peer, "w", peer.name) for peer in PEERS)]
     for peer, successor, who in cases:
-        if only and peer.name not in only:
+        if sizes.peers and peer.name not in sizes.peers:
             continue
         try:
             async with asyncio.timeout(WAIT_SECONDS + 2 * START_SECONDS + 60):

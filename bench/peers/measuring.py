@@ -26,7 +26,7 @@ from bench.peers.side import Trace
 from bench.stand import HOUSE, StandError, jobs, standing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable
 
     from bench.sizes import Sizes
     from bench.stand import Stand
@@ -160,12 +160,12 @@ class Taken:
         return found
 
 
-async def measure(sizes: Sizes, step: Callable[[], None], *, only: Sequence[str] = ()) -> Found:
+async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
     """All of them, our own queue among them; one that fails is told and stops no other."""
     found = Found()
     record = await record_of_a_job()
     for peer in (OWN, *PEERS):
-        if only and peer.name not in only:
+        if sizes.peers and peer.name not in sizes.peers:
             continue
         taken = Taken()
         try:
@@ -198,9 +198,8 @@ async def _course(peer: Peer, sizes: Sizes, record: bytes, taken: Taken, number:
         drained_raw = await raw_rate(run.stand, submissions, record) if number % 2 else 0.0
         async with run.worker():
             await run.all_ended(count, DRAIN_SECONDS)
-            taken.note(
-                "drain", _rate_of(run.trace, count), drained_raw or await raw_rate(run.stand, submissions, record)
-            )
+            drained_raw = drained_raw or await raw_rate(run.stand, submissions, record)
+            taken.note("drain", _rate_of(run.trace, count), drained_raw)
             if number == 0:
                 await _pinged(run, count, pings, taken)
         await asyncio.to_thread(client.flushall)
