@@ -18,9 +18,13 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.chaos.machine import checker, history, planted, report, run, schedule
 from tests.chaos.machine.options import SHORT_FAULTS, SHORT_JOBS, SHORT_MINUTES, Options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def say(line: str) -> None:
@@ -100,10 +104,10 @@ def judge(home: Path, options: Options) -> int:
     return 1 if findings.verdicts else 0
 
 
-def main() -> int:
-    """Parse, do, and say how it went."""
+def main(line: Sequence[str] | None = None) -> int:
+    """Parse, do, and say how it went; `line` is the command line, this process's own when None."""
     asked = parser()
-    words = asked.parse_args()
+    words = asked.parse_args(line)
     if words.command == "check":
         if len(words.names) != 1 or not (Path(words.names[0]) / "run.json").exists():
             asked.error("check needs the directory of a run")

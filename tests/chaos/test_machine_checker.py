@@ -1,0 +1,399 @@
+"""The chaos machine's checker on histories written by hand: a sound one passes, each broken one is found, and named."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.chaos.machine.checker import check
+from tests.chaos.machine.written import INTAKE, LANE, Script
+
+A, B = "w1:a", "w2:b"
+
+
+@pytest.fixture
+def script() -> Script:
+    """A queue with two sessions, one of which leads."""
+    found = Script()
+    found.open(A)
+    found.open(B)
+    found.sweep()
+    return found
+
+
+def broken(script: Script) -> set[int]:
+    """The promises that the checker finds broken."""
+    return set(check(script.end()).broken)
+
+
+def said(script: Script) -> str:
+    """All that it says."""
+    return "\n".join(verdict.text() for verdict in check(script.end()).verdicts)
+
+
+def test_a_sound_history_passes(script: Script) -> None:
+    """Two jobs, a duplicate, a conflict, a replacement and a recovery: nothing is wrong, and all of it is counted."""
+    script.whole("one")
+    script.asked("one", "already_done")
+    script.asked("one", "conflict", identity="other")
+    again = script.submit("one", mode="replace")
+    script.move("one", again)
+    fence = script.start("one", again, A, body="")
+    script.died("w1")
+    script.passes(3.2, alive=B)
+    script.sweep(A)
+    script.take_back("one", again)
+    script.move("one", again)
+    second = script.start("one", again, B)
+    script.commit("one", again, second)
+    findings = check(script.end())
+    assert findings.verdicts == []
+    assert (findings.accepted, findings.runs, findings.runs_again) == (2, 3, 1)
+    assert findings.statuses == {"done": 2}
+    assert findings.recovery.deaths == 1
+    assert 3 < findings.recovery.worst < 5
+    assert fence != second
+
+
+def test_an_answer_without_a_job_breaks_promise_1(script: Script) -> None:
+    """A producer that was told `queued` and whose job never began."""
+    script.asked("lost", "queued")
+    assert broken(script) == {1}
+
+
+def test_a_job_without_an_end_breaks_promise_1(script: Script) -> None:
+    """It began, all is quiet, and there is no record."""
+    script.whole("one")
+    script.submit("two")
+    assert "promise 1 (accepted is kept): two: accepted, and it has no end" in said(script)
+
+
+def test_a_file_that_lost_its_end_breaks_promise_1(script: Script) -> None:
+    """The server's file became shorter than what had been read: answers were given for what is gone."""
+    script.history.broken.append("it ends at 3, and was read up to 9")
+    assert broken(script) == {1}
+
+
+def test_a_row_that_goes_without_a_record_breaks_promise_1(script: Script) -> None:
+    """The index forgets a job."""
+    gen = script.submit("one")
+    script.step(("row", "one", None), ("gone", INTAKE, f"{gen}-0"))
+    assert {1, 8} <= broken(script)
+
+
+def test_a_second_acceptance_breaks_promise_2(script: Script) -> None:
+    """The same id twice, nobody having asked for a retry or a replacement."""
+    script.whole("one")
+    script.whole("one")
+    assert broken(script) == {2}
+
+
+def test_a_generation_over_an_active_one_breaks_promise_2(script: Script) -> None:
+    """The same id accepted while it waits."""
+    script.submit("one")
+    assert 2 in broken_after_submit(script)
+
+
+def broken_after_submit(script: Script) -> set[int]:
+    """Submit it once more, accepted again."""
+    gen = script.submit("one")
+    script.move("one", gen)
+    script.commit("one", gen, script.start("one", gen, A))
+    return broken(script)
+
+
+@pytest.mark.parametrize(
+    ("code", "identity"), [("conflict", "same"), ("already_done", "other"), ("duplicate_request", "other")]
+)
+def test_a_wrong_answer_breaks_promise_2(script: Script, code: str, identity: str) -> None:
+    """The same content is no conflict, and other content is one."""
+    script.whole("one")
+    script.now += 2
+    script.asked("one", code, identity=identity)
+    assert broken(script) == {2}
+
+
+def test_an_unanswered_call_may_have_come_through_or_not(script: Script) -> None:
+    """A lost reply is no promise, either way."""
+    gen = script.submit("one", code="queued")
+    script.history.calls.clear()
+    script.asked("one", None, sent=script.now - 0.2)
+    script.asked("never", None)
+    script.move("one", gen)
+    script.commit("one", gen, script.start("one", gen, A))
+    assert broken(script) == set()
+
+
+def test_a_second_record_breaks_promise_3(script: Script) -> None:
+    """One generation, two records."""
+    gen = script.submit("one")
+    script.move("one", gen)
+    fence = script.start("one", gen, A)
+    script.commit("one", gen, fence)
+    script.step(script.record("one", gen, fence, nonce="other"))
+    assert 3 in broken(script)
+
+
+def test_a_record_that_vanishes_breaks_promise_3(script: Script) -> None:
+    """It goes, and neither a new generation nor an expiry explains it."""
+    script.whole("one")
+    script.step(("record", "one", "result", None))
+    assert 3 in broken(script)
+
+
+def test_a_record_of_other_content_breaks_promise_3(script: Script) -> None:
+    """The bytes are not those that were asked for."""
+    gen = script.submit("one")
+    script.move("one", gen)
+    script.commit("one", gen, script.start("one", gen, A), echo="something else")
+    assert broken(script) == {3}
+
+
+def test_a_record_under_an_old_fence_breaks_promise_4(script: Script) -> None:
+    """The first watcher comes back and commits what is the second one's by now."""
+    gen = script.submit("one")
+    script.move("one", gen)
+    first = script.start("one", gen, A)
+    script.passes(3.2, alive=B)
+    script.sweep(A)
+    script.take_back("one", gen)
+    script.move("one", gen)
+    script.start("one", gen, B)
+    script.commit("one", gen, first)
+    assert broken(script) == {4}
+
+
+def test_a_record_by_a_session_that_has_ended_breaks_promise_4(script: Script) -> None:
+    """Nobody has taken the job yet, and all the same it is not the dead one's any more."""
+    gen = script.submit("one")
+    script.move("one", gen)
+    fence = script.start("one", gen, A)
+    script.passes(3.2, alive=B)
+    script.sweep(A)
+    script.commit("one", gen, fence)
+    assert broken(script) == {4}
+
+
+def test_a_record_of_a_run_that_never_finished_breaks_promise_4(script: Script) -> None:
+    """The record says done; the trace knows of no end."""
+    gen = script.submit("one")
+    script.move("one", gen)
+    script.commit("one", gen, script.start("one", gen, A, body=""))
+    assert broken(script) == {4}
+
+
+def test_a_record_of_another_run_breaks_promise_4(script: Script) -> None:
+    """The result is that of a run under another fence."""
+    script.whole("one")
+    other = script.history.runs[0].nonce
+    gen = script.submit("two")
+    script.move("two", gen)
+    script.commit("two", gen, script.start("two", gen, A), nonce=other)
+    assert broken(script) == {4}
+
+
+def test_a_session_that_comes_back_breaks_promise_4(script: Script) -> None:
+    """What was ended never returns."""
+    script.passes(3.2, alive=B)
+    script.sweep(A)
+    script.open(A)
+    assert broken(script) == {4}
+
+
+def test_a_lease_over_a_living_ones_breaks_promise_4(script: Script) -> None:
+    """The same job to a second session, the first of which lives."""
+    gen = script.submit("one")
+    script.move("one", gen)
+    script.start("one", gen, A)
+    fence = script.start("one", gen, B)
+    script.commit("one", gen, fence)
+    assert broken(script) == {4}
+
+
+def test_a_lease_of_an_entry_that_is_not_the_jobs_place_breaks_promise_4(script: Script) -> None:
+    """A copy of the entry was delivered, and the job started for it."""
+    gen = script.submit("one")
+    script.move("one", gen)
+    script.step(("entry", LANE, "9-9", "one", gen))
+    fence = script.fence()
+    row = script.row("L", "one", gen, LANE, f"{gen}-1", session=A, fence=fence)
+    script.step(("held", LANE, "9-9", A), ("fence", fence), row)
+    assert 4 in broken(script)
+
+
+def test_a_fence_of_old_breaks_promise_4(script: Script) -> None:
+    """A lease whose fence the counter had passed already."""
+    gen = script.submit("one")
+    script.move("one", gen)
+    script.fence()
+    script.step(("fence", str(script.counter)))
+    script.counter -= 1
+    script.start("one", gen, A)
+    assert 4 in broken(script)
+
+
+def test_a_body_without_a_lease_breaks_promise_4(script: Script) -> None:
+    """The trace has a run under a fence that nobody was given."""
+    script.whole("one")
+    run = script.history.runs[0]
+    script.history.runs.append(type(run)(run.id, "77", run.session_dir, 1, "n77", run.begun + 1))
+    assert broken(script) == {4}
+
+
+def test_two_bodies_under_one_fence_break_promise_4(script: Script) -> None:
+    """The trace has two begins under one lease."""
+    script.whole("one")
+    run = script.history.runs[0]
+    script.history.runs.append(type(run)(run.id, run.fence, run.session_dir, 1, "again", run.begun + 0.01))
+    assert broken(script) == {4}
+
+
+def test_a_move_by_a_former_leader_breaks_promise_4(script: Script) -> None:
+    """It leads no more, in an epoch that has passed, or its session has ended."""
+    script.history.moves = [
+        {"at": 1.0, "is": "lead", "session": A, "epoch": "5"},
+        {"at": 2.0, "is": "move", "session": A, "epoch": "5"},
+    ]
+    assert broken(script) == set()
+    late = {"at": 4.0, "is": "move", "session": A, "epoch": "5"}
+    script.history.moves += [{"at": 3.0, "is": "lead", "session": B, "epoch": "6"}, late]
+    assert broken(script) == {4}
+    script.history.moves[2:] = [{"at": 3.0, "is": "ended", "session": A, "epoch": ""}, late]
+    assert broken(script) == {4}
+
+
+def test_a_second_leader_breaks_promise_4(script: Script) -> None:
+    """The lead is taken while the session that has it stands."""
+    script.step(("lead", A, "1"))
+    script.step(("lead", B, "2"))
+    assert broken(script) == {4}
+
+
+def test_bodies_that_begin_out_of_contact_break_promise_5(script: Script) -> None:
+    """One for each slot may have been past the check; one more may not."""
+    for number in range(3):
+        gen = script.submit(f"job-{number}")
+        script.move(f"job-{number}", gen)
+        script.start(f"job-{number}", gen, A, body="")
+    late = [type(run)(run.id, run.fence, run.session_dir, 1, run.nonce, script.now + 9) for run in script.history.runs]
+    script.history.runs[:] = late[:2]
+    assert 5 not in broken(script)
+    script.history.runs[:] = late
+    assert 5 in broken(script)
+
+
+def test_a_living_session_that_is_swept_away_breaks_promise_6(script: Script) -> None:
+    """It renewed less than a life ago, in time in which the server was seen."""
+    script.passes(2.0, alive=B)
+    script.sweep(A)
+    assert broken(script) == {6}
+
+
+def test_time_in_which_nobody_saw_the_server_does_not_age_a_session(script: Script) -> None:
+    """The server was away for longer than a life: nobody may be ended for that."""
+    script.now += 5
+    script.sweep(A)
+    assert broken(script) == {6}
+
+
+def test_a_dead_ones_job_that_is_not_taken_back_breaks_promise_6(script: Script) -> None:
+    """Longer than L and S after the death, the server being there."""
+    gen = script.submit("one")
+    script.move("one", gen)
+    script.start("one", gen, A, body="")
+    script.died("w1")
+    script.passes(9, alive=B)
+    script.sweep(A)
+    script.take_back("one", gen)
+    script.move("one", gen)
+    script.commit("one", gen, script.start("one", gen, B))
+    assert broken(script) == {6}
+
+
+def test_an_outage_is_no_part_of_a_recovery(script: Script) -> None:
+    """The same wait, most of it without anybody in touch with the server."""
+    gen = script.submit("one")
+    script.move("one", gen)
+    script.start("one", gen, A, body="")
+    script.died("w1")
+    script.now += 7
+    script.passes(3.5, alive=B)
+    script.sweep(A)
+    script.take_back("one", gen)
+    script.move("one", gen)
+    script.commit("one", gen, script.start("one", gen, B))
+    findings = check(script.end())
+    assert findings.verdicts == []
+    assert findings.recovery.worst < 6
+
+
+def test_an_innocent_set_aside_as_poison_breaks_promise_7(script: Script) -> None:
+    """Only who is guilty may end so."""
+    gen = script.submit("one")
+    script.move("one", gen)
+    fence = script.start("one", gen, A)
+    script.commit("one", gen, fence, status="failed", tail={"error_type": "poison"})
+    assert broken(script) == {7}
+    script.history.guilty = frozenset({"one"})
+    assert broken(script) == set()
+
+
+def test_a_guilty_one_that_ends_well_breaks_promise_7(script: Script) -> None:
+    """It kills what runs it, and is done all the same."""
+    script.whole("one")
+    script.history.guilty = frozenset({"one"})
+    assert broken(script) == {7}
+
+
+def test_an_entry_taken_away_before_its_record_breaks_promise_8(script: Script) -> None:
+    """XACK and XDEL in a step of their own: a death in between would lose the job."""
+    gen = script.submit("one")
+    script.move("one", gen)
+    fence = script.start("one", gen, A)
+    script.step(("held", LANE, f"{gen}-1", None), ("gone", LANE, f"{gen}-1"))
+    script.commit("one", gen, fence)
+    assert broken(script) == {8}
+
+
+def test_a_sum_that_is_off_breaks_promise_8(script: Script) -> None:
+    """Accepted is counted, and nothing stands for it."""
+    script.step(("count", "accepted", 1))
+    assert broken(script) == {8}
+
+
+def test_a_key_released_by_a_former_holder_breaks_promise_8(script: Script) -> None:
+    """The holder is active, and its key goes to another."""
+    gen = script.submit("one", key="k")
+    script.step(("key", "k", f"{script.fence()}|two"))
+    script.move("one", gen, key="k")
+    assert 8 in broken(script)
+
+
+@pytest.mark.parametrize("part", ["contradictions", "fsck", "unknown_keys"])
+def test_a_last_look_that_finds_something_breaks_promise_8(script: Script, part: str) -> None:
+    """Whatever the history says, the queue itself must be sound at the end."""
+    history = script.end()
+    history.final[part] = ["stranded one: delivered once, pending for nobody"]
+    assert set(check(history).broken) == {8}
+
+
+def test_a_history_that_tells_of_another_queue_breaks_promise_8(script: Script) -> None:
+    """A record that only one of the two knows: one of them is wrong."""
+    script.whole("one")
+    history = script.end()
+    history.final["records"]["two"] = ""
+    assert set(check(history).broken) == {8}
+
+
+def test_a_run_without_an_end_is_not_clean(script: Script) -> None:
+    """No last look, no verdict of soundness."""
+    script.whole("one")
+    assert 8 in set(check(script.history).broken)
+
+
+def test_a_verdict_names_the_job_the_promise_and_the_evidence(script: Script) -> None:
+    """What a person needs to look further."""
+    script.whole("one")
+    script.whole("one")
+    text = said(script)
+    assert "promise 2 (once by name): one: generation" in text
+    assert "submit sent" in text
