@@ -54,7 +54,7 @@ async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
     found = []
     for way in ways:
         ours, beside = zip(*way.pairs, strict=True)
-        found.append(Figure("drain", way.what, "jobs/s", ours, beside, target=way.target, note=note))
+        found.append(Figure("drain", way.what, "/s", ours, beside, target=way.target, note=note))
     return Found(found)
 
 

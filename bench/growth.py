@@ -36,7 +36,7 @@ _LOOKS: Final = 9
 _REPORTED: Final = 1_000
 _HISTORY: Final = 100
 _IDLE_MS: Final = 60_000
-_UNITS: Final = {"submit": "jobs/s", "drain": "jobs/s"} | dict.fromkeys(_VIEWS, "ms")
+_UNITS: Final = {"submit": "/s", "drain": "/s"} | dict.fromkeys(_VIEWS, "ms")
 
 
 @dataclass(slots=True)

@@ -94,7 +94,7 @@ def _figures(runs: list[dict[str, Run]], count: int, *, last: bool) -> list[Figu
     return [
         Figure("plan", f"parsing, {rows}", "s", times("rows"), times("load"), _BESIDE, half),
         Figure("plan", f"plan, {rows}", "s", times("plan"), times("load"), _BESIDE, None, "the whole command"),
-        Figure("plan", f"enqueue, {rows}", "jobs/s", rates("enqueue"), rates("raw"), "raw", None, "the whole command"),
+        Figure("plan", f"enqueue, {rows}", "/s", rates("enqueue"), rates("raw"), "raw", None, "the whole command"),
     ]
 
 

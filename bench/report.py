@@ -29,7 +29,7 @@ TITLES: Final = {
     "peers": "peers: the same work and payload",
 }
 _HEADINGS: Final = ("", "ours", "beside", "ratio", "spread", "target", "")
-_WIDTHS: Final = (36, 13, 13, 8, 13, 8, 0)
+_WIDTHS: Final = (35, 10, 10, 8, 13, 8, 7)
 
 
 def document(found: Found, conditions: Mapping[str, str]) -> dict[str, Any]:
@@ -105,10 +105,8 @@ def _of_peers(figures: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     grid = peer_grid(figures)
     columns = list(dict.fromkeys(str(each["what"]) for each in figures))
-    lines = ["", TITLES["peers"], "  " + f"{'':<12}" + "".join(f"{column:>14}" for column in columns)]
-    return lines + [
-        f"  {who:<12}" + "".join(f"{row.get(column, '-'):>14}" for column in columns) for who, row in grid.items()
-    ]
+    rows = [["", *columns], *([who, *(row.get(column, "-") for column in columns)] for who, row in grid.items())]
+    return ["", TITLES["peers"], *(f"  {row[0]:<12}" + "".join(f"{cell:>13}" for cell in row[1:]) for row in rows)]
 
 
 def peer_grid(figures: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
@@ -123,12 +121,13 @@ def peer_grid(figures: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]
 def _of_losses(losses: Sequence[Mapping[str, Any]]) -> list[str]:
     if not losses:
         return []
-    lines = ["", "a worker killed (SIGKILL) in mid-job, another started in its place"]
-    lines += [f"  {'':<28}{'in hand':>8}{'lost':>6}{'twice':>7}{'  all over again after':<24}"]
-    return lines + [
-        f"  {each['who']:<28}{each['in_hand']:>8}{each['lost']:>6}{each['repeated']:>7}  {recovery_text(each)}"
+    rows = [["", "in hand", "lost", "twice", "all begun again after"]]
+    rows += [
+        [str(each["who"]), str(each["in_hand"]), str(each["lost"]), str(each["repeated"]), recovery_text(each)]
         for each in losses
     ]
+    title = "killed: a worker by SIGKILL in mid-job, another started in its place at once"
+    return ["", title, *(f"  {who:<24}{had:>8}{lost:>6}{twice:>7}   {when}" for who, had, lost, twice, when in rows)]
 
 
 def recovery_text(loss: Mapping[str, Any]) -> str:

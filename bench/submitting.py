@@ -55,7 +55,7 @@ async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
 
 def _figure(what: str, pairs: list[tuple[float, float]], note: str, *, wanted: float | None = None) -> Figure:
     ours, beside = zip(*pairs, strict=True)
-    return Figure("submit", what, "jobs/s", ours, beside, target=ratio_at_least(wanted) if wanted else None, note=note)
+    return Figure("submit", what, "/s", ours, beside, target=ratio_at_least(wanted) if wanted else None, note=note)
 
 
 async def submitted(queue: Queue, submissions: list[Submission]) -> float:
@@ -88,7 +88,7 @@ async def measure_move(sizes: Sizes, step: Callable[[], None]) -> Found:
         step()
     ours_all, beside_all = zip(*pairs, strict=True)
     note = "raw: XRANGE of 500, then XADD and XDEL of each in a pipeline"
-    return Found([Figure("move", "the conductor's move alone", "jobs/s", ours_all, beside_all, note=note)])
+    return Found([Figure("move", "the conductor's move alone", "/s", ours_all, beside_all, note=note)])
 
 
 async def fill_lane(stand: Stand, count: int) -> float:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 logging.disable(logging.INFO)
 
+# At its defaults it looks for what nobody acknowledged every 100 s.
+RESTORE = {"visibility_timeout": CLAIM_SECONDS, "unacked_restore_interval": 1, "unacked_restore_throttle": 1}
 app = Celery("bench", broker=URL, backend=URL)
 app.conf.update(
     task_serializer="json",
@@ -21,7 +23,7 @@ app.conf.update(
     worker_prefetch_multiplier=1 if CLAIM_SECONDS else 64,
     task_acks_late=bool(CLAIM_SECONDS),
     task_reject_on_worker_lost=bool(CLAIM_SECONDS),
-    broker_transport_options={"visibility_timeout": CLAIM_SECONDS} if CLAIM_SECONDS else {},
+    broker_transport_options=RESTORE if CLAIM_SECONDS else {},
     broker_connection_retry_on_startup=True,
     worker_send_task_events=False,
 )

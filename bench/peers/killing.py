@@ -28,12 +28,18 @@ WAIT_SECONDS: Final = 60.0
 ROUNDS: Final = 3
 """Jobs are this many times the slots: some in hand, some fetched ahead, some still in the queue."""
 
+NEWS_SECONDS: Final = 4.0
 START_SECONDS: Final = 20.0
 _LOOK_SECONDS: Final = 0.02
 
 CASES: Final[tuple[tuple[Peer, str, str], ...]] = (
     (replace(OWN, kill_setting="defaults; the watcher comes back under its name"), "w", NAME),
     (replace(OWN, kill_setting="defaults; another watcher goes on"), "other", f"{NAME}, another"),
+    (
+        replace(OWN, kill_setting="session of 3 s, renewed and swept each 0.5 s; another goes on", claim_seconds=3),
+        "other",
+        f"{NAME}, another, 3 s",
+    ),
 )
 
 
@@ -57,16 +63,22 @@ async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
 
 async def _killed(peer: Peer, successor: str, who: str) -> Loss:
     count = ROUNDS * peer.kill_slots
-    own = peer.name == OWN.name
-    async with runner(OWN if own else peer, count, slots=peer.kill_slots, claim_seconds=peer.claim_seconds) as run:
+    later = range(count, count + int(WAIT_SECONDS / NEWS_SECONDS) + 1)
+    async with runner(peer, later.stop, slots=peer.kill_slots, claim_seconds=peer.claim_seconds) as run:
         await run.submit("bulk", 0, count, JOB_SECONDS)
         async with run.worker():
             await _in_mid_job(run, peer.kill_slots)
         killed_ns = time.monotonic_ns()
         in_hand = _in_hand(run)
         async with run.worker(successor):
-            waited = await _settled(run, count)
-    rows = run.trace.rows()
+            news = asyncio.create_task(_news(run, later))
+            try:
+                waited = await _settled(run, count)
+            finally:
+                news.cancel()
+                await asyncio.gather(news, return_exceptions=True)
+        rows = run.trace.rows(count)
+    # What was in no body's hands may have been fetched by the dead one all the same.
     lost = sum(1 for row in rows if not row[3])
     again = [rows[number][0] for number in in_hand]
     back = all(at > killed_ns for at in again) and not lost
@@ -97,6 +109,13 @@ async def _in_mid_job(run: Runner, slots: int) -> None:
         said = (run.stand.state / "worker.log").read_text(errors="replace")[-500:]
         raise StandError(f"{run.peer.name} did not fill its {slots} slots; {said}") from None
     await asyncio.sleep(JOB_SECONDS / 2)
+
+
+async def _news(run: Runner, numbers: range) -> None:
+    """A new job now and then, as a queue gets them: some peers look for what the dead left only then."""
+    for number in numbers:
+        await asyncio.sleep(NEWS_SECONDS)
+        await run.submit("one", number, 1)
 
 
 async def _settled(run: Runner, count: int) -> float:

@@ -133,7 +133,7 @@ class Runner:
 @asynccontextmanager
 async def runner(peer: Peer, trace_rows: int, *, slots: int, claim_seconds: int = 0) -> AsyncIterator[Runner]:
     """A peer on a fresh server."""
-    python = Path(sys.executable) if peer is OWN else await python_of(peer)
+    python = Path(sys.executable) if peer.name == OWN.name else await python_of(peer)
     async with standing() as stand:
         trace = Trace.made(stand.state / "trace", trace_rows)
         yield Runner(peer, python, stand, trace, slots, claim_seconds)
@@ -151,7 +151,7 @@ class Taken:
 
     def figures(self, peer: Peer) -> list[Figure]:
         """One for each what."""
-        units = {"bulk submit": "jobs/s", "one by one": "jobs/s", "drain": "jobs/s", "bytes a job": "B"}
+        units = {"bulk submit": "/s", "one by one": "/s", "drain": "/s", "bytes a job": "B"}
         who = NAME if peer is OWN else peer.name
         found = []
         for what, pairs in self.pairs.items():

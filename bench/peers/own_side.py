@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.peers.side import BALLAST, SLOTS, URL, Side, main
+from bench.peers.side import BALLAST, CLAIM_SECONDS, SLOTS, URL, Side, main
 from bench.traced import TASKS
 from lib.jobqueue import BUILT_IN, normalize_job_spec
 from lib.redisqueue import producing
@@ -54,6 +54,9 @@ async def opened() -> AsyncIterator[None]:
 def worker() -> None:
     """The program."""
     os.environ |= {"METAL_CONCURRENCY": str(SLOTS), "METAL_QUEUE_MAX": "10"}
+    if CLAIM_SECONDS:
+        os.environ |= {"WATCHER_SESSION_TTL": str(CLAIM_SECONDS)}
+        os.environ |= {"WATCHER_SESSION_RENEW_EVERY": "0.5", "WATCHER_POLL_INTERVAL": "0.5"}
     program = str(Path(sys.executable).parent / "job-watcher")
     os.execv(program, [program, "--quiet", "--consumer-name", os.environ.get("BENCH_NAME", "w")])  # noqa: S606 - in its place
 

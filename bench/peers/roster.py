@@ -60,7 +60,7 @@ PEERS: Final[tuple[Peer, ...]] = (
         slots=50,
         setting="concurrency 50, uvloop, JSON, results kept; bulk: no call for many, 50 at once",
         kill_slots=10,
-        kill_setting="timeout=3 (must be above the longest job), retries=3, sweep each second",
+        kill_setting="timeout=3 (must be above the longest job), retries=3, sweep every 5 s",
     ),
     Peer(
         "arq",
@@ -89,7 +89,7 @@ PEERS: Final[tuple[Peer, ...]] = (
         setting="solo pool, prefetch 64, JSON, results in Redis, no gossip or heartbeat; bulk: one producer for all",
         kill_slots=4,
         kill_setting="threads, acks_late, reject_on_worker_lost, prefetch 1, visibility_timeout=3 (must be above the "
-        "longest job)",
+        "longest job), unacked_restore_interval=1, unacked_restore_throttle=1",
     ),
     Peer(
         "rq",

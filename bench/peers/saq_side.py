@@ -51,7 +51,7 @@ async def opened() -> AsyncIterator[None]:
 
 def worker() -> None:
     """As its command line runs it."""
-    made = Worker(queue, [work], concurrency=SLOTS, timers={"sweep": 1} if CLAIM_SECONDS else None)
+    made = Worker(queue, [work], concurrency=SLOTS, timers={"sweep": 5} if CLAIM_SECONDS else None)
     asyncio.run(made.start())
 
 
