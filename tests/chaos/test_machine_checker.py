@@ -67,6 +67,13 @@ def test_a_job_without_an_end_breaks_promise_1(script: Script) -> None:
     assert "promise 1 (accepted is kept): two: accepted, and it has no end" in said(script)
 
 
+def test_a_run_that_was_cut_short_says_nothing_of_what_is_left(script: Script) -> None:
+    """A planted bug is found long before its queue would be empty."""
+    script.submit("one")
+    script.history.ground.append({"at": script.now, "is": "cut short"})
+    assert broken(script) == {8}, "the last look that was made up here knows of no row"
+
+
 def test_a_file_that_lost_its_end_breaks_promise_1(script: Script) -> None:
     """The server's file became shorter than what had been read: answers were given for what is gone."""
     script.history.broken.append("it ends at 3, and was read up to 9")

@@ -97,7 +97,7 @@ def judge(home: Path, options: Options) -> int:
     """Check what a run left, say so, and write every verdict beside it; the exit code."""
     found = history.read(home)
     findings = checker.check(found)
-    begun = found.ground[0]["at"] if found.ground else 0.0
+    begun = next((note["at"] for note in found.ground if note["is"] == "begun"), 0.0)
     (home / "verdicts.txt").write_text("".join(each.text(begun) + "\n" for each in findings.verdicts))
     say(report.tail(findings, begun=begun))
     say(report.replay_with(options))

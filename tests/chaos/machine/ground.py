@@ -24,7 +24,8 @@ from tests.chaos.machine.options import PREFIX, Options
 from tests.chaos.machine.producer import Orders
 from tests.chaos.machine.wires import Wire
 from tests.support.servers import ValkeyServer
-from tests.support.watchers import ROOT, WatcherProcess
+from tests.support.wait import wait_until
+from tests.support.watchers import ROOT, START_DEADLINE_SECONDS, WatcherProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -149,8 +150,8 @@ class Ground:
             missing.append("disk_full")
         return cls(home, options, Log(home / "ground.jsonl"), server, tuple(missing))
 
-    async def start(self, work: Sequence[Iterable[Step]], begun: float) -> None:
-        """Start all: server, wires, watchers, producers."""
+    async def start(self) -> None:
+        """Start the server, the wires and the watchers."""
         await asyncio.to_thread(self.server.start)
         if "disk_full" not in self.missing:
             machine.mount(self.home / "disk")
@@ -161,6 +162,21 @@ class Ground:
             wire = self.wires[f"wire-{i}"]
             self.posts.append(Post(i, wire, self._watcher(i, 1, wire)))
             self.start_watcher(self.posts[-1])
+
+    async def ready(self) -> None:
+        """Wait until the session of every watcher stands: what is broken before says little."""
+        queue = await self.queue()
+        try:
+
+            async def all_there() -> bool:
+                return int(await queue.client.zcard(queue.keys.of("sessions"))) >= self.options.watchers
+
+            await wait_until(all_there, START_DEADLINE_SECONDS, what="the sessions of all watchers")
+        finally:
+            await queue.client.aclose()
+
+    def start_producers(self, work: Sequence[Iterable[Step]], begun: float) -> None:
+        """Start all who have work; its times count from `begun`."""
         for i, steps in enumerate(work, 1):
             self.producers.append(self._producer(i, steps, begun))
             self.start_producer(self.producers[-1])

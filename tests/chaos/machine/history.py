@@ -72,6 +72,11 @@ class History:
     final: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def cut_short(self) -> bool:
+        """Whether nobody waited for the drain: what is left says nothing."""
+        return any(note["is"] == "cut short" for note in self.ground)
+
+    @property
     def drained(self) -> bool:
         """Whether the run ended with nothing left to do."""
         return any(note["is"] == "drained" for note in self.ground)

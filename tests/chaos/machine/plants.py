@@ -120,7 +120,8 @@ PLANTS: Final = (
             Change(f"{_LUA}renew.lua", "K.sessions, 'XX', digits", "K.sessions, digits"),
         ),
         (4,),
-        PAUSES[:1],
+        PAUSES,
+        18.0,
     ),
     Plant(
         "sweep-without-gap-rule",
@@ -146,7 +147,7 @@ PLANTS: Final = (
         (Change(f"{_LUA}include/accept.lua", "  if not ask.fresh then\n", "  if false then\n"),),
         (2,),
         LOST,
-        6.0,
+        4.0,
     ),
     Plant(
         "move-without-epoch",
@@ -173,6 +174,6 @@ PLANTS: Final = (
         ),
         (8,),
         (),
-        6.0,
+        4.0,
     ),
 )

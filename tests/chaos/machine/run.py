@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 DRAIN_SECONDS: Final = 60.0
 """How long the drain may take beside a tenth of the run; what is left then is reported as it is."""
+LEAD_SECONDS: Final = 1.0
+"""What a producer needs to import; its first job may then be on time."""
 PROGRESS_SECONDS: Final = 10.0
 _NUDGE_SECONDS: Final = 3.0
 
@@ -53,8 +55,16 @@ def written(options: Options) -> list[list[Step]]:
     )
 
 
+def _as_it_is(_code: Path) -> None:
+    """Nothing is changed in the copy of the code."""
+
+
 class Run:
-    """One run in one empty directory. `say` is given each line for people."""
+    """One run in one empty directory. `say` is given each line for people.
+
+    `faults` and `work` are what the options' seed gives unless they are given; `prepare` may change the copy of the
+    code; with `drain_seconds` the drain is cut short, and what is left then is no verdict.
+    """
 
     def __init__(
         self,
@@ -64,7 +74,7 @@ class Run:
         *,
         faults: Sequence[Fault] | None = None,
         work: Sequence[Sequence[Step]] | None = None,
-        prepare: Callable[[Path], None] = lambda _code: None,
+        prepare: Callable[[Path], None] = _as_it_is,
         drain_seconds: float | None = None,
     ) -> None:
         self._say = say
@@ -75,6 +85,7 @@ class Run:
         plan = drawn(options) if faults is None else faults
         self._faults = schedule.possible(plan, self._ground.missing)
         self._observer = Observer(self._ground.server.aof_dir, home / "queue.jsonl")
+        self._cut = drain_seconds is not None
         self._drain_seconds = DRAIN_SECONDS + options.seconds / 10 if drain_seconds is None else drain_seconds
         self.begun = 0.0
         """Monotonic seconds; the times of the schedule count from here."""
@@ -95,11 +106,14 @@ class Run:
         ground = self._ground
         tasks: list[asyncio.Task[Any]] = []
         try:
-            self.begun = time.monotonic() + 1.0
-            await ground.start(self._work, self.begun)
+            await ground.start()
             tasks += [asyncio.create_task(self._observer.follow()), asyncio.create_task(ground.tend())]
-            tasks.append(asyncio.create_task(self._progress()))
             tasks.append(asyncio.create_task(Wiretap(ground.server.port, ground.home / "moves.jsonl").follow()))
+            await self._unless(tasks, ground.ready())
+            self.begun = time.monotonic() + LEAD_SECONDS
+            ground.log.note(**{"is": "begun", "at": self.begun})
+            ground.start_producers(self._work, self.begun)
+            tasks.append(asyncio.create_task(self._progress()))
             await self._unless(tasks, self._break())
             queue = await ground.queue()
             try:
@@ -159,7 +173,7 @@ class Run:
                 with contextlib.suppress(Exception):
                     self._ground.log.note(**{"is": "nudge", "jobs": await observer.nudge(queue)})
             await asyncio.sleep(0.1)
-        self._ground.log.note(**{"is": "not drained"})
+        self._ground.log.note(**{"is": "cut short" if self._cut else "not drained"})
 
     async def _progress(self) -> None:
         while True:
