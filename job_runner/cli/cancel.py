@@ -55,8 +55,7 @@ def cancel(
         table = Table(("REQUEST ID", "STATUS"), ("left", "left"))
         for row in done.rows:
             table.row(row.request_id, row.status, details=["was running; told to stop"] if row.was_running else ())
-        for line in table.lines(output.width, output.paint):
-            output.data(line)
+        output.listing(table.lines(output.width, output.paint))
     if done.missing:
         raise NotFoundError("no such job", hint="`job-runner status` shows what waits, `history` what has ended")
     if done.refused:

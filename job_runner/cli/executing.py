@@ -72,8 +72,7 @@ def show_execution(document: Mapping[str, Any], folder: Path, output: Output) ->
             style={"ok": "done", "already made": "done"}.get(status, status),
         )
     if counts.keys() - {_NOT_REACHED}:
-        for line in table.lines(output.width, output.paint):
-            output.data(line)
+        output.listing(table.lines(output.width, output.paint))
         output.data()
     total = counted(int(document.get("job_count", 0)), "job")
     # It names the job at work, whose id may be anybody's.

@@ -43,8 +43,7 @@ def history(
     if not document["records"]:
         output.say("nothing has finished yet" if status == "all" else f"nothing is {status}")
         return
-    for line in _table(document["records"]).lines(output.width, output.paint):
-        output.data(line)
+    output.listing(_table(document["records"]).lines(output.width, output.paint))
 
 
 def _table(records: list[dict[str, Any]]) -> Table:

@@ -66,8 +66,9 @@ def _show(made: Plan, output: Output) -> None:
     for name, sums in [*made.by_source.items(), ("total", made.totals)]:
         cells = (str(sums["jobs"]), str(sums["characters"]), seconds_text(sums["est_seconds"]))
         totals.row(name, *cells, *[f"{sums['est_usd']:.2f}"] * paid)
-    for line in [*table.lines(output.width, output.paint), "", *totals.lines(output.width, output.paint)]:
-        output.data(line)
+    output.listing(table.lines(output.width, output.paint))
+    output.data()
+    output.listing(totals.lines(output.width, output.paint))
     output.data()
     for warning, count in made.warnings.items():
         output.data(f"note: {warning} ({counted(count, 'job')})")

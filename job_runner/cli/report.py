@@ -68,8 +68,7 @@ def _show(found: outcomes.Report, root: Path, output: Output) -> None:
             details=_details(row, root, speech),
             style=row.found.status if row.current is not False else "conflict",
         )
-    for line in table.lines(output.width, output.paint):
-        output.data(line)
+    output.listing(table.lines(output.width, output.paint))
     output.data()
     output.data(f"{counted(len(found.rows), 'job')}: {summary_text(found.summary_text)}")
 

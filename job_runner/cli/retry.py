@@ -84,7 +84,6 @@ def _show(retried: again.Retried, output: Output) -> None:
     table = Table(("REQUEST ID", "STATUS"), ("left", "left"))
     for row in retried.rows:
         table.row(row.request_id, row.status, details=[as_called(_WHY[row.status])] if row.status in _WHY else ())
-    for line in table.lines(output.width, output.paint):
-        output.data(line)
+    output.listing(table.lines(output.width, output.paint))
     if any(row.status == "queued" for row in retried.rows):
         output.say("next: `job-runner watch` follows them; `job-watcher` works on them")

@@ -25,8 +25,13 @@ def with_queue(settings: Settings, work: Callable[[Queue], Awaitable[T]]) -> T:
     # The client library is what a command without Redis must not pay for.
     from lib.wiring import opened_queue  # noqa: PLC0415
 
-    async def run() -> T:
-        async with opened_queue(settings) as queue:
-            return await work(queue)
+    found: list[T] = []
 
-    return asyncio.run(run())
+    async def run() -> None:
+        async with opened_queue(settings) as queue:
+            # Not returned: when asyncio's runner lets go of SIGINT, it has its task written out with all of the result,
+            # twice, which takes a second for the rows of a large file.
+            found.append(await work(queue))
+
+    asyncio.run(run())
+    return found[0]

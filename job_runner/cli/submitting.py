@@ -62,7 +62,8 @@ def submit_and_tell(
 
     def inspect(spec: JobSpec) -> tuple[FieldProblem, ...]:
         found = () if any_voice else voicing.problems(spec)
-        notes.add(() if found else voicing.notes(spec))
+        if not found and (noted := voicing.notes(spec)):
+            notes.add(noted)
         return found
 
     try:
@@ -96,8 +97,7 @@ def _show(done: Enqueued, output: Output) -> None:
     table = Table(("REQUEST ID", "STATUS"), ("left", "left"))
     for row in done.rows:
         table.row(row.request_id, row.status)
-    for line in table.lines(output.width, output.paint):
-        output.data(line)
+    output.listing(table.lines(output.width, output.paint))
     output.data()
     output.data(f"{counted(len(done.rows), 'job')}: {summary_text(done.summary)} (durability: {done.durability_text})")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from lib.terminal import clean
 
@@ -32,8 +32,7 @@ def display_width(text: str) -> int:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     cells: tuple[str, ...]
     details: tuple[str, ...]
     style: str
@@ -50,13 +49,13 @@ class Table:
 
     def row(self, *cells: str, details: Sequence[str] = (), style: str | None = None) -> None:
         """One row; `details` are lines below it, `style` is by default the text of the styled cell."""
-        cleaned = tuple(clean(cell) for cell in cells)
+        cleaned = tuple(map(clean, cells))
         self._rows.append(_Row(cleaned, tuple(map(clean, details)), style or cleaned[self.styled]))
 
     def lines(self, width: int, paint: Callable[[str, str], str] = lambda _, text: text) -> list[str]:
         """The table's lines for a terminal of `width` columns."""
         widths = [
-            max(display_width(cell) for cell in column)
+            max(map(display_width, column))
             for column in zip(self.titles, *(row.cells for row in self._rows), strict=True)
         ]
         room = width - sum(widths[1:]) - len(_GAP) * (len(widths) - 1)

@@ -18,7 +18,7 @@ from lib.voice_synth.request import LanguageError, check_text, ignored_fields, l
 from lib.voice_synth.voices import SPEAKERS, UnknownVoiceError, VoiceRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from lib.jobqueue import JobSpec
     from lib.voice_synth.engines.base import SpeechEngine
@@ -48,15 +48,17 @@ class Voicing:
         """Why this job would fail on the engines here; empty when it would not, or does not speak."""
         if spec.text is None:
             return ()
-        text, answer = spec.text, self._answer(spec)
+        answer = self._answer(spec)
         found = answer.problems
         engine, choice = answer.engine, answer.choice
-        if engine is None or choice is None:
-            # Nobody would speak it; the default engine still says what is wrong with the text.
-            engine = self._engine(DEFAULT_ENGINE)
-            found += _said("text", lambda: check_text(engine, EngineVoice(""), text, DEFAULT_LANGUAGE))
-        else:
-            found += _said("text", lambda: check_text(engine, choice.voice, text, answer.language))
+        try:
+            if engine is None or choice is None:
+                # Nobody would speak it; the default engine still says what is wrong with the text.
+                check_text(self._engine(DEFAULT_ENGINE), EngineVoice(""), spec.text, DEFAULT_LANGUAGE)
+            else:
+                check_text(engine, choice.voice, spec.text, answer.language)
+        except JobRunnerError as exc:
+            found += _problem("text", exc)
         self.refused += bool(found)
         return found
 
@@ -131,14 +133,6 @@ def _taken_for_the_other(spec: JobSpec, voices: VoiceRegistry) -> str:
 
 def _folded(names: Iterable[str]) -> dict[str, str]:
     return {name.casefold(): name for name in names}
-
-
-def _said(field: str, ask: Callable[[], object]) -> tuple[FieldProblem, ...]:
-    try:
-        ask()
-    except JobRunnerError as exc:
-        return _problem(field, exc)
-    return ()
 
 
 def _problem(field: str, exc: JobRunnerError) -> tuple[FieldProblem, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import typer
@@ -19,9 +20,13 @@ from lib.errors import InvalidInputError, RefusedError
 from lib.terminal import clean, width_of, wrapped, write
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lib.errors import JobRunnerError
 
 SCHEMA_VERSION: Final = 1
+
+_LINES_A_WRITE: Final = 5_000
 
 _COLORS: Final = {
     "done": "32",
@@ -75,6 +80,12 @@ class Output:
     def data(self, text: str = "") -> None:
         """Lines of data."""
         write(sys.stdout, text + "\n")
+
+    def listing(self, lines: Iterable[str]) -> None:
+        """Many lines of data, some thousands a write."""
+        rest = iter(lines)
+        while some := list(islice(rest, _LINES_A_WRITE)):
+            self.data("\n".join(some))
 
     def sentence(self, text: str, *, indent: int) -> None:
         """A line of data that a terminal breaks at its width, what follows set in by `indent`."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
@@ -116,6 +117,10 @@ def _moment_mend(value: object) -> str:
     return f"must be a time such as 2026-01-31T18:00:00Z, not {shown(value)}"
 
 
+# The jobs of one file were queued at one time.
+_iso: Final = lru_cache(maxsize=256)(iso)
+
+
 def _seconds_out(value: float) -> float:
     return int(value) if value.is_integer() else value
 
@@ -170,7 +175,7 @@ Priority = Annotated[
 Moment = Annotated[
     datetime,
     BeforeValidator(_moment),
-    PlainSerializer(iso, return_type=str, when_used="json"),
+    PlainSerializer(_iso, return_type=str, when_used="json"),
     Plain(core_schema.json_or_python_schema(_WRITTEN_MOMENT, core_schema.no_info_plain_validator_function(_moment))),
 ]
 Attempts = Annotated[int, Field(strict=True, ge=1, le=MAX_ATTEMPTS)]

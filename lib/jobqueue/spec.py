@@ -124,7 +124,8 @@ class JobSpec(BaseModel):
 
     def to_json(self) -> bytes:
         """Compact UTF-8 JSON in the order of the fields; fields equal to their default are left out."""
-        return self.model_dump_json(exclude_defaults=True).encode()
+        # What `model_dump_json` calls, without the way through text.
+        return self.__pydantic_serializer__.to_json(self, exclude_defaults=True)
 
     @classmethod
     def from_json(cls, raw: bytes) -> Self:

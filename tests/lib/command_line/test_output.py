@@ -86,3 +86,15 @@ def test_hints_are_broken_at_blanks_on_a_terminal(monkeypatch: pytest.MonkeyPatc
     assert any(command in line for line in lines)
     assert max(len(line) for line in lines if command not in line) <= 50
     assert " ".join(line.strip() for line in lines).startswith("conflict: some words that fill the line; `job")
+
+
+def test_a_long_listing_is_written_whole_and_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+    """A write for every line of a hundred thousand would be most of the time of a command."""
+    Output().listing(f"line {number}" for number in range(12_345))
+    assert capsys.readouterr().out.splitlines() == [f"line {number}" for number in range(12_345)]
+
+
+def test_a_listing_of_nothing_is_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """No empty line either."""
+    Output().listing([])
+    assert capsys.readouterr().out == ""
