@@ -8,7 +8,8 @@ come and go. The interval only bounds how long a missed word could matter.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from loguru import logger
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from job_watcher.due import DueJobs
     from job_watcher.session import Session
     from lib.clock import Clock
-    from lib.jobqueue.protocol import LiveWatcher, Survey
-    from lib.redisqueue.conducting import WakePosition
+    from lib.jobqueue.protocol import LiveWatcher, Move, Survey
+    from lib.redisqueue.conducting import WakePosition, Woken
     from lib.redisqueue.connection import Client
     from lib.redisqueue.queue import Queue
 
@@ -49,6 +50,8 @@ class Conductor:
     _roster_at: float = 0.0
     _look: bool = False
     _served: dict[str, str] = field(default_factory=dict)
+    _seen: Survey | None = None
+    _heard: Counter[str] = field(default_factory=Counter)
     _position: WakePosition = field(default_factory=conducting.WakePosition)
 
     @property
@@ -65,12 +68,13 @@ class Conductor:
             await self._look_around()
         try:
             due_in_ms = await self._round()
-            reasons = await self._wait(due_in_ms)
+            woken = await self._wait(due_in_ms)
         except NotLeaderError:
             logger.warning("another watcher leads now")
             self._epoch = ""
             return
-        self._look = bool(reasons & _ROSTER_NEWS)
+        self._look = bool(woken.reasons & _ROSTER_NEWS)
+        self._heard = woken.changes
 
     def roster_changed(self) -> None:
         """Look before the next round who is there: this watcher's own offer has changed."""
@@ -81,6 +85,7 @@ class Conductor:
         if not leadership.mine:
             return False
         logger.bind(epoch=leadership.epoch).info("leading")
+        self._seen = None
         # Where to listen from is fixed before the first look, so that nothing falls in between.
         self._position.wake = await conducting.newest_wake(self.queue)
         await self._look_around()
@@ -103,25 +108,44 @@ class Conductor:
 
     async def _round(self) -> int | None:
         """Move until nothing more can move; milliseconds until the next delayed job, None without one."""
-        moved = await conducting.move(self.queue, self.session.id, self._epoch, [])
-        stalled = False
+        orders = self._orders_by_hearsay()
+        by_hearsay, stalled = True, False
         while True:
+            moved = await conducting.move(self.queue, self.session.id, self._epoch, orders)
+            adopted = await self.adopter.adopt(moved.foreign) if moved.foreign else 0
+            if not by_hearsay and not adopted and not any(moved.counts):
+                break
+            by_hearsay = False
             if moved.survey.due_in_ms == 0 and not stalled:
                 queued = await self.due.run_once()
                 moved = await conducting.move(self.queue, self.session.id, self._epoch, [])
                 stalled = not queued and moved.survey.due_in_ms == 0
-            orders = decide(self._view(moved.survey))
+            orders = self._decided(moved.survey)
             if not orders:
                 break
-            self._served |= {parse_intake(order.intake).priority: order.intake for order in orders}
-            moved = await conducting.move(self.queue, self.session.id, self._epoch, orders)
-            adopted = await self.adopter.adopt(moved.foreign) if moved.foreign else 0
-            if not adopted and not any(moved.counts):
-                break
+        self._seen = moved.survey
         if moved.survey.newest:
             self._position.inlet = moved.survey.newest
         # What is due and cannot be queued is tried again after the interval, never spun on.
         return None if stalled else moved.survey.due_in_ms
+
+    def _orders_by_hearsay(self) -> list[Move]:
+        """What to move if things are as they were seen last, but for what was said since; none: only look.
+
+        The queue checks every order, so what is not so costs nothing; what is, costs no look before it.
+        """
+        heard, seen = self._heard, self._seen
+        self._heard = Counter()
+        if seen is None or not heard:
+            return []
+        waiting = {name: max(0, count + heard[name]) for name, count in seen.waiting.items()}
+        held = {name: max(0, count + heard[name]) for name, count in seen.held.items()}
+        return self._decided(replace(seen, waiting=waiting, held=held))
+
+    def _decided(self, survey: Survey) -> list[Move]:
+        orders = decide(self._view(survey))
+        self._served |= {parse_intake(order.intake).priority: order.intake for order in orders}
+        return orders
 
     def _view(self, survey: Survey) -> View:
         return View(
@@ -133,7 +157,7 @@ class Conductor:
             served=self._served,
         )
 
-    async def _wait(self, due_in_ms: int | None) -> set[str]:
+    async def _wait(self, due_in_ms: int | None) -> Woken:
         block_ms = int(self.interval * 1000)
         if due_in_ms is not None:
             block_ms = min(block_ms, max(due_in_ms, 1))

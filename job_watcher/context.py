@@ -54,7 +54,7 @@ class AttemptContext:
     """The `TaskContext` of one attempt.
 
     `make_work_dir` gives the directory when a body first asks; `report` is given each progress as the JSON that
-    people see; `voices` are the built-in ones where nobody speaks.
+    people see; `voices` are the built-in ones where nobody speaks; `nearly` hears that the body is nearly over.
     """
 
     request_id: str
@@ -63,6 +63,7 @@ class AttemptContext:
     engines: SpeechEngines
     report: Callable[[dict[str, Any]], None]
     voices: VoiceRegistry = _BUILT_IN_VOICES
+    nearly: Callable[[], None] = lambda: None
 
     @property
     def work_dir(self) -> Path:
@@ -88,3 +89,7 @@ class AttemptContext:
                 "message": message[:_MESSAGE_CHARACTERS],
             }
         )
+
+    def nearly_over(self) -> None:
+        """Tell whoever hands out the next job."""
+        self.nearly()

@@ -71,8 +71,8 @@ class Execution:
         """Run one attempt; every failure of the job is an answer, not an exception.
 
         `on_progress` gets `{percent, step, total, message, at}` at most five times a second, in the event loop,
-        and never after this returns. `on_body_over` is called when the body has left the backend and its outputs are
-        still to be stored.
+        and never after this returns. `on_body_over` is called when the backend has room for the next body, at the
+        latest when this one has left it and its outputs are still to be stored; once or twice.
 
         Raises:
             asyncio.CancelledError: the caller cancelled; everything was cleaned up before.
@@ -128,7 +128,7 @@ class Execution:
     ) -> Ending:
         async with self.work_dirs.attempt(lease) as work_dir:
             failpoints.reach("execution.before_run")
-            result = await self._run_body(job, lease, work_dir, throttle)
+            result = await self._run_body(job, lease, work_dir, throttle, on_body_over)
             failpoints.reach("execution.after_run")
             course.stage = "upload"
             on_body_over()
@@ -137,8 +137,15 @@ class Execution:
         throttle.finish(say_last=True)
         return ending
 
-    async def _run_body(self, job: JobSpec, lease: Lease, work_dir: WorkDir, throttle: ProgressThrottle) -> TaskResult:
-        result = await self.backend.run(job, lease, work_dir, throttle.report)
+    async def _run_body(
+        self,
+        job: JobSpec,
+        lease: Lease,
+        work_dir: WorkDir,
+        throttle: ProgressThrottle,
+        on_nearly: Callable[[], None],
+    ) -> TaskResult:
+        result = await self.backend.run(job, lease, work_dir, throttle.report, on_nearly)
         return checked(result, work_dir.where)
 
     async def _store(self, job: JobSpec, lease: Lease, result: TaskResult, course: _Course) -> Ending:

@@ -46,7 +46,7 @@ class Execute(Protocol):
     ) -> Ending | Retry:
         """The outcome; cancellation cleans up and passes through.
 
-        `on_body_over` is called when the slot may be given to the next job, at most once.
+        `on_body_over` is called when the slot may be given to the next job; it may be said twice.
         """
 
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from loguru import logger
@@ -43,6 +46,8 @@ class Metal:
         self._slots = settings.metal_concurrency
         self._environment = child_environment(settings, os.environ)
         self._idle: list[ChildProcess] = []
+        self._nearly: list[ChildProcess] = []
+        self._users: Counter[ChildProcess] = Counter()
         self._closed = False
 
     @property
@@ -61,7 +66,12 @@ class Metal:
         return self._slots
 
     async def run(
-        self, job: JobSpec, lease: Lease, work_dir: WorkDir, on_progress: Callable[[dict[str, Any]], None]
+        self,
+        job: JobSpec,
+        lease: Lease,
+        work_dir: WorkDir,
+        on_progress: Callable[[dict[str, Any]], None],
+        on_nearly: Callable[[], None] = lambda: None,
     ) -> TaskResult:
         """Run the body where its kind and its past say."""
         task = self._tasks.require(job.task)
@@ -70,7 +80,7 @@ class Metal:
             context = AttemptContext(job.request_id, number, work_dir.make, _NO_ENGINES, on_progress)
             return await run_inline(task, job, context)
         attempt = Attempt(job, number, await work_dir.promised(), on_progress)
-        return await (self._run_apart(attempt) if lease.suspect else self._run_warm(attempt))
+        return await (self._run_apart(attempt) if lease.suspect else self._run_warm(attempt, on_nearly))
 
     async def warm(self) -> None:
         """Start the children that are missing, one a slot."""
@@ -93,11 +103,12 @@ class Metal:
         finally:
             await child.kill()
 
-    async def _run_warm(self, attempt: Attempt) -> TaskResult:
+    async def _run_warm(self, attempt: Attempt, on_nearly: Callable[[], None]) -> TaskResult:
         for _ in range(_CHILDREN_A_JOB):
             child = await self._take()
+            free = partial(self._free, child, on_nearly)
             try:
-                return await child.run(attempt)
+                return await child.run(replace(attempt, on_nearly=free))
             except ChildGoneError as exc:
                 logger.bind(request_id=attempt.job.request_id).warning("{}; taking another", exc.message)
             finally:
@@ -108,14 +119,28 @@ class Metal:
         )
 
     async def _take(self) -> ChildProcess:
-        while self._idle:
-            child = self._idle.pop()
+        while self._idle or self._nearly:
+            child = (self._idle or self._nearly).pop()
             if child.usable:
+                self._users[child] += 1
                 return child
             await child.kill()
-        return await ChildProcess.start(self._environment)
+        child = await ChildProcess.start(self._environment)
+        self._users[child] = 1
+        return child
+
+    def _free(self, child: ChildProcess, on_nearly: Callable[[], None]) -> None:
+        """Its body is nearly over: the next may be sent there already."""
+        self._nearly.append(child)
+        on_nearly()
 
     async def _give_back(self, child: ChildProcess) -> None:
+        if child in self._nearly:
+            self._nearly.remove(child)
+        self._users[child] -= 1
+        if self._users[child]:
+            return
+        del self._users[child]
         if child.usable and not self._closed and len(self._idle) < self._slots:
             self._idle.append(child)
         else:

@@ -89,6 +89,7 @@ def _obey(
             engines=engines,
             report=lambda progress: reporter.report(wire.Report(order.serial, progress)),
             voices=voices,
+            nearly=lambda: reporter.send(wire.encode(wire.Nearly(order.serial))),
         )
         result = loop.run(_run(registry, job, context))
         return wire.answer(order.serial, checked(result, work_dir.where))

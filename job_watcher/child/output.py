@@ -46,6 +46,7 @@ class ChildOutput:
     def begin(self, request_id: str) -> None:
         """From here on what comes belongs to this job."""
         self.drain()
+        self._flush_rest()
         self._request_id = request_id
         # The log's fields of this job: the reader of the pipe runs outside of every job.
         self._context = contextvars.copy_context()

@@ -51,13 +51,15 @@ class ChildGoneError(JobRunnerError):
 class Attempt:
     """What a child is told to run; `number` is 1 for the first try, `on_progress` is called in the event loop.
 
-    `work_dir` is made by the child when the body first asks for it.
+    `work_dir` is made by the child when the body first asks for it. `on_nearly` is called, in the event loop, when the
+    body says that it is nearly over: from then on the child may be given its next attempt.
     """
 
     job: JobSpec
     number: int
     work_dir: Path
     on_progress: Callable[[dict[str, Any]], None]
+    on_nearly: Callable[[], None] = lambda: None
 
 
 class ChildProcess:
@@ -70,6 +72,8 @@ class ChildProcess:
         self._output = launched.output
         self._lifeline = launched.lifeline
         self._serial = 0
+        # Held from the first word about an attempt to the last: the next order may be out before.
+        self._talk = asyncio.Lock()
         self._closed = False
         self._pid = 0
         self._watching = asyncio.create_task(self._watch(), name=f"child {self._process.pid}")
@@ -111,7 +115,9 @@ class ChildProcess:
         return not self._closed and self._process.returncode is None
 
     async def run(self, attempt: Attempt) -> TaskResult:
-        """Run one body to its end or its deadline.
+        """Run one body to its end or its deadline; while the one before is nearly over, its order waits in the child.
+
+        The deadline is counted from when the child is free for it. A cancellation waits for the end of the one before.
 
         Raises:
             TaskError: what the body raised, as its kind; TaskTimeoutError after the deadline.
@@ -119,10 +125,27 @@ class ChildProcess:
             ChildGoneError: it was dead before.
         """
         self._serial += 1
+        serial, its_turn = self._serial, False
+        order = wire.Order(serial, attempt.job.to_json().decode(), attempt.number, str(attempt.work_dir))
         self._output.begin(attempt.job.request_id)
+        # Nobody waits for it to be read: when the child is gone, that is heard below.
+        self._writer.write(wire.encode(order))
+        try:
+            async with self._talk:
+                its_turn = True
+                return await self._run(attempt, serial)
+        except asyncio.CancelledError:
+            if not its_turn:
+                await to_the_end(self._withdraw())
+            raise
+        finally:
+            if serial == self._serial:
+                self._output.end()
+
+    async def _run(self, attempt: Attempt, serial: int) -> TaskResult:
         try:
             async with asyncio.timeout(attempt.job.timeout_seconds):
-                return await self._converse(attempt)
+                return await self._converse(attempt, serial)
         except TimeoutError:
             await self.kill()
             raise TaskTimeoutError(
@@ -132,28 +155,32 @@ class ChildProcess:
         except asyncio.CancelledError:
             await self.kill()
             raise
-        finally:
-            self._output.end()
 
     async def kill(self) -> None:
         """End the process group: SIGTERM, a second of grace, SIGKILL. Repeatable; leaves no zombie and no pipe."""
         await to_the_end(self._kill())
 
-    async def _converse(self, attempt: Attempt) -> TaskResult:
-        order = wire.Order(self._serial, attempt.job.to_json().decode(), attempt.number, str(attempt.work_dir))
-        begun = False
+    async def _withdraw(self) -> None:
+        """Take back an order that is out: by the end of the child, once the attempt before is through."""
+        async with self._talk:
+            await self.kill()
+
+    async def _converse(self, attempt: Attempt, serial: int) -> TaskResult:
+        begun = nearly = False
         try:
-            self._writer.write(wire.encode(order))
             await self._writer.drain()
             while True:
                 match await wire.read(self._reader):
-                    case wire.Begun(serial=self._serial):
+                    case wire.Begun(serial=number) if number == serial:
                         begun = True
-                    case wire.Report(serial=self._serial, progress=progress):
+                    case wire.Report(serial=number, progress=progress) if number == serial:
                         attempt.on_progress(progress)
-                    case wire.Result(serial=self._serial) as result:
+                    case wire.Nearly(serial=number) if number == serial and not nearly:
+                        nearly = True
+                        attempt.on_nearly()
+                    case wire.Result(serial=number) as result if number == serial:
                         return wire.result_of(result)
-                    case wire.Failed(serial=self._serial) as failed:
+                    case wire.Failed(serial=number) as failed if number == serial:
                         raise wire.error_of(failed)
                     case stray:
                         logger.bind(request_id=attempt.job.request_id).warning(

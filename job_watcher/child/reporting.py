@@ -38,19 +38,17 @@ class Reporter:
     def send(self, frame: bytes) -> None:
         """Write a frame, after the latest progress if that is still unsaid."""
         with self._writing:
-            self._write_latest()
-            self._end.sendall(frame)
+            self._end.sendall(self._latest_frame() + frame)
 
     def _deliver(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._latest is not None)
             with self._writing:
-                self._write_latest()
+                self._end.sendall(self._latest_frame())
             time.sleep(_PAUSE_SECONDS)
 
-    def _write_latest(self) -> None:
+    def _latest_frame(self) -> bytes:
         with self._changed:
             latest, self._latest = self._latest, None
-        if latest is not None:
-            self._end.sendall(wire.encode(latest))
+        return b"" if latest is None else wire.encode(latest)

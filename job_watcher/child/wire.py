@@ -65,6 +65,13 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class Nearly:
+    """Child: the body has a moment of writing left; the next order may be sent already."""
+
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """Child: the body returned; `outputs` are (name, path, kind)."""
 
@@ -84,12 +91,13 @@ class Failed:
     delay_seconds: float | None
 
 
-Message = Ready | Order | Begun | Report | Result | Failed
+Message = Ready | Order | Begun | Report | Nearly | Result | Failed
 _KINDS: Final[dict[str, type[Message]]] = {
     "ready": Ready,
     "order": Order,
     "begun": Begun,
     "report": Report,
+    "nearly": Nearly,
     "result": Result,
     "failed": Failed,
 }
@@ -129,7 +137,7 @@ def decode(body: bytes) -> Message:
 def _check(message: Message) -> None:
     """The types that the rest of the program builds on."""
     match message:
-        case Ready(pid=int()) | Begun(serial=int()) | Report(serial=int(), progress=dict()):
+        case Ready(pid=int()) | Begun(serial=int()) | Nearly(serial=int()) | Report(serial=int(), progress=dict()):
             return
         case Order(serial=int(), job=str(), attempt=int(), work_dir=str()):
             return

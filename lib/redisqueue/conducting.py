@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lib.jobqueue.protocol import Adoption, ControlWord, DueDone, ForeignEntry, Move, Moved, Survey
@@ -106,23 +107,37 @@ class WakePosition:
     inlet: str = "0-0"
 
 
-async def wait_for_wake(queue: Queue, blocking: Client, position: WakePosition, *, block_ms: int) -> set[str]:
-    """Block until something may have changed what the conductor can do; the reasons, empty after `block_ms`.
+@dataclass(slots=True)
+class Woken:
+    """Why the leader was woken, nothing after `block_ms`; `changes` are by how much streams have grown or shrunk."""
 
-    `position` is moved on past what was read.
-    """
+    reasons: set[str] = field(default_factory=set)
+    changes: Counter[str] = field(default_factory=Counter)
+
+
+async def wait_for_wake(queue: Queue, blocking: Client, position: WakePosition, *, block_ms: int) -> Woken:
+    """Block until something may have changed what the conductor can do; `position` is moved on past what was read."""
     wake, inlet = queue.keys.of("wake"), queue.keys.stream("stream")
     async with edge(queue.url):
         reply: Any = await blocking.xread({wake: position.wake, inlet: position.inlet}, count=100, block=block_ms)
-    reasons: set[str] = set()
+    woken = Woken()
     for key, entries in stream_entries(reply):
         if key == wake:
             position.wake = as_text(entries[-1][0])
-            reasons |= {as_text(fields.get(b"why", b"?")) for _, fields in entries}
+            for _, fields in entries:
+                woken.reasons.add(as_text(fields.pop(b"why", b"?")))
+                woken.changes.update({as_text(name): _count(value) for name, value in fields.items()})
         else:
             position.inlet = as_text(entries[-1][0])
-            reasons.add("intake")
-    return reasons
+            woken.reasons.add("intake")
+    return woken
+
+
+def _count(value: bytes) -> int:
+    try:
+        return int(value)
+    except ValueError:  # anybody may have put an entry there
+        return 0
 
 
 async def newest_wake(queue: Queue) -> str:

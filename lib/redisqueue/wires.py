@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from redis import exceptions as redis_errors
-from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.connection import HiredisRespSerializer
 
 from lib.errors import UnreachableError
@@ -24,20 +24,29 @@ HOPS_MAX: Final = 3
 """From the host of the URL to the owner of a slot is one hop; a Cluster that is being changed may need another."""
 
 
-class _Packed:
-    """Commands packed in C: redis-py does that in its blocking connections only, and a batch has thousands of words."""
+class _Swift(AbstractConnection):
+    """What redis-py does in its blocking connections only, or at some length."""
 
     def pack_command(self, *args: Any) -> list[bytes]:
-        """The bytes of a command."""
+        """The bytes of a command, packed in C: a batch has thousands of words."""
         packed: list[bytes] = _PACKER.pack(*args)
         return packed
 
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's
+        """Send; most commands have left at once, and need no task to bound the time that takes."""
+        if self._writer is not None and isinstance(command, list):
+            self._writer.writelines(command)
+            if not self._writer.transport.get_write_buffer_size():
+                return
+            command = []
+        await super().send_packed_command(command, check_health)
 
-class SocketConnection(_Packed, UnixDomainSocketConnection):
+
+class SocketConnection(_Swift, UnixDomainSocketConnection):
     """A connection over a socket of this machine."""
 
 
-class FoundConnection(_Packed, Connection):
+class FoundConnection(_Swift, Connection):
     """A connection to wherever its finder says."""
 
     def __init__(self, *, finder: Finder, **more: Any) -> None:

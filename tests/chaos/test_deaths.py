@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos.yard import RECOVERY_SECONDS, SLACK_SECONDS
+from tests.chaos.yard import LIFE_SECONDS, RECOVERY_SECONDS, SLACK_SECONDS, SWEEP_SECONDS
 from tests.support.wait import wait_until
-from tests.support.watchers import LIFE_SECONDS, SWEEP_SECONDS
 
 if TYPE_CHECKING:
     from tests.chaos.yard import Yard

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos.yard import RECOVERY_SECONDS
+from tests.chaos.yard import LIFE_SECONDS, RECOVERY_SECONDS
 from tests.support.servers import ValkeyServer
 from tests.support.wait import wait_until
-from tests.support.watchers import LIFE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,7 +25,7 @@ from tests.chaos.tasks import TASKS as GATED
 from tests.conformance import truth
 from tests.support.tasks import TASKS as MISBEHAVING
 from tests.support.wait import wait_until
-from tests.support.watchers import LIFE_SECONDS, START_DEADLINE_SECONDS, SWEEP_SECONDS, WatcherProcess
+from tests.support.watchers import START_DEADLINE_SECONDS, WatcherProcess
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,6 +35,16 @@ if TYPE_CHECKING:
 
 CATALOGUE = BUILT_IN.with_kinds(*(task.kind for task in (*GATED, *MISBEHAVING)))
 MODULES = "tests.chaos.tasks,tests.support.tasks"
+
+# As short as a watcher on a busy machine can keep: most tests here wait for the end of a life.
+LIFE_SECONDS = 2.4
+SWEEP_SECONDS = 0.6
+RENEW_SECONDS = 0.3
+TIMES = {
+    "WATCHER_SESSION_TTL": str(LIFE_SECONDS),
+    "WATCHER_SESSION_RENEW_EVERY": str(RENEW_SECONDS),
+    "WATCHER_POLL_INTERVAL": str(SWEEP_SECONDS),
+}
 
 PAST_LIFE_SECONDS = LIFE_SECONDS + 2 * SWEEP_SECONDS
 """Longer than any session lives that is not renewed, and than the sweep that would find it."""
@@ -69,7 +79,7 @@ class Yard:
             url or self.server.url,
             self.prefix,
             self.home / host,
-            {"METAL_CONCURRENCY": str(slots), "JOBS_TASK_MODULES": MODULES, **environ},
+            {"METAL_CONCURRENCY": str(slots), "JOBS_TASK_MODULES": MODULES, **TIMES, **environ},
         )
         self.watchers.append(process)
         return process

@@ -63,6 +63,33 @@ async def test_it_wakes_on_a_submit_and_on_freed_room(stand: Stand) -> None:
     await stand.ended(*ids, seconds=10)
 
 
+async def test_what_it_is_told_is_checked_by_the_queue(stand: Stand) -> None:
+    """Counts that are false, or none at all, move nothing and hide nothing: the next job goes its way."""
+    watcher = await stand.watcher(**SLOW).start()
+    await stand.debug("first")
+    await stand.ended("first")
+    wake, conductor = stand.queue.keys.of("wake"), watcher.life.conductor
+    for count in ("5", "-5", "many"):
+        said = {"why": "intake", "stream:normal:any": count, "lane:metal:any": count, "junk": "1"}
+        entry = (await stand.queue.client.xadd(wake, said)).decode()
+        await wait_until(lambda heard=entry: conductor._position.wake == heard)
+    await stand.debug("second")
+    await stand.ended("second", seconds=10)
+
+
+async def test_a_word_about_new_jobs_is_moved_upon_without_a_look(stand: Stand) -> None:
+    """One round trip between a submit and its lane: the first call of the round carries the order."""
+    watcher = await stand.watcher(**SLOW).start()
+    await stand.debug("first")
+    await stand.ended("first")
+    conductor = watcher.life.conductor
+    await wait_until(lambda: conductor._seen is not None and not conductor._heard)
+    conductor._heard.update({"stream:normal:any": 2})
+    assert [(order.intake, order.count) for order in conductor._orders_by_hearsay()] == [("stream:normal:any", 2)]
+    assert not conductor._heard
+    assert conductor._orders_by_hearsay() == []
+
+
 async def test_it_wakes_on_an_entry_added_by_hand(stand: Stand) -> None:
     """A plain XADD tells nobody but the inlet itself: the leader reads it."""
     watcher = await stand.watcher(**SLOW).start()

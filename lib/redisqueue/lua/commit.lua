@@ -25,7 +25,7 @@ for i = 1, ROWS do
 end
 local rows = live and read_rows(ids) or {}
 
-local any = false
+local left, any = {}, false
 for i, ask in ipairs(asks) do
   local row = rows[ask.request_id]
   if row and row.state == 'L' and row.session == session and row.fence == ask.fence then
@@ -35,6 +35,7 @@ for i, ask in ipairs(asks) do
     })
     local list = ended[ask.status]
     list[#list + 1] = ask.request_id
+    left[row.stream] = (left[row.stream] or 0) - 1
     any = true
     replies[i] = outbox
     rows[ask.request_id] = nil
@@ -49,6 +50,6 @@ for status, request_ids in pairs(ended) do
   announce(status, request_ids)
 end
 if any then
-  wake('room')
+  wake('room', pairs_of(left))
 end
 return replies

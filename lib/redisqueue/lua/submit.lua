@@ -30,6 +30,7 @@ if mode ~= 'again' then
   end
 end
 
+local arrived = {}
 -- The rows of those that go into their intake and nowhere else, written together at the end.
 local placed = {}
 local function place(ask, run, fence)
@@ -37,6 +38,7 @@ local function place(ask, run, fence)
   placed[#placed + 1] = ask.request_id
   placed[#placed + 1] = queued_row(fence, run.attempt, run.intake, entry, ask.identity)
   accepted = accepted + 1
+  arrived[run.intake] = (arrived[run.intake] or 0) + 1
   return entry
 end
 
@@ -81,7 +83,7 @@ end
 write_rows(placed)
 count_accepted()
 if #queued > 0 then
-  wake(news)
+  wake(news, pairs_of(arrived))
   announce('queued', queued)
 end
 return replies

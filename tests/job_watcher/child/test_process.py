@@ -16,6 +16,7 @@ from job_watcher.child.launch import Launched
 from job_watcher.child.output import ChildOutput
 from job_watcher.child.process import Attempt, ChildGoneError, ChildProcess, exit_name_of
 from job_watcher.crashes import ChildCrashedError
+from lib.errors import TaskTimeoutError
 from tests.support.running import alive, open_descriptors, settings_in, spec
 from tests.support.wait import wait_until
 
@@ -101,6 +102,26 @@ async def test_words_of_another_job_are_not_heard(tmp_path: Path) -> None:
     assert reports == [{"percent": 1}]
     assert child.usable
     await child.kill()
+    far.close()
+
+
+async def test_the_deadline_of_an_order_that_waits_in_the_child_has_not_begun(tmp_path: Path) -> None:
+    """It is counted from the last word about the attempt before, which may take its time."""
+    child, far = await puppet()
+    nearly = asyncio.Event()
+    first = Attempt(spec("debug"), 1, tmp_path, lambda _: None, nearly.set)
+    second = Attempt(spec("debug", timeout_seconds=0.05), 1, tmp_path, lambda _: None)
+    running = asyncio.create_task(child.run(first))
+    far.send(wire.encode(wire.Begun(1)) + wire.encode(wire.Nearly(1)) + wire.encode(wire.Nearly(1)))
+    await nearly.wait()
+    waiting = asyncio.create_task(child.run(second))
+    done, _ = await asyncio.wait([running, waiting], timeout=0.3)
+    assert not done
+    far.send(wire.encode(wire.Result(1, {"of": "the first"}, [])) + wire.encode(wire.Begun(2)))
+    assert (await running).result == {"of": "the first"}
+    with pytest.raises(TaskTimeoutError):
+        await waiting
+    assert not child.usable
     far.close()
 
 

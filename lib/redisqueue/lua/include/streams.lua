@@ -9,8 +9,20 @@ local function announce(kind, request_ids)
   end
 end
 
-local function wake(reason)
-  redis.call('XADD', K.wake, 'MAXLEN', '~', WAKES_KEPT, '*', 'why', reason)
+-- Names and counts as one list, for a command.
+local function pairs_of(counts)
+  local flat = {}
+  for name, count in pairs(counts) do
+    flat[#flat + 1] = name
+    flat[#flat + 1] = digits(count)
+  end
+  return flat
+end
+
+-- `changes` = names of streams and by how much each has grown, or shrunk (a count below zero), in turn: with them the
+-- leader need not look first.
+local function wake(reason, changes)
+  redis.call('XADD', K.wake, 'MAXLEN', '~', WAKES_KEPT, '*', 'why', reason, unpack(changes or {}))
 end
 
 local function add_entry(stream, request_id, generation, job)
