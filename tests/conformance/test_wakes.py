@@ -1,18 +1,19 @@
-"""What the leader is told when it is woken: by how much streams have grown or shrunk, so that it need not look first."""
+"""What the leader is told when it is woken: by how much streams have grown or shrunk; then it need not look first."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lib.jobqueue.protocol import Submission
 from lib.redisqueue import conducting
 from lib.redisqueue.conducting import WakePosition
-from tests.conformance.stage import METAL, submission
+from tests.conformance.stage import METAL, ending, submission
 
 if TYPE_CHECKING:
+    from lib.jobqueue.protocol import Submission
     from tests.conformance.stage import Stage
 
 HIGH = "stream:high:any"
+NORMAL = "stream:normal:any"
 
 
 async def heard(stage: Stage) -> tuple[set[str], dict[str, int]]:
@@ -21,19 +22,18 @@ async def heard(stage: Stage) -> tuple[set[str], dict[str, int]]:
     return woken.reasons, {name: count for name, count in woken.changes.items() if count}
 
 
-def urgent(request_id: str, **more: object) -> Submission:
+def urgent(request_id: str, **more: Any) -> Submission:
     """A job of another intake."""
     return submission(request_id, intake=HIGH, **more)
 
 
 async def test_a_submit_tells_how_many_came_into_which_intake(stage: Stage) -> None:
     """Only what stands there: a duplicate and a job for later have not come."""
-    await stage.submit(
-        submission("a"), urgent("b"), urgent("c"), submission("a"), urgent("d", due_ms=9_999_999_999_999)
-    )
+    ordinary = submission("a", intake=NORMAL)
+    await stage.submit(ordinary, urgent("b"), urgent("c"), ordinary, urgent("d", due_ms=9_999_999_999_999))
     reasons, changes = await heard(stage)
     assert reasons == {"streams"}
-    assert changes == {"stream": 1, HIGH: 2}
+    assert changes == {NORMAL: 1, HIGH: 2}
 
 
 async def test_a_commit_tells_how_many_left_which_lane(stage: Stage) -> None:
@@ -42,11 +42,11 @@ async def test_a_commit_tells_how_many_left_which_lane(stage: Stage) -> None:
     one, two = await stage.lease(session, "a", "b")
     before = (await heard(stage))[1]
     assert METAL not in before
-    await stage.finish(session, one, two, two._replace(fence="7"))
+    await stage.finish(session, ending(one), ending(two), ending(two._replace(fence="7")))
     assert (await heard(stage))[1] == before | {METAL: -2}
 
 
 async def test_what_somebody_else_wrote_there_is_no_error(stage: Stage) -> None:
     """No number, no reason: the leader is woken and told nothing."""
-    await stage.queue.client.xadd(stage.queue.keys.of("wake"), {"x": "many", "stream": "--1"})
+    await stage.queue.client.xadd(stage.queue.keys.of("wake"), {"x": "many", NORMAL: "--1"})
     assert await heard(stage) == ({"?"}, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from tests.job_watcher.watching import Gate
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
+    from job_watcher.conductor import Conductor
     from tests.job_watcher.watching import Stand, Watcher
 
 SLOW: dict[str, Any] = {
@@ -70,11 +72,15 @@ async def test_what_it_is_told_is_checked_by_the_queue(stand: Stand) -> None:
     await stand.ended("first")
     wake, conductor = stand.queue.keys.of("wake"), watcher.life.conductor
     for count in ("5", "-5", "many"):
-        said = {"why": "intake", "stream:normal:any": count, "lane:metal:any": count, "junk": "1"}
-        entry = (await stand.queue.client.xadd(wake, said)).decode()
-        await wait_until(lambda heard=entry: conductor._position.wake == heard)
+        said: dict[Any, Any] = {"why": "intake", "stream:normal:any": count, "lane:metal:any": count, "junk": "1"}
+        entry: Any = await stand.queue.client.xadd(wake, said)
+        await wait_until(functools.partial(_has_heard, conductor, entry.decode()))
     await stand.debug("second")
     await stand.ended("second", seconds=10)
+
+
+def _has_heard(conductor: Conductor, entry: str) -> bool:
+    return conductor._position.wake == entry
 
 
 async def test_a_word_about_new_jobs_is_moved_upon_without_a_look(stand: Stand) -> None:
@@ -83,7 +89,7 @@ async def test_a_word_about_new_jobs_is_moved_upon_without_a_look(stand: Stand) 
     await stand.debug("first")
     await stand.ended("first")
     conductor = watcher.life.conductor
-    await wait_until(lambda: conductor._seen is not None and not conductor._heard)
+    await wait_until(lambda: conductor._seen is not None and not any(conductor._seen.held.values()))
     conductor._heard.update({"stream:normal:any": 2})
     assert [(order.intake, order.count) for order in conductor._orders_by_hearsay()] == [("stream:normal:any", 2)]
     assert not conductor._heard
