@@ -76,6 +76,12 @@ class TaskContext(Protocol):
     ) -> None:
         """Report how far the attempt is, 0 to 100. Cheap, may be dropped, never fails the task."""
 
+    def nearly_over(self) -> None:
+        """Say, once, that only a moment of writing is left: the next job may be sent to this process already.
+
+        Cheap and optional. The slot counts as free from here on, so a task that goes on computing keeps a job waiting.
+        """
+
 
 class Task(Protocol):
     """A thing that jobs can ask for by name."""

@@ -35,6 +35,9 @@ class Speak:
 
         speaking = Speaking(request_of_job(job), context.engines, context.work_dir, voices=context.voices)
         for step in speaking.steps():
+            if step.nearly:
+                context.nearly_over()
+                continue
             await context.progress(step.percent, step=step.done, total=step.total, message=step.message)
         report = speaking.report()
         return TaskResult(result=report.summary, outputs=tuple(_output(file) for file in report.files))

@@ -52,12 +52,13 @@ _SPOKEN = 99.0
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How far it is: `percent` of all, `done` takes of `total`."""
+    """How far it is: `percent` of all, `done` takes of `total`. `nearly`: what is left takes no time to speak of."""
 
     percent: float
     done: int
     total: int
     message: str
+    nearly: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,7 @@ class Speaking:
         if self._listens():
             yield Step(_SPOKEN, total, total, "listening to the takes")
             heard = self._hear(total)
+        yield Step(_SPOKEN, total, total, "writing", nearly=True)
         ranking = self._select(takes, prepared, heard)
         timings = documents.timings(
             load=synthesising - loading,

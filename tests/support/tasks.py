@@ -187,6 +187,15 @@ async def _chatter(payload: Payload, _context: TaskContext) -> TaskResult:
     return TaskResult(result={"pid": os.getpid()})
 
 
+async def _nearly_over(payload: Payload, context: TaskContext) -> TaskResult:
+    """Say so, leaving a line unfinished, then write until the file `message` is there."""
+    print(f"words of {context.request_id}", end="", flush=True)  # noqa: T201  as above
+    context.nearly_over()
+    while not Path(payload.message).exists():
+        time.sleep(0.005)  # noqa: ASYNC251  as above
+    return TaskResult(result={"pid": os.getpid()})
+
+
 async def _report(payload: Payload, context: TaskContext) -> TaskResult:
     """Report `times` steps as fast as possible."""
     for step in range(1, payload.times + 1):
@@ -239,6 +248,7 @@ TASKS: tuple[Task, ...] = (
     Misbehaving("count_runs", _count_runs, "inline"),
     Misbehaving("count_runs_child", _count_runs),
     Misbehaving("chatter", _chatter),
+    Misbehaving("nearly_over", _nearly_over),
     Misbehaving("report", _report),
     Misbehaving("report_inline", _report, "inline"),
     Misbehaving("large_result", _large_result),

@@ -25,6 +25,7 @@ class RecordingContext:
     request_id: str = "test"
     attempt: int = 1
     reports: list[tuple[float, int | None, int | None, str]] = field(default_factory=list)
+    nearly_at: list[int] = field(default_factory=list)
 
     async def progress(
         self,
@@ -36,3 +37,7 @@ class RecordingContext:
     ) -> None:
         """Remember."""
         self.reports.append((percent, step, total, message))
+
+    def nearly_over(self) -> None:
+        """Remember how much had been reported by then."""
+        self.nearly_at.append(len(self.reports))

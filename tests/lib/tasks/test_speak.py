@@ -67,6 +67,14 @@ async def test_outputs_are_files_of_the_work_directory(engines: SpeechEngines, t
     assert all(output.path.parent == tmp_path for output in result.outputs)
 
 
+async def test_it_says_when_only_writing_is_left(engines: SpeechEngines, tmp_path: Path) -> None:
+    """Once, when every take is spoken and nothing has yet been written beside them."""
+    context = RecordingContext(tmp_path, engines)
+    await Speak().run(job(variants=2), context)
+    (count,) = context.nearly_at
+    assert [(done, total) for _, done, total, _ in context.reports[count - 1 :]] == [(2, 2), (2, 2)]
+
+
 async def test_the_result_is_small_plain_json(engines: SpeechEngines, tmp_path: Path) -> None:
     """It fits a record: model, what was substituted or ignored, timings, and each take's length, not the text."""
     spec = job(text="A sentence that nobody needs twice in a record. " * 40)
