@@ -183,6 +183,10 @@ def test_a_file_that_lost_what_was_read_is_an_error(tmp_path: Path) -> None:
             ("XGROUP", "DELCONSUMER", "chaos:jobs:lane:metal:any", "watchers", "w:1"),
             [["forgot", "lane:metal:any", "w:1"]],
         ),
+        (
+            ("XGROUP", "DESTROY", "chaos:jobs:lane:metal:any", "watchers"),
+            [["forgot", "lane:metal:any", None]],
+        ),
         (("XADD", "chaos:jobs:wake", "MAXLEN", "=", "9", "5-1", "why", "room"), []),
         (("SET", "other:key", "1"), []),
         (("SELECT", "0"), []),
@@ -206,12 +210,10 @@ def test_the_wiretap_hears_who_moved() -> None:
         b'+1.6 [0 127.0.0.1:99] "XADD" "chaos:jobs:lane:metal:any" "*" "id" "by hand, not lua] either"',
         b'+1.7 [0 127.0.0.1:99] "EVALSHA" "abc" "1" "k1" "w2:b"',
         b'+1.7 [0 lua] "HSET" "chaos:watcher:lock" "session" "w2:b" "epoch" "78"',
-        b'+1.7 [0 lua] "ZREM" "chaos:watcher:sessions" "w1:a"',
     ]
     assert list(Listening().heard(lines)) == [
         {"is": "move", "session": "w1:a", "epoch": "77"},
         {"is": "lead", "session": "w2:b", "epoch": "78"},
-        {"is": "ended", "session": "w1:a", "epoch": ""},
     ]
 
 

@@ -114,7 +114,7 @@ class Vocabulary:
     row id raw|None · record id "result"|"failed" raw|None · session id expiry|None · lead session epoch|None ·
     key name holder|None · entry stream id request_id generation · gone stream id · fence value · count name by ·
     sweep time · told kind time · due id score|None · kept id bool · held lane entry consumer|None ·
-    forgot lane consumer · removed key.
+    forgot lane consumer|None (all) · removed key.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -183,7 +183,9 @@ class Vocabulary:
     def _group(self, word: bytes, command: Command) -> Iterator[Operation]:
         """Deliveries: a read through a group is written as the claim of each entry."""
         if word == b"XGROUP":
-            if command[1].upper() == b"DELCONSUMER":
+            if command[1].upper() == b"DESTROY":
+                yield ["forgot", text(command[2]).removeprefix(self._streams), None]
+            elif command[1].upper() == b"DELCONSUMER":
                 yield ["forgot", text(command[2]).removeprefix(self._streams), text(command[4])]
             return
         lane = text(command[1]).removeprefix(self._streams)

@@ -34,10 +34,11 @@ def accepted(history: History, replay: Replay) -> Iterator[Verdict]:
         yield Verdict(1, "the server's file", f"steps that were answered are gone: {said}")
     by_id = _by_id(replay)
     for call in history.calls:
-        for number, code in enumerate(call.codes or ()):
+        for request_id, code in zip(call.ids, call.codes or (), strict=False):
+            if code == "added" and call.do == "foreign" and history.drained and not by_id[request_id]:
+                yield Verdict(1, request_id, "added by hand, and nothing began", call.sent)
             if code != "queued":
                 continue
-            request_id = call.ids[number]
             if not any(_within(call, each.at) for each in by_id[request_id]):
                 seen = [f"generation {each.number} at {each.at:.3f}" for each in by_id[request_id]]
                 yield Verdict(
@@ -142,20 +143,22 @@ def fences(history: History, replay: Replay) -> Iterator[Verdict]:
                 yield Verdict(4, request_id, said, later.begun, (str(earlier), str(later)))
 
 
-def leaders(history: History, _replay: Replay) -> Iterator[Verdict]:
+def leaders(history: History, replay: Replay) -> Iterator[Verdict]:
     """Promise 4: only the session that leads, in its own epoch, moves jobs to lanes."""
     newest: dict[str, str] = {"session": "nobody", "epoch": "0"}
-    ended: set[str] = set()
     for each in history.moves:
-        if each["is"] == "ended":
-            ended.add(each["session"])
-            continue
         if int(each["epoch"]) > int(newest["epoch"]):
             newest = each
-        wrong = int(each["epoch"]) < int(newest["epoch"]) or each["session"] in ended
+        wrong = int(each["epoch"]) < int(newest["epoch"]) or _has_ended(replay, each["session"], each["at"])
         if each["is"] == "move" and wrong:
             said = f"it moved jobs in epoch {each['epoch']}, and did not lead any more"
             yield Verdict(4, each["session"], said, each["at"], (f"{newest['session']} led in {newest['epoch']}",))
+
+
+def _has_ended(replay: Replay, session: str, at: float) -> bool:
+    """Whether a session was over by then."""
+    life = replay.sessions.get(session)
+    return life is not None and life.ended is not None and life.ended + SEEN_SECONDS < at
 
 
 def self_stop(history: History, replay: Replay) -> Iterator[Verdict]:

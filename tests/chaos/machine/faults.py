@@ -56,6 +56,7 @@ class Breaker:
             "disk_full": self._disk_full,
             "stale_entry": self._stale_entry,
             "junk": self._junk,
+            "group_lost": self._group_lost,
         }
 
     async def carry_out(self, number: int, fault: Fault) -> None:
@@ -255,6 +256,15 @@ class Breaker:
         client = self._direct()
         try:
             await client.xadd(f"{PREFIX}:jobs:stream", {"job": JUNK[int(fault.at * 1000) % len(JUNK)]})
+        finally:
+            await client.aclose()
+        return ""
+
+    async def _group_lost(self, _fault: Fault) -> str:
+        """The lane forgets what it has given to whom."""
+        client = self._direct()
+        try:
+            await client.xgroup_destroy(f"{PREFIX}:jobs:{LANE}", "watchers")
         finally:
             await client.aclose()
         return ""

@@ -66,7 +66,7 @@ class History:
     calls: list[Call] = field(default_factory=list)
     ground: list[dict[str, Any]] = field(default_factory=list)
     moves: list[dict[str, Any]] = field(default_factory=list)
-    """Who led, who moved jobs and which session ended, as the wiretap heard it."""
+    """Who led and who moved jobs, as the wiretap heard it."""
     guilty: frozenset[str] = frozenset()
     """Jobs that are meant to kill what runs them."""
     final: dict[str, Any] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from tests.chaos.machine.verdicts import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from tests.chaos.machine.history import History
     from tests.chaos.machine.replay import Replay, SessionLife
@@ -57,7 +57,33 @@ def recovered(history: History, replay: Replay) -> Recovery:
         lives = [life for life in by_name.get(note["name"], []) if life.opened <= died]
         for life in lives[-1:]:
             _look(history, replay, found, (life, died, note["how"]), outages, steps)
+    found.verdicts += _lapsed(history, replay, outages, steps)
     return found
+
+
+def _lapsed(history: History, replay: Replay, outages: list[Span], steps: list[float]) -> Iterator[Verdict]:
+    """Sessions that were silent for longer than L + S and were not ended, be they dead, paused or cut off."""
+    end = max((line.at for line in history.lines[-1:]), default=0.0)
+    for life in replay.sessions.values():
+        last = end if life.ended is None else life.ended
+        for begin, until in pairwise([*(at for at in life.renewals if at <= last), last]):
+            wait, limit, lost = _counted(history, (begin, until), outages, steps)
+            if wait > limit:
+                said = f"silent for {wait:.2f} s and not ended; the limit is {limit:.2f} s"
+                evidence = (f"from {begin:.3f} to {until:.3f}", f"outages within: {lost}")
+                yield Verdict(6, life.name, said, begin, evidence)
+
+
+def _counted(history: History, span: Span, outages: list[Span], steps: list[float]) -> tuple[float, float, list[Span]]:
+    """How long a span was without the outages in it, how long it may have been, and those outages."""
+    begin, until = span
+    lost = [each for each in outages if each[0] < until and each[1] > begin]
+    wait = until - begin - sum(min(until, b) - max(begin, a) for a, b in lost)
+    # A gap between sweeps is taken whole, with the moments around the outage in which the server was there; after a
+    # step of the clock every session may have a whole life before it.
+    stepped = sum(begin <= at <= until for at in steps)
+    more = len(lost) * (2 * history.sweep + SILENCE_SECONDS) + history.life * stepped
+    return wait, history.life + history.sweep + SLACK_SECONDS + more, lost
 
 
 def _look(
@@ -74,14 +100,8 @@ def _look(
         if lease.session != life.name or lease.at > died or (lease.ended is not None and lease.ended <= died):
             continue
         until = lease.ended if lease.ended is not None else end
-        lost = [span for span in outages if span[0] < until and span[1] > died]
-        wait = until - died - sum(min(until, b) - max(died, a) for a, b in lost)
-        # A gap between sweeps is taken whole, with the moments around the outage in which the server was there.
-        more = len(lost) * (2 * history.sweep + SILENCE_SECONDS) + history.life * sum(
-            died <= at <= until for at in steps
-        )
+        wait, limit, lost = _counted(history, (died, until), outages, steps)
         found.waits.append(max(0.0, wait))
-        limit = history.life + history.sweep + SLACK_SECONDS + more
         if wait > limit:
             said = f"held by {life.name}, {how}, for {wait:.2f} s after its death; the limit is {limit:.2f} s"
             free = "never" if lease.ended is None else f"{lease.ended:.3f}"

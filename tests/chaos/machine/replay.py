@@ -162,8 +162,8 @@ class Replay:
         self.pending[lane, entry] = consumer
         step.ids.add(self.entries.get((lane, entry), ("", ""))[0])
 
-    def _forgot(self, _step: Step, lane: str, consumer: str) -> None:
-        for place in [each for each, who in self.pending.items() if each[0] == lane and who == consumer]:
+    def _forgot(self, _step: Step, lane: str, consumer: str | None) -> None:
+        for place in [each for each, who in self.pending.items() if each[0] == lane and consumer in {None, who}]:
             del self.pending[place]
 
     def _lead(self, step: Step, session: str | None, epoch: str | None) -> None:

@@ -70,6 +70,7 @@ KINDS: Final[Mapping[str, _Kind]] = {
     "disk_full": _Kind(4, "disk", (0.5, 3.0)),
     "stale_entry": _Kind(6, "hand", details=("waiting", "running")),
     "junk": _Kind(3, "hand"),
+    "group_lost": _Kind(2, "hand"),
 }
 
 NEEDS: Final = {"clock": "libfaketime", "disk_full": "root, to mount a small disk"}

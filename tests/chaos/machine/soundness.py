@@ -71,9 +71,6 @@ def _row(replay: Replay, step: Step, request_id: str, row: Row) -> Iterator[Verd
     if replay.entries.get(place) != (request_id, row.generation):
         gone = "its entry was taken away" if place in step.entries_gone else "its place is empty or another's"
         yield Verdict(8, request_id, f"{gone}, and the row still says {row.stream} {row.entry}", step.at, _said(row))
-    elif row.state == "L" and replay.pending.get(place) != row.session:
-        who = replay.pending.get(place, "nobody")
-        yield Verdict(4, request_id, f"leased to {row.session} for an entry delivered to {who}", step.at, _said(row))
 
 
 def _change(replay: Replay, step: Step, request_id: str, before: Row | None, after: Row | None) -> Iterator[Verdict]:
@@ -85,6 +82,11 @@ def _change(replay: Replay, step: Step, request_id: str, before: Row | None, aft
         return
     if before is not None and before.state == "L" and before.session != after.session:
         yield Verdict(4, request_id, "leased again while another session had it", step.at, _said(before, after))
+    holder = replay.pending.get((after.stream, after.entry), "nobody")
+    if holder != after.session:
+        yield Verdict(
+            4, request_id, f"leased to {after.session} for an entry delivered to {holder}", step.at, _said(after)
+        )
     if after.session not in replay.live:
         yield Verdict(4, request_id, f"leased to {after.session}, which is no session", step.at, _said(after))
     if int(after.fence) <= replay.fence_before:

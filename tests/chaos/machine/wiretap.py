@@ -1,7 +1,7 @@
 """Listens by MONITOR who moves jobs to lanes: what a script changed is in the append-only file, who called it is not.
 
-Writes a line for each change of the lead, each end of a session and each call that moved something, in the server's
-order. What happened while the connection was broken is missing, so the checker may only trust what it sees.
+Writes a line for each change of the lead and each call that moved something, in the server's order. What happened while
+the connection was broken is missing, so the checker may only trust what it sees.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ _WORD: Final = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 _IN_SCRIPT: Final = b" lua] "
 _MOVED: Final = f'"XADD" "{PREFIX}:jobs:lane:'.encode()
 _LED: Final = f'"HSET" "{PREFIX}:watcher:lock" '.encode()
-_ENDED: Final = f'"ZREM" "{PREFIX}:watcher:sessions" '.encode()
 _CHUNK_BYTES: Final = 1 << 18
 _PAUSE_SECONDS: Final = 0.1
 
@@ -49,8 +48,6 @@ class Listening:
             elif said.startswith(_LED):
                 words = _words(said)
                 yield {"is": "lead", "session": words[3], "epoch": words[5]}
-            elif said.startswith(_ENDED):
-                yield from ({"is": "ended", "session": session, "epoch": ""} for session in _words(said)[2:])
 
 
 def _mover(call: bytes) -> Iterator[dict[str, Any]]:

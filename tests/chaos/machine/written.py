@@ -11,12 +11,14 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.chaos.machine.checker import check
 from tests.chaos.machine.checks import session_dir
 from tests.chaos.machine.history import BodyRun, Call, History, Line
 
 LIFE, SWEEP = 3.0, 0.8
 LANE = "lane:metal:any"
 INTAKE = "stream:normal:any"
+A, B = "w1:a", "w2:b"
 ECHO = "echo"
 IDENTITY = "same"
 
@@ -156,3 +158,22 @@ class Script:
             "imbalance": 0,
         }
         return self.history
+
+
+def two_sessions() -> Script:
+    """A queue with two sessions, and a sweep that has seen it."""
+    found = Script()
+    found.open(A)
+    found.open(B)
+    found.sweep()
+    return found
+
+
+def broken(script: Script) -> set[int]:
+    """The promises that the checker finds broken."""
+    return set(check(script.end()).broken)
+
+
+def said(script: Script) -> str:
+    """All that it says."""
+    return "\n".join(verdict.text() for verdict in check(script.end()).verdicts)
