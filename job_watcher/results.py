@@ -38,11 +38,10 @@ def checked(given: object, place: Callable[[], Path]) -> TaskResult:
     if not given.outputs:
         return given
     work_dir = place()
-    home = work_dir.resolve()
     names: set[str] = set()
     inside: set[Path] = {work_dir}
     for output in given.outputs:
-        _check_output(output, home, names, inside)
+        _check_output(output, work_dir, names, inside)
     return given
 
 
@@ -65,12 +64,12 @@ def _check_json(result: dict[str, Any] | None) -> None:
         )
 
 
-def _check_output(output: Output, home: Path, names: set[str], inside: set[Path]) -> None:
-    """`inside` are the directories that are known to be below `home`; it grows."""
+def _check_output(output: Output, work_dir: Path, names: set[str], inside: set[Path]) -> None:
+    """`inside` are directories that are known to be in the work directory; it grows."""
     # The parent is resolved, not the file: a symlink as the file itself is refused by the store.
     folder = output.path.parent
     if folder not in inside:
-        found = folder.resolve()
+        home, found = work_dir.resolve(), folder.resolve()
         if found != home and home not in found.parents:
             raise PermanentError(
                 f"the task's output {output.name} lies outside its work directory",
