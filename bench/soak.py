@@ -57,7 +57,7 @@ class Plan:
     rate: int = 20
     """Jobs a second."""
     slots: int = 4
-    prelude_seconds: float = 30.0
+    prelude_seconds: float = 60.0
     """Of load before the first look at rest, so that children, threads, connections and keys are there."""
     rest_seconds: float = 10.0
     """Before that look, so that connections that are kept for a next callback are given up."""

@@ -7,8 +7,11 @@ lost tails cut it there. Knows nothing of the queue.
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from tests.support.servers import START_DEADLINE_SECONDS, ServerFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from tests.support.servers import RealServer
 
 Command = tuple[bytes, ...]
+
+_PAUSE_SECONDS = 0.005
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,15 @@ def written(server: RealServer) -> int:
 
 
 def cut(server: RealServer, at: int) -> None:
-    """Lose everything from byte `at` on; the server must be down."""
+    """SIGKILL it, lose everything from byte `at` on, and start it again; back when it has read what is left."""
+    server.kill()
     os.truncate(growing_file(server), at)
+    server.start()
+    end = time.monotonic() + START_DEADLINE_SECONDS
+    while b"loading:0" not in server.command("INFO", "persistence"):
+        if time.monotonic() > end:
+            raise ServerFailedError(f"{server.name} on port {server.port} still reads its file")
+        time.sleep(_PAUSE_SECONDS)
 
 
 def changes(file: Path) -> list[Change]:

@@ -55,6 +55,7 @@ class _Link:
     server: asyncio.StreamWriter
     trap: ReplyTrap | None = None
     silent: bool = False
+    forgotten: bool = False
     recent: bytes = b""
 
     def abort(self) -> None:
@@ -132,6 +133,11 @@ class FaultProxy:
         for link in tuple(self._links):
             link.abort()
 
+    def forget(self) -> None:
+        """Swallow all that any connection that stands now still sends, either way, and tell nobody; new ones work."""
+        for link in self._links:
+            link.forgotten = True
+
     def trap_reply(self, marker: bytes | None = None, *, skip: int = 0, then: AfterCatch = "reset") -> ReplyTrap:
         """Withhold the reply to the next command that contains `marker` (any when None), after `skip` such.
 
@@ -173,16 +179,17 @@ class FaultProxy:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
 
-    async def _chunks(self, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    async def _chunks(self, link: _Link, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
         with contextlib.suppress(OSError):
             while chunk := await reader.read(_CHUNK_BYTES):
                 if self.delay_seconds:
                     await asyncio.sleep(self.delay_seconds)
                 await self._open.wait()
-                yield chunk
+                if not link.forgotten:
+                    yield chunk
 
     async def _requests(self, link: _Link, reader: asyncio.StreamReader) -> None:
-        async for chunk in self._chunks(reader):
+        async for chunk in self._chunks(link, reader):
             if link.trap is None:
                 self._arm(link, chunk)
             link.server.write(chunk)
@@ -200,7 +207,7 @@ class FaultProxy:
                 return
 
     async def _replies(self, link: _Link, reader: asyncio.StreamReader) -> None:
-        async for chunk in self._chunks(reader):
+        async for chunk in self._chunks(link, reader):
             if link.silent:
                 continue
             if link.trap is not None:

@@ -107,6 +107,20 @@ async def test_silence_leaves_the_connection_open(proxy: FaultProxy, prefix: str
     wire.close()
 
 
+async def test_a_forgotten_connection_stays_open_and_carries_nothing(proxy: FaultProxy, prefix: str) -> None:
+    """Half-open: what is sent is not applied and not answered, whatever comes after; a new connection works."""
+    wire = await Wire.to(proxy)
+    assert await wire.ask("PING") == b"+PONG\r\n"
+    proxy.forget()
+    proxy.restore()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(wire.ask(f"SET {prefix}:lost 1"), 0.2)
+    other = await Wire.to(proxy)
+    assert await other.ask(f"EXISTS {prefix}:lost") == b":0\r\n"
+    for each in (wire, other):
+        each.close()
+
+
 async def test_blackhole_delivers_after_restore(proxy: FaultProxy) -> None:
     """What is sent into a blackhole waits and is not lost."""
     wire = await Wire.to(proxy)
@@ -144,6 +158,8 @@ async def test_server_keeps_data_and_port_over_a_kill(own_valkey: RealServer) ->
     own_valkey.command("SET", "kept", "yes")
     own_valkey.restart(kill=True)
     assert own_valkey.url == url
+    # It answers, and reads its file first.
+    await wait_until(lambda: not own_valkey.command("GET", "kept").startswith(b"-LOADING"))
     assert own_valkey.command("GET", "kept") == b"$3\r\nyes\r\n"
 
 
