@@ -63,6 +63,12 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--faults", type=int)
     found.add_argument("--watchers", type=_positive_int, default=3)
     found.add_argument("--short", action="store_true", help=f"{SHORT_JOBS} jobs, {SHORT_FAULTS} faults, half a minute")
+    found.add_argument(
+        "--slack",
+        type=_positive,
+        default=2.0,
+        help="seconds that a busy machine may take beyond L + S (2)",
+    )
     found.add_argument("--dir", type=Path, help="keep the run here; must not exist")
     return found
 
@@ -81,7 +87,7 @@ def _positive_int(word: str) -> int:
     return number
 
 
-async def one_run(options: Options, home: Path) -> int:
+async def one_run(options: Options, home: Path, slack: float) -> int:
     """Run and check; the exit code."""
     task = asyncio.current_task()
     assert task is not None
@@ -90,12 +96,13 @@ async def one_run(options: Options, home: Path) -> int:
     plan = run.drawn(options)
     say(report.head(options, plan))
     await run.Run(home, options, say).go()
-    return judge(home, options)
+    return judge(home, options, slack)
 
 
-def judge(home: Path, options: Options) -> int:
+def judge(home: Path, options: Options, slack: float) -> int:
     """Check what a run left, say so, and write every verdict beside it; the exit code."""
     found = history.read(home)
+    found.slack = slack
     findings = checker.check(found)
     begun = next((note["at"] for note in found.ground if note["is"] == "begun"), 0.0)
     (home / "verdicts.txt").write_text("".join(each.text(begun) + "\n" for each in findings.verdicts))
@@ -112,7 +119,7 @@ def main(line: Sequence[str] | None = None) -> int:
         if len(words.names) != 1 or not (Path(words.names[0]) / "run.json").exists():
             asked.error("check needs the directory of a run")
         home = Path(words.names[0])
-        return judge(home, history.options_of(home))
+        return judge(home, history.options_of(home), words.slack)
     if words.command == "planted":
         unknown = set(words.names) - set(planted.names())
         if unknown:
@@ -124,10 +131,10 @@ def main(line: Sequence[str] | None = None) -> int:
     if words.command == "schedule":
         say(schedule.text(run.drawn(options)))
         return 0
-    return _kept_if_broken(options, words.dir)
+    return _kept_if_broken(options, words.dir, words.slack)
 
 
-def _kept_if_broken(options: Options, wished: Path | None) -> int:
+def _kept_if_broken(options: Options, wished: Path | None, slack: float) -> int:
     if wished is not None:
         if wished.exists():
             say(f"{wished} exists already")
@@ -136,7 +143,7 @@ def _kept_if_broken(options: Options, wished: Path | None) -> int:
     home = (wished or Path(tempfile.mkdtemp(prefix="chaos-"))).resolve()
     code = 1
     try:
-        code = asyncio.run(one_run(options, home))
+        code = asyncio.run(one_run(options, home, slack))
     except (KeyboardInterrupt, asyncio.CancelledError):
         say("stopped")
         code = 130

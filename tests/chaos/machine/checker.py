@@ -32,6 +32,16 @@ class Findings:
     """Faults that found nothing to break."""
 
     @property
+    def lost(self) -> int:
+        """Jobs that were accepted and are gone or never ended."""
+        return len({verdict.job for verdict in self.verdicts if verdict.promise == 1})
+
+    @property
+    def twice(self) -> int:
+        """Generations with a second record."""
+        return sum("a second record" in verdict.said for verdict in self.verdicts)
+
+    @property
     def broken(self) -> Counter[int]:
         """How many verdicts of each promise."""
         return Counter(verdict.promise for verdict in self.verdicts)

@@ -59,6 +59,8 @@ class History:
     life: float
     sweep: float
     slots: int = 8
+    slack: float = 2.0
+    """Seconds by which L + S may be exceeded where everything runs at once on two cores."""
     lines: list[Line] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     """Where the append-only file became shorter than what had been read."""

@@ -18,27 +18,36 @@ if TYPE_CHECKING:
     from tests.chaos.machine.history import History
     from tests.chaos.machine.replay import Replay, SessionLife
 
-SLACK_SECONDS: Final = 2.0
-"""What L + S may be exceeded by where everything runs at once on two cores."""
-
 SILENCE_SECONDS: Final = 1.5
 """Sessions renew several times a second; where none does for so long, nobody was in touch with the server."""
+
+AWAY: Final = frozenset({"server_kill", "long_server_kill", "server_restart", "server_pause", "long_server_pause"})
+"""Faults in which the server does not answer."""
 
 Span = tuple[float, float]
 
 
 @dataclass(slots=True)
 class Recovery:
-    """Figures of all deaths: `waits` are seconds until each job of the dead was free again."""
+    """Figures of all deaths: `waits` are seconds until each job of the dead was free again, outages taken off.
+
+    `disturbed` are those in which the server was away or its clock stepped: each may give a session a whole new life.
+    """
 
     deaths: int = 0
     waits: list[float] = field(default_factory=list)
+    disturbed: list[float] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
 
     @property
     def worst(self) -> float:
-        """Seconds; 0 when the dead held nothing."""
+        """Seconds, of the undisturbed; 0 when the dead held nothing."""
         return max(self.waits, default=0.0)
+
+    @property
+    def worst_disturbed(self) -> float:
+        """The same of the others."""
+        return max(self.disturbed, default=0.0)
 
 
 def recovered(history: History, replay: Replay) -> Recovery:
@@ -83,7 +92,7 @@ def _counted(history: History, span: Span, outages: list[Span], steps: list[floa
     # step of the clock every session may have a whole life before it.
     stepped = sum(begin <= at <= until for at in steps)
     more = len(lost) * (2 * history.sweep + SILENCE_SECONDS) + history.life * stepped
-    return wait, history.life + history.sweep + SLACK_SECONDS + more, lost
+    return wait, history.life + history.sweep + history.slack + more, lost
 
 
 def _look(
@@ -101,7 +110,8 @@ def _look(
             continue
         until = lease.ended if lease.ended is not None else end
         wait, limit, lost = _counted(history, (died, until), outages, steps)
-        found.waits.append(max(0.0, wait))
+        whole = not lost and not any(died <= at <= until for at in steps)
+        (found.waits if whole else found.disturbed).append(max(0.0, wait))
         if wait > limit:
             said = f"held by {life.name}, {how}, for {wait:.2f} s after its death; the limit is {limit:.2f} s"
             free = "never" if lease.ended is None else f"{lease.ended:.3f}"
@@ -116,7 +126,7 @@ def silent(history: History, replay: Replay) -> list[Span]:
     began = {note["fault"]: note for note in history.ground if note["is"] == "begin"}
     for note in history.ground:
         begin = began.get(note.get("fault", -1))
-        if note["is"] == "end" and begin is not None and begin["target"] == "server" and note["at"] - begin["at"] > 0.1:
+        if note["is"] == "end" and begin is not None and begin["kind"] in AWAY:
             spans.append((begin["at"], note["at"]))
     return merged(spans)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from tests.chaos.machine.checker import Findings
     from tests.chaos.machine.options import Options
+    from tests.chaos.machine.recovery import Recovery
     from tests.chaos.machine.schedule import Fault
 
 _SHOWN: Final = 10
@@ -36,6 +37,15 @@ def replay_with(options: Options) -> str:
     )
 
 
+def _recovered(found: Recovery) -> str:
+    """The figures of promise 6."""
+    text = f"{len(found.waits) + len(found.disturbed)} jobs were held by the dead; worst recovery {found.worst:.2f} s"
+    text += f", L + S = {LIFE_SECONDS + SWEEP_SECONDS:g} s"
+    if found.disturbed:
+        text += f"; {found.worst_disturbed:.2f} s where the server was away (not counted) or its clock stepped"
+    return text
+
+
 def tail(found: Findings, *, begun: float = 0.0) -> str:
     """After the check: figures, a line for each promise, and the first verdicts with their evidence."""
     ended = ", ".join(f"{count} {status}" for status, count in sorted(found.statuses.items()))
@@ -44,9 +54,9 @@ def tail(found: Findings, *, begun: float = 0.0) -> str:
         f"{found.runs} bodies began, {found.runs_again} of them not the first of their generation",
         f"{found.unknown} calls of producers without an answer",
         f"{sum(found.faults.values())} faults, {found.recovery.deaths} deaths of watchers",
-        f"{len(found.recovery.waits)} jobs were held by the dead",
-        f"worst recovery {found.recovery.worst:.2f} s; L + S = {LIFE_SECONDS + SWEEP_SECONDS:g} s",
+        _recovered(found.recovery),
     ]
+    lines.append(f"{found.lost} lost, {found.twice} recorded twice")
     if found.not_done:
         lines.append(f"faults that found nothing to break: {len(found.not_done)} ({found.not_done[0]})")
     for number, name in PROMISES.items():
