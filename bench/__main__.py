@@ -14,11 +14,12 @@ import signal
 import sys
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from bench import draining, growth, latency, memory, plans, report, speaking, start_times, submitting
 from bench.conditions import conditions
@@ -29,6 +30,7 @@ from bench.peers.roster import OWN, PEERS
 from bench.plotting import draw
 from bench.sizes import FULL, QUICK, Sizes
 from bench.stand import HOUSE
+from bench.steps import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 class Measure:
     """One part of the run: about how long it takes in full and quick, in seconds; the deadline is thrice that."""
 
-    run: Callable[[Sizes, Callable[[], None]], Awaitable[Found]]
+    run: Callable[[Sizes, Steps], Awaitable[Found]]
     full_seconds: float
     quick_seconds: float
 
@@ -112,24 +114,24 @@ async def measured(names: Sequence[str], sizes: Sizes, progress: Progress, *, qu
     found = Found()
     for name in names:
         measure = MEASURES[name]
-        line = progress.add_task(f"{name:10}", total=None, steps=0, about=measure.seconds(quick=quick))
+        line = progress.add_task(f"{name:10}", total=None, steps=0)
         deadline = measure.deadline(quick=quick)
-        steps = 0
-
-        def step(line: object = line) -> None:
-            nonlocal steps
-            steps += 1
-            progress.update(line, steps=steps)  # type: ignore[arg-type]  # a TaskID, which is what add_task gave
-
+        step = Steps(partial(_show, progress, line))
         try:
             async with asyncio.timeout(deadline):
                 found.add(await measure.run(sizes, step))
         except TimeoutError:
+            found.add(step.found)
             found.failures[name] = f"not over after {deadline:.0f} s"
         except Exception as exc:  # noqa: BLE001 - one measure that fails must not take the others' figures away
+            found.add(step.found)
             found.failures[name] = f"{type(exc).__name__}: {exc}"
         progress.update(line, total=1, completed=1)
     return found
+
+
+def _show(progress: Progress, line: TaskID, steps: int) -> None:
+    progress.update(line, steps=steps)
 
 
 def place(names: Sequence[str], peers: Sequence[str], *, quick: bool) -> Path:

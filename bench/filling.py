@@ -65,24 +65,25 @@ async def fill_done(stand: Stand, size: int, name: str) -> None:
     async with leading(stand) as epoch:
         for chunk in chunks(many_jobs(max(0, size - there), name)):
             await producing.submit(stand.queue, chunk)
-            await _worked_off(stand, epoch, len(chunk))
+            await _worked_off(stand, epoch, len(chunk), _tail_of(chunk[0]))
 
 
-async def _worked_off(stand: Stand, epoch: str, count: int) -> None:
+def _tail_of(job: Submission) -> tuple[bytes, bytes]:
+    """The tail of a no-op job's record before and behind its id: to make a million one by one takes minutes."""
+    now = datetime.now(UTC)
+    tail = done_tail(JobSpec.model_validate_json(job.job), Run("metal", "1", now, now), result=_RESULT)
+    before, _, behind = tail.partition(job.request_id.encode())
+    return before, behind
+
+
+async def _worked_off(stand: Stand, epoch: str, count: int, tail: tuple[bytes, bytes]) -> None:
     queue, left = stand.queue, count
     order = Move(INTAKE, LANE, _BATCH, 2 * _CHUNK, (LANE,), 2 * _CHUNK)
     while left > 0:
         await conducting.move(queue, _SESSION, epoch, [order])
         started = await leasing.start(queue, _SESSION, [LANE], read=_BATCH, suspects=_BATCH)
-        now = datetime.now(UTC)
-        run = Run("metal", "1", now, now)
         endings = [
-            Ending(
-                lease.request_id,
-                lease.fence,
-                "done",
-                done_tail(JobSpec.model_validate_json(lease.job), run, result=_RESULT),
-            )
+            Ending(lease.request_id, lease.fence, "done", tail[0] + lease.request_id.encode() + tail[1])
             for lease in started.leases
         ]
         await leasing.commit(queue, _SESSION, endings)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from bench.sizes import Sizes
     from bench.stand import Stand
+    from bench.steps import Steps
     from lib.jobqueue.protocol import Submission
 
 HELD_AGAINST: Final = 10_000
@@ -54,9 +55,17 @@ class Level:
         self.beside.setdefault(what, []).append(beside)
 
 
-async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
+async def measure(sizes: Sizes, step: Steps) -> Found:
     """On one server: fill, look, fill more; then another with the done ones."""
     levels: list[Level] = []
+    try:
+        await _filled(sizes, step, levels)
+    finally:
+        step.found.figures += figures(levels)
+    return step.found
+
+
+async def _filled(sizes: Sizes, step: Steps, levels: list[Level]) -> None:
     record = await record_of_a_job()
     for which, fill in (("waiting", fill_waiting), ("done", fill_done)):
         async with standing() as stand:
@@ -67,7 +76,6 @@ async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
                     await _look(stand, level, sizes, f"{which}{size}-{number}", record)
                     step()
                 levels.append(level)
-    return Found(figures(levels))
 
 
 async def _look(stand: Stand, level: Level, sizes: Sizes, name: str, record: bytes) -> None:

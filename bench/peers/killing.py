@@ -18,10 +18,9 @@ from bench.peers.roster import OWN, PEERS, Peer
 from bench.stand import StandError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from bench.peers.measuring import Runner
     from bench.sizes import Sizes
+    from bench.steps import Steps
 
 JOB_SECONDS: Final = 1.0
 WAIT_SECONDS: Final = 60.0
@@ -43,9 +42,9 @@ CASES: Final[tuple[tuple[Peer, str, str], ...]] = (
 )
 
 
-async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
+async def measure(sizes: Sizes, step: Steps) -> Found:
     """Every queue once; one that fails is told and stops no other."""
-    found = Found()
+    found = step.found
     cases = [*CASES, *((peer, "w", peer.name) for peer in PEERS)]
     for peer, successor, who in cases:
         if sizes.peers and peer.name not in sizes.peers:

@@ -26,10 +26,11 @@ from bench.peers.side import Trace
 from bench.stand import HOUSE, StandError, jobs, standing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from bench.sizes import Sizes
     from bench.stand import Stand
+    from bench.steps import Steps
 
 WARM: Final = 10
 DRAIN_SECONDS: Final = 45.0
@@ -160,9 +161,9 @@ class Taken:
         return found
 
 
-async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
+async def measure(sizes: Sizes, step: Steps) -> Found:
     """All of them, our own queue among them; one that fails is told and stops no other."""
-    found = Found()
+    found = step.found
     record = await record_of_a_job()
     for peer in (OWN, *PEERS):
         if sizes.peers and peer.name not in sizes.peers:
