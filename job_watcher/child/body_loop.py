@@ -23,22 +23,25 @@ class BodyLoop:
     def __init__(self) -> None:
         self._runner = asyncio.Runner()
         self._loop = self._runner.get_loop()
+        self._clean = False
 
     def run(self, body: Coroutine[Any, Any, Given]) -> Given:
         """What the body returns, or raises; nothing of it runs any more then."""
         before = set(threading.enumerate())
-        clean = False
         try:
             given = self._runner.run(_alone(body))
-            clean = not asyncio.all_tasks(self._loop) and before.issuperset(threading.enumerate())
+            self._clean = not asyncio.all_tasks(self._loop) and before.issuperset(threading.enumerate())
         finally:
-            if not clean:
+            if not self._clean:
                 self.close()
         return given
 
     def close(self) -> None:
-        """As `asyncio.run` does at its end. Repeatable."""
-        self._runner.close()
+        """As `asyncio.run` does at its end, which is little where nothing was left running. Repeatable."""
+        if self._clean:
+            self._loop.close()
+        else:
+            self._runner.close()
 
 
 async def _alone(body: Coroutine[Any, Any, Given]) -> Given:
