@@ -47,8 +47,11 @@ class IndexRow:
         parts = raw.decode("utf-8", "surrogateescape").split("|", _FIELDS - 1)
         if len(parts) != _FIELDS or parts[0] not in _STATES or not parts[1].isdigit():
             raise ValueError(f"not a row of the index: {raw[:200]!r}")
-        state, generation, attempts, deaths, crashes, *rest = parts
-        return cls(_STATES[state], generation, int(attempts), int(deaths or 0), int(crashes or 0), *rest)
+        state, generation, attempts, deaths, crashes, stream, entry, *rest = parts
+        if entry[:1].islower():
+            # Short, of a job that has not moved: a letter for how many ms it was written before its generation.
+            entry = f"{int(generation) // 1000 - (ord(entry[0]) - ord('a'))}-{entry[1:]}"
+        return cls(_STATES[state], generation, int(attempts), int(deaths or 0), int(crashes or 0), stream, entry, *rest)
 
     @classmethod
     def readable(cls, raw: bytes | None) -> Self | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lib.jobqueue.protocol import SUSPECT_DEATHS
 from lib.redisqueue import producing
 from lib.redisqueue.keys import IntakeName
+from lib.redisqueue.queue import BATCH_MAX_JOBS
+from lib.redisqueue.rows import IndexRow
 from tests.conformance.stage import Stage, ending, submission
+from tests.conformance.truth import text
 
 if TYPE_CHECKING:
     from lib.jobqueue.protocol import EndStatus
@@ -165,3 +168,14 @@ async def test_an_empty_submit_does_nothing(stage: Stage) -> None:
     """No jobs, no call, no fence."""
     assert await producing.submit(stage.queue, []) == []
     assert await stage.queue.client.get(stage.queue.keys.of("fence")) is None
+
+
+async def test_the_row_of_every_job_of_a_batch_names_its_entry(stage: Stage) -> None:
+    """A batch is written within a moment, but its generations are a microsecond apart: each row finds its own entry."""
+    jobs = [submission(f"j{i:04d}") for i in range(BATCH_MAX_JOBS)]
+    replies = await stage.submit(*jobs)
+    rows = (await stage.check()).rows
+    assert {reply.request_id: reply.stream_id for reply in replies} == {name: row.entry for name, row in rows.items()}
+    raw: Any = await stage.queue.client.hgetall(stage.queue.keys.of("index"))
+    ours = {text(name): IndexRow.parse(row).entry for name, row in raw.items()}
+    assert ours == {name: row.entry for name, row in rows.items()}

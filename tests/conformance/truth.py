@@ -52,8 +52,11 @@ class Row:
 
 def parse_row(raw: str) -> Row:
     """The row in a field of the index."""
-    state, generation, attempt, deaths, crashes, *rest = raw.split("|", 11)
-    return Row(state, generation, int(attempt), int(deaths or 0), int(crashes or 0), *rest)
+    state, generation, attempt, deaths, crashes, stream, entry, *rest = raw.split("|", 11)
+    if entry[:1].islower():
+        before = "abcdefghijklmnopqrstuvwxyz".index(entry[0])
+        entry = f"{int(generation) // 1000 - before}-{entry[1:]}"
+    return Row(state, generation, int(attempt), int(deaths or 0), int(crashes or 0), stream, entry, *rest)
 
 
 @dataclass(frozen=True)

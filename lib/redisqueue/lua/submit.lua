@@ -34,7 +34,7 @@ local arrived = {}
 -- The rows of those that go into their intake and nowhere else, written together at the end.
 local placed = {}
 local function place(ask, run, fence)
-  local entry = add_entry(run.intake, ask.request_id, fence, ask.job)
+  local entry = add_entry(run.intake, ask.request_id, digits(fence), ask.job)
   placed[#placed + 1] = ask.request_id
   placed[#placed + 1] = queued_row(fence, run.attempt, run.intake, entry, ask.identity)
   accepted = accepted + 1
@@ -46,7 +46,7 @@ local function look(ask, run, fence)
   -- What it has to look at may be the row of a job placed a moment ago.
   write_rows(placed)
   placed = {}
-  ask.fresh, ask.mode, ask.fence = fresh[ask.request_id], mode, fence
+  ask.fresh, ask.mode, ask.fence = fresh[ask.request_id], mode, digits(fence)
   ask.due_ms, ask.attempt = tonumber(run.due_ms), tonumber(run.attempt)
   ask.intake, ask.key, ask.on_conflict, ask.expected = run.intake, run.key, run.on_conflict, run.expected
   local code, entry, attempt = accept(ask)
@@ -67,7 +67,7 @@ for r = 1, RUNS do
   end
   for _ = 1, tonumber(run.count) do
     i = i + 1
-    local ask, fence = asks[i], digits(first + i - 1)
+    local ask, fence = asks[i], first + i - 1
     local code = 'queued'
     if plain and fresh[ask.request_id] then
       replies[i] = place(ask, run, fence)

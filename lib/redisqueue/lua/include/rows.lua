@@ -1,13 +1,20 @@
 -- A row of the index: what is true about one active job, fields joined by '|', the conflict key last because
 -- it alone may contain one. States: Q queued (in an intake or a lane), L leased, D delayed.
+-- Of a job that has not moved since it was queued the entry is short, since there may be a million of them: a letter for
+-- how many ms before its generation it was written ('a' none, 'b' one …), and the sequence number behind it.
 
 local ROW = '^(%u)|(%d+)|(%d+)|(%d*)|(%d*)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|(%d*)|([^|]*)|(.*)$'
+
+local LETTER, LETTERS = string.byte('a'), 26
 
 local function parse_row(raw)
   local state, generation, attempt, deaths, crashes, stream, entry, identity, session, fence, reason, key =
     string.match(raw, ROW)
   if not state then
     return nil
+  end
+  if string.find(entry, '^%l') then
+    entry = digits(math.floor(tonumber(generation) / 1000) - string.byte(entry) + LETTER) .. '-' .. string.sub(entry, 2)
   end
   return {
     state = state, generation = generation, attempt = tonumber(attempt),
@@ -59,9 +66,14 @@ local function write_rows(flat)
   end
 end
 
--- The text of a row that has only just been queued; a plain concatenation, since most rows begin so.
-local function queued_row(generation, attempt, stream, entry, identity)
-  return 'Q|' .. generation .. '|' .. attempt .. '|||' .. stream .. '|' .. entry .. '|' .. identity .. '||||'
+-- The text of a row that has only just been queued; `fence` is its generation as a number.
+local function queued_row(fence, attempt, stream, entry, identity)
+  local at, sequence = string.match(entry, '^(%d+)%-(%d+)$')
+  local before = math.floor(fence / 1000) - tonumber(at)
+  if before >= 0 and before < LETTERS then
+    entry = string.char(LETTER + before) .. sequence
+  end
+  return 'Q|' .. digits(fence) .. '|' .. attempt .. '|||' .. stream .. '|' .. entry .. '|' .. identity .. '||||'
 end
 
 -- The session of a leased row is gone: its body was running, unless that was a drain this counts.
