@@ -5,9 +5,10 @@ import typer
 from job_runner.cli.advice import no_jobs_in, typed
 from job_runner.cli.options import AnyVoice, JobFiles, Json, NoColor, Quiet
 from job_runner.cli.tables import Align, Table, counted, seconds_text
+from job_runner.service.planned import PlannedJob
 from job_runner.service.planning import ESTIMATES, Plan
 from job_runner.service.planning import plan as plan_files
-from lib.command_line.output import Output
+from lib.command_line.output import ROWS, Output
 from lib.errors import InvalidJobsError
 from lib.settings import Settings
 
@@ -32,7 +33,7 @@ def plan(
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
     made = plan_files(files, Settings.load(), any_voice=any_voice, notice=output.warn)
     if json:
-        output.document(made.document())
+        output.document(made.document(ROWS), rows=made.jobs.documents())
     elif made.jobs and not made.problems and not quiet:
         _show(made, output)
     for file in made.empty_files:
@@ -51,13 +52,8 @@ def plan(
 
 def _show(made: Plan, output: Output) -> None:
     table = Table(("REQUEST ID", "SOURCE", "CHARS", "EST"), ("left", "left", "right", "right"))
-    for job in made.jobs:
-        table.row(
-            job.request_id,
-            job.source,
-            str(job.characters),
-            seconds_text(job.est_seconds),
-        )
+    for cells in map(_cells, made.jobs):
+        table.fit(*cells)
     # A column of zeros would only make people wonder what could cost something.
     paid = bool(made.totals["est_usd"])
     titles = ["SOURCE", "JOBS", "CHARS", "EST"] + ["USD"] * paid
@@ -66,10 +62,14 @@ def _show(made: Plan, output: Output) -> None:
     for name, sums in [*made.by_source.items(), ("total", made.totals)]:
         cells = (str(sums["jobs"]), str(sums["characters"]), seconds_text(sums["est_seconds"]))
         totals.row(name, *cells, *[f"{sums['est_usd']:.2f}"] * paid)
-    output.listing(table.lines(output.width, output.paint))
+    output.listing(table.lines_of(map(_cells, made.jobs), output.width, output.paint))
     output.data()
     output.listing(totals.lines(output.width, output.paint))
     output.data()
     for warning, count in made.warnings.items():
         output.data(f"note: {warning} ({counted(count, 'job')})")
     output.data(f"{counted(len(made.jobs), 'job')}; estimates: {ESTIMATES}, for one slot of this machine")
+
+
+def _cells(job: PlannedJob) -> tuple[str, ...]:
+    return job.request_id, job.source, str(job.characters), seconds_text(job.est_seconds)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from lib.terminal import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    Painter = Callable[[str, str], str]
 
 Align = Literal["left", "right"]
 
@@ -46,29 +48,42 @@ class Table:
     aligns: Sequence[Align]
     styled: int = 1
     _rows: list[_Row] = field(default_factory=list)
+    _widths: list[int] = field(default_factory=list)
 
     def row(self, *cells: str, details: Sequence[str] = (), style: str | None = None) -> None:
         """One row; `details` are lines below it, `style` is by default the text of the styled cell."""
-        cleaned = tuple(map(clean, cells))
+        cleaned = self.fit(*cells)
         self._rows.append(_Row(cleaned, tuple(map(clean, details)), style or cleaned[self.styled]))
 
-    def lines(self, width: int, paint: Callable[[str, str], str] = lambda _, text: text) -> list[str]:
+    def fit(self, *cells: str) -> tuple[str, ...]:
+        """Make room for these cells, cleaned: for a row that `lines_of` is given later."""
+        cleaned = tuple(map(clean, cells))
+        widths = self._widths or [display_width(title) for title in self.titles]
+        self._widths = [max(width, display_width(cell)) for width, cell in zip(widths, cleaned, strict=True)]
+        return cleaned
+
+    def lines(self, width: int, paint: Painter = lambda _, text: text) -> list[str]:
         """The table's lines for a terminal of `width` columns."""
-        widths = [
-            max(map(display_width, column))
-            for column in zip(self.titles, *(row.cells for row in self._rows), strict=True)
-        ]
+        return list(self._all_lines(self._rows, width, paint))
+
+    def lines_of(self, rows: Iterable[Sequence[str]], width: int, paint: Painter) -> Iterator[str]:
+        """The lines of a table of these rows, which all were given to `fit` before and are too many to be kept."""
+        cleaned = (tuple(map(clean, cells)) for cells in rows)
+        return self._all_lines((_Row(cells, (), cells[self.styled]) for cells in cleaned), width, paint)
+
+    def _all_lines(self, rows: Iterable[_Row], width: int, paint: Painter) -> Iterator[str]:
+        widths = list(self._widths) or [display_width(title) for title in self.titles]
         room = width - sum(widths[1:]) - len(_GAP) * (len(widths) - 1)
         widths[0] = min(widths[0], max(_FIRST_LEAST, room))
-        lines = [paint("bold", self._line(self.titles, widths, None))]
-        for row in self._rows:
+        yield paint("bold", self._line(self.titles, widths, None))
+        for row in rows:
             cells = row.cells
             if display_width(cells[0]) > widths[0]:
-                lines.append(cells[0])
+                yield cells[0]
                 cells = ("", *cells[1:])
-            lines.append(self._line(cells, widths, lambda text, style=row.style: paint(style, text)))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
-            lines += [paint("dim", f"{_INDENT}{detail}") for detail in row.details]
-        return lines
+            yield self._line(cells, widths, lambda text, style=row.style: paint(style, text))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+            for detail in row.details:
+                yield paint("dim", f"{_INDENT}{detail}")
 
     def _line(self, cells: Sequence[str], widths: Sequence[int], painted: Callable[[str], str] | None) -> str:
         parts: list[str] = []

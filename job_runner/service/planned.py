@@ -6,6 +6,7 @@ Called by `planning`, which adds them as their files are read, and by whoever sh
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from tempfile import SpooledTemporaryFile
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic_core import from_json, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 # Up to here a spool is memory, beyond it a nameless file.
 _MEMORY_BYTES: Final = 1 << 20
@@ -42,29 +43,90 @@ class PlannedJob:
     warnings: Sequence[str]
 
 
-_values_of: Final[Callable[[PlannedJob], tuple[Any, ...]]] = attrgetter(*(field.name for field in fields(PlannedJob)))
+_NAMES: Final = tuple(field.name for field in fields(PlannedJob))
+_values_of: Final[Callable[[PlannedJob], tuple[Any, ...]]] = attrgetter(*_NAMES)
+
+
+@dataclass(slots=True)
+class Sums:
+    """What some jobs are together."""
+
+    jobs: int = 0
+    characters: int = 0
+    est_seconds: float = 0.0
+    est_usd: float = 0.0
+
+    def add(self, job: PlannedJob) -> None:
+        """One job more."""
+        self.jobs += 1
+        self.characters += job.characters
+        self.est_seconds += job.est_seconds
+        self.est_usd += job.est_usd
+
+    @classmethod
+    def of_all(cls, parts: Iterable[Sums]) -> Sums:
+        """All of `parts` together."""
+        total = cls()
+        for part in parts:
+            total.jobs += part.jobs
+            total.characters += part.characters
+            total.est_seconds += part.est_seconds
+            total.est_usd += part.est_usd
+        return total
+
+    def document(self) -> dict[str, Any]:
+        """As JSON has them, rounded."""
+        return {
+            "jobs": self.jobs,
+            "characters": self.characters,
+            "est_seconds": round(self.est_seconds, 1),
+            "est_usd": round(self.est_usd, 4),
+        }
 
 
 class PlannedJobs:
-    """Jobs in the order in which they were added. Adding and reading block on disk; no two readings at a time."""
+    """Jobs in the order in which they were added. Adding and reading block on disk; no two readings at a time.
+
+    `sums` are those of each source, `warnings` say how many jobs each is about.
+    """
 
     def __init__(self) -> None:
         # Closed with the last reference to this.
         self._spool = SpooledTemporaryFile(max_size=_MEMORY_BYTES)  # noqa: SIM115
         weakref.finalize(self, self._spool.close)
-        self._count = 0
         self._left_out: set[tuple[str, str]] = set()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._count = 0
+        self.sums: dict[str, Sums] = {}
+        self.warnings: Counter[str] = Counter()
+
+    def _take(self, job: PlannedJob) -> None:
+        self._count += 1
+        source = self.sums.get(job.source)
+        if source is None:
+            source = self.sums[job.source] = Sums()
+        source.add(job)
+        if job.warnings:
+            self.warnings.update(job.warnings)
 
     def add(self, job: PlannedJob) -> None:
         """One more; none after the first reading."""
         self._spool.write(to_json(_values_of(job)) + b"\n")
-        self._count += 1
+        self._take(job)
 
     def leave_out(self, places: set[tuple[str, str]]) -> None:
         """Forget the jobs of these rows, each a file and `jobs[i]`."""
         self._left_out |= places
         if self._left_out:
-            self._count = sum(1 for _ in self)
+            self._begin()
+            for job in self:
+                self._take(job)
+
+    def documents(self) -> Iterator[dict[str, Any]]:
+        """Each as JSON has it."""
+        return (dict(zip(_NAMES, _values_of(job), strict=True)) for job in self)
 
     def __len__(self) -> int:
         return self._count

@@ -6,14 +6,12 @@ costs `JOB_SECONDS` of handling, and speech `SPEECH_SECONDS_PER_CHARACTER` of sy
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from job_runner.service.jobfiles import scanned
-from job_runner.service.planned import PlannedJob, PlannedJobs
+from job_runner.service.planned import PlannedJob, PlannedJobs, Sums
 from job_runner.service.several_files import FirstPlaces
 from job_runner.service.voicing import Voicing
 from lib.errors import Problem
@@ -21,7 +19,7 @@ from lib.routing.policy import BACKENDS
 from lib.wiring import voices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from job_runner.service.jobfiles import Notice
@@ -39,7 +37,7 @@ SPEECH_SECONDS_PER_CHARACTER: Final = 0.002
 ESTIMATES: Final = "built-in"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The valid jobs of files, and every mistake in them; `repeated` stood in an earlier file with the same content."""
 
@@ -48,70 +46,30 @@ class Plan:
     empty_files: tuple[Path, ...] = ()
     repeated: int = 0
 
-    @cached_property
+    @property
     def warnings(self) -> dict[str, int]:
         """Each warning with the number of jobs that it is about."""
-        return dict(Counter(warning for job in self.jobs for warning in job.warnings))
+        return dict(self.jobs.warnings)
 
     @property
     def totals(self) -> dict[str, Any]:
         """Sums over the jobs."""
-        return _Sums.of_all(self._groups.values()).document()
+        return Sums.of_all(self.jobs.sums.values()).document()
 
     @property
     def by_source(self) -> dict[str, dict[str, Any]]:
         """The same sums for each voice, speaker or task, by name."""
-        return {name: self._groups[name].document() for name in sorted(self._groups)}
+        return {name: self.jobs.sums[name].document() for name in sorted(self.jobs.sums)}
 
-    @cached_property
-    def _groups(self) -> dict[str, _Sums]:
-        groups: dict[str, _Sums] = {}
-        for job in self.jobs:
-            groups.setdefault(job.source, _Sums()).add(job)
-        return groups
-
-    def document(self) -> dict[str, Any]:
-        """The JSON of `plan`."""
+    def document(self, jobs: object = None) -> dict[str, Any]:
+        """The JSON of `plan`; `jobs` stands for the jobs where they are to be written one by one."""
         return {
             "job_count": len(self.jobs),
             "estimates": ESTIMATES,
-            "jobs": [asdict(job) for job in self.jobs],
+            "jobs": list(self.jobs.documents()) if jobs is None else jobs,
             "totals": self.totals,
             "voices": self.by_source,
             "errors": [asdict(problem) for problem in self.problems],
-        }
-
-
-@dataclass(slots=True)
-class _Sums:
-    jobs: int = 0
-    characters: int = 0
-    est_seconds: float = 0.0
-    est_usd: float = 0.0
-
-    def add(self, job: PlannedJob) -> None:
-        self.jobs += 1
-        self.characters += job.characters
-        self.est_seconds += job.est_seconds
-        self.est_usd += job.est_usd
-
-    @classmethod
-    def of_all(cls, parts: Iterable[_Sums]) -> _Sums:
-        """All of `parts` together."""
-        total = cls()
-        for part in parts:
-            total.jobs += part.jobs
-            total.characters += part.characters
-            total.est_seconds += part.est_seconds
-            total.est_usd += part.est_usd
-        return total
-
-    def document(self) -> dict[str, Any]:
-        return {
-            "jobs": self.jobs,
-            "characters": self.characters,
-            "est_seconds": round(self.est_seconds, 1),
-            "est_usd": round(self.est_usd, 4),
         }
 
 

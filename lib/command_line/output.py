@@ -20,13 +20,16 @@ from lib.errors import InvalidInputError, RefusedError
 from lib.terminal import clean, width_of, wrapped, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from lib.errors import JobRunnerError
 
 SCHEMA_VERSION: Final = 1
 
-_LINES_A_WRITE: Final = 5_000
+ROWS: Final = "(rows)"
+"""In a document: here stand the rows that are given beside it."""
+
+_LINES_A_WRITE: Final = 1_000
 
 _COLORS: Final = {
     "done": "32",
@@ -72,10 +75,23 @@ class Output:
         """Whether stdout takes colour."""
         return self._may_color and sys.stdout.isatty()
 
-    def document(self, document: dict[str, Any]) -> None:
-        """The one JSON document of a command."""
-        text = json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2, ensure_ascii=not _is_utf8())
+    def document(self, document: dict[str, Any], *, rows: Iterable[Mapping[str, Any]] | None = None) -> None:
+        """The one JSON document of a command; `rows`, too many for one text, stand for the first value `ROWS` in it."""
+        text = _json({"schema_version": SCHEMA_VERSION, **document})
+        if rows is not None:
+            before, _, text = text.partition(f'"{ROWS}"')
+            write(sys.stdout, before)
+            self._rows(rows)
         write(sys.stdout, text + "\n")
+
+    def _rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        rest = iter(rows)
+        begin = "[\n    "
+        while some := list(islice(rest, _LINES_A_WRITE)):
+            text = ",\n    ".join(_json(row).replace("\n", "\n    ") for row in some)
+            write(sys.stdout, begin + text)
+            begin = ",\n    "
+        write(sys.stdout, "[]" if begin.startswith("[") else "\n  ]")
 
     def data(self, text: str = "") -> None:
         """Lines of data."""
@@ -136,6 +152,10 @@ class Output:
             raise InvalidInputError(f"not done: {question}", hint="add --yes: there is no terminal to ask on")
         if not typer.confirm(question, err=True):
             raise RefusedError("not done, as you wished")
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=not _is_utf8())
 
 
 def _is_utf8() -> bool:

@@ -91,3 +91,22 @@ def test_an_eta_needs_jobs_that_run_and_jobs_that_ended(leased: int, rate: float
     """A rate from before a pause promises nothing."""
     document = {"totals": {"leased": leased}, "rate": {"jobs_per_min": rate}, "eta_sec": 90}
     assert eta_text(document) == shown
+
+
+def test_rows_that_are_not_kept_make_the_same_table() -> None:
+    """A plan of a hundred thousand jobs is read twice: once for the widths, once for the lines."""
+    rows = [("short", "1"), ("a-name-that-is-longer\x07", "22"), ("音", "333")]
+    kept = Table(("ID", "NUMBER"), ("left", "right"))
+    passing = Table(("ID", "NUMBER"), ("left", "right"))
+    for cells in rows:
+        kept.row(*cells)
+        passing.fit(*cells)
+    assert list(passing.lines_of(iter(rows), 60, lambda _, text: text)) == kept.lines(60)
+    assert list(passing.lines_of(iter(rows), 20, lambda style, text: f"<{style}:{text}>")) == kept.lines(
+        20, lambda style, text: f"<{style}:{text}>"
+    )
+
+
+def test_a_table_without_rows_is_its_heading() -> None:
+    """As wide as its titles."""
+    assert Table(("ID", "NUMBER"), ("left", "right")).lines(80) == ["ID  NUMBER"]

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lib.command_line.output import Output
+from lib.command_line.output import ROWS, Output
 from lib.errors import InvalidInputError, NotFoundError
 
 
@@ -98,3 +98,13 @@ def test_a_listing_of_nothing_is_nothing(capsys: pytest.CaptureFixture[str]) -> 
     """No empty line either."""
     Output().listing([])
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 2_500])
+def test_a_document_of_many_rows_is_the_same_document(count: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Written row by row, byte for byte as from one piece."""
+    rows = [{"id": f"r{number}\n", "in": {"list": [number], "none": []}} for number in range(count)]
+    Output().document({"count": count, "rows": ROWS, "rest": ROWS}, rows=iter(rows))
+    by_row = capsys.readouterr().out
+    Output().document({"count": count, "rows": rows, "rest": ROWS})
+    assert by_row == capsys.readouterr().out
