@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tests.chaos.machine.schedule import Fault
-from tests.support.watchers import LIFE_SECONDS
+from tests.chaos.machine.schedule import LIFE_SECONDS, Fault
 
 if TYPE_CHECKING:
     from pathlib import Path

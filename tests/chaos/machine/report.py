@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from tests.chaos.machine.schedule import LIFE_SECONDS, SWEEP_SECONDS
 from tests.chaos.machine.verdicts import PROMISES
-from tests.support.watchers import LIFE_SECONDS, SWEEP_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

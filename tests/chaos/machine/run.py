@@ -20,7 +20,6 @@ from tests.chaos.machine.faults import Breaker, lift
 from tests.chaos.machine.ground import Ground
 from tests.chaos.machine.observer import Observer
 from tests.chaos.machine.wiretap import Wiretap
-from tests.support.watchers import LIFE_SECONDS, RENEW_SECONDS, SWEEP_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -94,9 +93,9 @@ class Run:
         """Monotonic seconds; the times of the schedule count from here."""
         plain = {
             "options": options.as_json(),
-            "life": LIFE_SECONDS,
-            "sweep": SWEEP_SECONDS,
-            "renew": RENEW_SECONDS,
+            "life": schedule.LIFE_SECONDS,
+            "sweep": schedule.SWEEP_SECONDS,
+            "renew": schedule.RENEW_SECONDS,
             "left_out": {kind: schedule.NEEDS[kind] for kind in self._ground.missing},
         }
         (home / "run.json").write_text(json.dumps(plain, indent=1))

@@ -9,10 +9,13 @@ import random
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.support.watchers import LIFE_SECONDS
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+LIFE_SECONDS: Final = 3.0
+SWEEP_SECONDS: Final = 0.8
+RENEW_SECONDS: Final = 0.4
+"""L, S and the renewals of every watcher here. A seed's schedule depends on them, so they are the machine's own."""
 
 SHORT: Final = (0.2, 1.5)
 BEYOND_LIFE: Final = (LIFE_SECONDS + 0.7, LIFE_SECONDS * 2)
