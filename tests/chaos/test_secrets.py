@@ -195,16 +195,25 @@ WRONG_URLS = (
 )
 
 
-@pytest.mark.parametrize("program", [RUNNER, WATCHER], ids=["runner", "watcher"])
 @pytest.mark.parametrize("url", WRONG_URLS, ids=["port", "unquoted", "scheme", "no-service"])
-async def test_a_wrong_url_is_told_without_its_password(vault: Vault, program: tuple[str, str], url: str) -> None:
-    """In the environment and as a flag; as a stray word too, which bad usage quotes; with a traceback too."""
-    command = ("status",) if program == RUNNER else ("ping",)
-    assert await vault.run(program, *command, REDIS_URL=url) in {2, 3}
-    assert await vault.run(program, *command, "--redis-url", url) in {2, 3}
-    assert await vault.run(program, *command, url) == 2
-    assert await vault.run(program, *command, REDIS_URL=url, JOB_RUNNER_DEBUG="1") == 1
+async def test_a_wrong_url_is_told_without_its_password(vault: Vault, url: str) -> None:
+    """In the message, and with a traceback."""
+    assert await vault.run(RUNNER, "status", REDIS_URL=url) in {2, 3}
+    assert await vault.run(RUNNER, "status", REDIS_URL=url, JOB_RUNNER_DEBUG="1") == 1
     assert "Traceback" in vault.printed
+    vault.assert_clean()
+
+
+@pytest.mark.parametrize("program", [(RUNNER, "status"), (WATCHER, "ping")], ids=["runner", "watcher"])
+async def test_a_wrong_url_is_told_without_its_password_wherever_it_stands(
+    vault: Vault, program: tuple[tuple[str, str], str]
+) -> None:
+    """In the environment, as a flag, and as a stray word, which bad usage quotes."""
+    who, command = program
+    _, url, *_ = WRONG_URLS
+    assert await vault.run(who, command, REDIS_URL=url) in {2, 3}
+    assert await vault.run(who, command, "--redis-url", url) in {2, 3}
+    assert await vault.run(who, command, url) == 2
     vault.assert_clean()
 
 
