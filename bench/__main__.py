@@ -70,7 +70,7 @@ MEASURES = {
 NOT_QUICK = ("peers", "killed")
 KNOWN_PEERS = [peer.name for peer in (OWN, *PEERS)]
 _DEADLINE_FACTOR = 3
-_DEADLINE_LEAST_SECONDS = 60
+_DEADLINE_LEAST_SECONDS = 120
 
 
 def parser() -> argparse.ArgumentParser:
@@ -117,6 +117,7 @@ async def measured(names: Sequence[str], sizes: Sizes, progress: Progress, *, qu
         line = progress.add_task(f"{name:10}", total=None, steps=0)
         deadline = measure.deadline(quick=quick)
         step = Steps(partial(_show, progress, line))
+        begun = time.monotonic()
         try:
             async with asyncio.timeout(deadline):
                 found.add(await measure.run(sizes, step))
@@ -127,6 +128,9 @@ async def measured(names: Sequence[str], sizes: Sizes, progress: Progress, *, qu
             found.add(step.found)
             found.failures[name] = f"{type(exc).__name__}: {exc}"
         progress.update(line, total=1, completed=1)
+        if not progress.console.is_terminal:  # where no bars move, a line for each part says how far it is
+            took = time.monotonic() - begun
+            progress.console.print(f"{name}: {step.count} runs in {took:.0f} s {found.failures.get(name, '')}")
     return found
 
 
@@ -162,11 +166,11 @@ async def run(options: argparse.Namespace, names: Sequence[str], peers: Sequence
         for which in ("seconds", "deadline")
     )
     console.print(
-        f"measuring {', '.join(names)}: about {about:.0f} min on two quiet cores, {most:.0f} at most", highlight=False
+        f"measuring {', '.join(names)}: about {about:.1f} min on two quiet cores, {most:.0f} at most", highlight=False
     )
     begun = time.monotonic()
     columns = (SpinnerColumn(), TextColumn("{task.description} {task.fields[steps]:>4} runs"), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         facts = await conditions(sizes, quick=options.quick)
         found = await measured(names, sizes, progress, quick=options.quick)
     facts["parts"] = ", ".join(names)

@@ -9,20 +9,25 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from bench import raw
 from bench.figure import Figure, Found, Target, rate, ratio_at_least
-from bench.stand import LOOK_SECONDS, ROOM, SLOTS, ended_well, jobs, present, standing, watcher
+from bench.stand import LOOK_SECONDS, ROOM, SLOTS, ended_well, jobs, standing, watcher
 from bench.submitting import fill_lane
 from lib.redisqueue import producing, sessions
 
 if TYPE_CHECKING:
+    from asyncio.subprocess import Process
     from collections.abc import Callable, Sequence
 
     from bench.sizes import Sizes
     from bench.stand import Stand
     from lib.jobqueue.protocol import Submission
+
+
+_FEWEST: Final = 100
+"""Records; a rate of fewer says nothing."""
 
 
 @dataclass(slots=True)
@@ -92,13 +97,19 @@ async def drained(stand: Stand, watchers: int = 1) -> float:
     async with AsyncExitStack() as stack:
         names = [f"w{number}" for number in range(watchers)]
         running = [await stack.enter_async_context(watcher(stand, "--drain", name=name)) for name in names]
-        since_ms = 0
-        if watchers > 1:
-            await present(stand.queue, watchers)
-            since_ms = await sessions.server_time_ms(stand.queue)
+        since_ms = await _all_there(stand, running) if watchers > 1 else 0
         for name, each in zip(names, running, strict=True):
             await ended_well(each, stand, name)
     return await asyncio.to_thread(rate_of_records, stand, since_ms)
+
+
+async def _all_there(stand: Stand, running: Sequence[Process]) -> int:
+    """The server's time when all of them have a session; 0 when one was done before another had begun."""
+    while len(await sessions.roster(stand.queue)) < len(running):
+        if any(each.returncode is not None for each in running):
+            return 0
+        await asyncio.sleep(LOOK_SECONDS)
+    return await sessions.server_time_ms(stand.queue)
 
 
 async def drained_so_many(stand: Stand, count: int) -> float:
@@ -118,7 +129,10 @@ async def drained_so_many(stand: Stand, count: int) -> float:
 
 def rate_of_records(stand: Stand, since_ms: int = 0) -> float:
     """Records a second in the history, from `since_ms` (server time; 0: from the first) to the last."""
-    entries: Any = stand.client.xrange(stand.queue.keys.of("history_done"), min=str(since_ms))
+    history = stand.queue.keys.of("history_done")
+    entries: Any = stand.client.xrange(history, min=str(since_ms))
+    if len(entries) < _FEWEST:  # all was over when the second one came
+        entries, since_ms = stand.client.xrange(history), 0
     return _rate_of(entries, since_ms)
 
 

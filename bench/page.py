@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
-from bench.report import TITLES, amount, cells, peer_grid, recovery_text
+from bench.report import TITLES, amount, besides, cells, peer_grid, recovery_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,9 +45,7 @@ def page(told: Mapping[str, Any], pictures: Sequence[str]) -> str:
 
 def _section(part: str, figures: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = [f"## {TITLES.get(part, part).capitalize()}", ""]
-    besides = list(dict.fromkeys(str(each["beside_is"]) for each in figures if each["beside_is"]))
-    beside = f"beside: {besides[0]}" if len(besides) == 1 else "beside"
-    lines += [f"| | ours | {beside} | ratio | spread | target | |", "|---|---|---|---|---|---|---|"]
+    lines += [f"| | ours | {besides(figures)} | ratio | spread | target | |", "|---|---|---|---|---|---|---|"]
     lines += ["| " + " | ".join(cells(each)) + " |" for each in figures]
     notes = list(dict.fromkeys(str(each["note"]) for each in figures if each["note"]))
     return lines + (["", "; ".join(notes) + f"; {figures[0]['runs']} runs."] if notes else [])

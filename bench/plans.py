@@ -62,11 +62,16 @@ async def _runs(stand: Stand, path: Path, prefix: str) -> dict[str, Run]:
     environ = stand.environ(JOBS_PREFIX=prefix)
     environ.pop("JOBS_TASK_MODULES")
     runner = str(BIN / "job-runner")
+
+    async def reading(*words: str) -> Run:
+        # From a place without a .env file of the user's.
+        return await _told(*words, environ=environ, cwd=stand.state)
+
     found = {
-        "load": await reading("load", str(path), environ=environ),
-        "rows": await reading("rows", str(path), environ=environ),
-        "plan": await reading("run", runner, "plan", str(path), "--quiet", environ=environ),
-        "enqueue": await reading("run", runner, "enqueue", str(path), "--quiet", environ=environ),
+        "load": await reading("load", str(path)),
+        "rows": await reading("rows", str(path)),
+        "plan": await reading("run", runner, "plan", str(path), "--quiet"),
+        "enqueue": await reading("run", runner, "enqueue", str(path), "--quiet"),
     }
     payloads = await asyncio.to_thread(_queued, stand.client, prefix)
     seconds = await asyncio.to_thread(raw.submit, stand.client, payloads)
@@ -106,7 +111,7 @@ def _memory(runs: list[dict[str, Run]], count: int, smallest: Run, fewest: int) 
     return Figure("plan", f"plan, memory with {count} rows", "MB", most, few, f"{fewest} rows", flat)
 
 
-async def reading(*words: str, environ: dict[str, str]) -> Run:
+async def _told(*words: str, environ: dict[str, str], cwd: Path) -> Run:
     """What `bench.reading` says.
 
     Raises:
@@ -116,6 +121,7 @@ async def reading(*words: str, environ: dict[str, str]) -> Run:
     running = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.reading", *words),
         env=environ,
+        cwd=cwd,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

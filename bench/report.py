@@ -47,8 +47,9 @@ def table(told: Mapping[str, Any]) -> list[str]:
     """The document as lines of at most a hundred characters."""
     lines = ["  ".join(f"{name} {value}" for name, value in list(told["conditions"].items())[:4])]
     own = [each for each in told["figures"] if each["part"] != "peers"]
-    for part, figures in groupby(own, key=lambda each: str(each["part"])):
-        lines += ["", TITLES.get(part, part), _row(_HEADINGS)]
+    for part, some in groupby(own, key=lambda each: str(each["part"])):
+        figures = list(some)
+        lines += ["", f"{TITLES.get(part, part)}; beside: {besides(figures)}", _row(_HEADINGS)]
         lines += [_row(cells(figure)) for figure in figures]
     lines += _of_peers([each for each in told["figures"] if each["part"] == "peers"])
     lines += _of_losses(told["losses"])
@@ -56,6 +57,11 @@ def table(told: Mapping[str, Any]) -> list[str]:
         lines += ["", "not measured"]
         lines += [f"  {name}: {why}" for name, why in told["failures"].items()]
     return lines
+
+
+def besides(figures: Sequence[Mapping[str, Any]]) -> str:
+    """What these figures are held against."""
+    return ", ".join(dict.fromkeys(str(each["beside_is"]) for each in figures if each["beside_is"])) or "nothing"
 
 
 def cells(figure: Mapping[str, Any]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from bench.stand import BIN, HOUSE, StandError, standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from bench.sizes import Sizes
 
@@ -33,8 +34,8 @@ async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
         environ.pop("JOBS_TASK_MODULES")
         for number in range(1 + sizes.repeats * _TIMES):
             for what, words, _ in COMMANDS:
-                beside = await seconds_of(sys.executable, "-c", "pass", environ=environ)
-                ours = await seconds_of(str(BIN / "job-runner"), *words, environ=environ)
+                beside = await seconds_of(sys.executable, "-c", "pass", environ=environ, cwd=stand.state)
+                ours = await seconds_of(str(BIN / "job-runner"), *words, environ=environ, cwd=stand.state)
                 if number:  # the first round fills the caches
                     times[what].append((ours * 1000, beside * 1000))
             step()
@@ -45,8 +46,8 @@ async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
     return Found(found)
 
 
-async def seconds_of(*words: str, environ: dict[str, str]) -> float:
-    """From start to end of a program.
+async def seconds_of(*words: str, environ: dict[str, str], cwd: Path) -> float:
+    """From start to end of a program; `cwd` is a place without a .env file of the user's.
 
     Raises:
         StandError: it failed; the message has what it said.
@@ -56,6 +57,7 @@ async def seconds_of(*words: str, environ: dict[str, str]) -> float:
     running = await asyncio.create_subprocess_exec(
         *words,
         env=environ,
+        cwd=cwd,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
