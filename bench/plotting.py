@@ -141,7 +141,8 @@ def _bars(figure: Any, groups: list[tuple[str, list[Bar]]]) -> None:
         axes = figure.add_subplot(1, len(groups), place)
         upwards = list(reversed(bars))
         errors = [[bar.value - bar.low for bar in upwards], [bar.high - bar.value for bar in upwards]]
-        colours = [_OTHER if len(groups) > 1 and bar.name != "job-runner" else _OWN for bar in upwards]
+        several = any(bar.name.startswith("job-runner") for bar in bars)
+        colours = [_OTHER if several and not bar.name.startswith("job-runner") else _OWN for bar in upwards]
         names = [bar.name for bar in upwards]
         axes.barh(names, [bar.value for bar in upwards], xerr=errors, color=colours, ecolor="#444444", height=0.65)
         for row, bar in enumerate(upwards):
@@ -160,7 +161,7 @@ def _lines(figure: Any, lines: list[Line]) -> None:
                 sizes, values = zip(*line.points, strict=True)
                 axes.plot(sizes, values, marker="o", label=line.name)
         axes.set_xscale("log")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, max(1.2, *(1.1 * value for line in lines for _, value in line.points)))
         axes.set_xlabel(f"jobs {which}")
-        axes.set_ylabel("ours by raw, by that of the smallest queue")
-        axes.legend(fontsize=8)
+        axes.set_ylabel("ours by raw (rates: more is better; views: less)")
+        axes.legend(fontsize=8, loc="lower left")
