@@ -285,8 +285,11 @@ async def test_behind_a_body_that_proves_long_it_is_free_for_another_watcher(sta
     await stand.ended("held")
 
 
-async def test_a_watcher_that_stops_hands_back_what_waits_and_finishes_what_runs(stand: Stand) -> None:
+async def test_a_watcher_that_stops_hands_back_what_waits_and_finishes_what_runs(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The job that had not begun waits in the queue while the other one still runs."""
+    monkeypatch.setattr(turns, "LONGEST_WAIT_SECONDS", 60.0)
     gate = Paced("held")
     watcher = await ahead_of_a_held_body(stand, gate)
     await leased_ahead(watcher)
