@@ -144,7 +144,9 @@ async def test_what_bodies_say_reaches_no_sink(vault: Vault, flags: tuple[str, .
     await wait_until(reported, 60, what="a progress that quotes a secret")
     (vault.home / "secrets.reported").touch()
     assert await watcher.ended() == 1
-    for words in (("status", "--json"), ("status",), ("history", "--json"), ("history",), ("result", "leak-odd")):
+    # What is kept does not depend on how the watcher logs: shown once.
+    shown = (("status", "--json"), ("status",), ("history", "--json"), ("history",), ("result", "leak-odd"))
+    for words in () if "--log-json" in flags else shown:
         assert await vault.run(RUNNER, *words) == 0
     records: Any = await vault.queue.client.hgetall(vault.queue.keys.of("failed"))
     done: Any = await vault.queue.client.hgetall(vault.queue.keys.of("result"))
@@ -226,8 +228,9 @@ async def test_a_server_that_refuses_or_is_away_is_told_without_the_password(vau
         f"unix://{vault.home}/none.sock?password={password}",
     )
     for url in urls:
-        for program, words in ((RUNNER, ("doctor",)), (RUNNER, ("status", "--json")), (WATCHER, ("--drain",))):
-            assert await vault.run(program, *words, REDIS_URL=url) in {1, 2, 3}
+        for program, words in ((RUNNER, ("status", "--json")), (WATCHER, ("--drain",))):
+            assert await vault.run(program, *words, REDIS_URL=url) in {2, 3}
+    assert await vault.run(RUNNER, "doctor", REDIS_URL=urls[0]) == 1
     vault.assert_clean()
 
 
