@@ -205,6 +205,7 @@ async def soak(plan: Plan, home: Path, *, say: bool = False) -> Report:
     report = Report(plan)
     async with _watched(plan, home) as (queue, steady, restless, load):
         lookout = Lookout(queue, steady)
+        await _lead(queue, restless.watcher)
         await _loaded(load, plan.prelude_seconds)
         report.before = await _at_rest(queue, lookout, plan.rest_seconds)
         stop = asyncio.Event()
@@ -223,6 +224,19 @@ async def soak(plan: Plan, home: Path, *, say: bool = False) -> Report:
         report.submitted, report.told, report.deaths = load.submitted, load.told, restless.deaths
         await _take_stock(queue, report)
     return report
+
+
+async def _lead(queue: Queue, other: WatcherProcess) -> None:
+    """Let the steady one lead once before anything is counted: a leader has a connection more."""
+    other.kill()
+
+    async def steady_leads() -> bool:
+        leader: Any = await queue.client.hget(queue.keys.of("lock"), "session")
+        return bool(leader) and leader.startswith(b"steady:")
+
+    await wait_until(steady_leads, DEADLINE_SECONDS, what="the steady watcher's lead")
+    other.start()
+    await _present(queue)
 
 
 async def _loaded(load: Load, seconds: float) -> None:
