@@ -176,11 +176,23 @@ class Ground:
         finally:
             await queue.client.aclose()
 
-    def start_producers(self, work: Sequence[Iterable[Step]], begun: float) -> None:
-        """Start all who have work; its times count from `begun`."""
+    async def start_producers(self, work: Sequence[Iterable[Step]]) -> float:
+        """Start all, wait until they are ready, and let them go; the monotonic seconds from which times count."""
         for i, steps in enumerate(work, 1):
-            self.producers.append(self._producer(i, steps, begun))
+            self.producers.append(self._producer(i, steps))
             self.start_producer(self.producers[-1])
+        logs = [producer.orders.with_suffix(".jsonl") for producer in self.producers]
+        await wait_until(
+            lambda: all(log.exists() and log.stat().st_size for log in logs),
+            START_DEADLINE_SECONDS,
+            what="the first word of all producers",
+        )
+        begun = time.monotonic()
+        fresh = self.home / "go.new"
+        fresh.write_text(str(begun))
+        fresh.rename(self.home / "go")
+        self.log.note(**{"is": "begun"})
+        return begun
 
     def _watcher(self, post: int, names: int, wire: Wire) -> WatcherProcess:
         host = self.home / "hosts" / f"{post}-{names}"
@@ -196,7 +208,7 @@ class Ground:
         }
         return WatcherProcess(f"w{post}-{names}", _url(wire.port), PREFIX, host, environ)
 
-    def _producer(self, number: int, steps: Iterable[Step], begun: float) -> ProducerProcess:
+    def _producer(self, number: int, steps: Iterable[Step]) -> ProducerProcess:
         place = self.home / f"producer-{number}"
         lines = [json.dumps(step.as_json()) for step in steps]
         place.with_suffix(".steps").write_text("\n".join(lines) + "\n")
@@ -206,7 +218,7 @@ class Ground:
             trace=str(self.home / "trace"),
             log=str(place.with_suffix(".jsonl")),
             steps=str(place.with_suffix(".steps")),
-            begun=begun,
+            go=str(self.home / "go"),
         )
         place.with_suffix(".json").write_text(json.dumps(asdict(orders)))
         return ProducerProcess(number, place.with_suffix(".json"), self.home / "code")

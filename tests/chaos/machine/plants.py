@@ -77,6 +77,8 @@ STALE: Final = tuple(Fault(1.5 + i * 0.5, "stale_entry", "hand", 0.0, "waiting")
 LOST: Final = tuple(Fault(1.0 + i * 0.7, "lose_reply", "wire-p", detail="reset") for i in range(6))
 KILLS: Final = tuple(Fault(2.0 + i, "kill", f"watcher-{i % 3 + 1}", 0.1, "same name") for i in range(4))
 
+DEATHS: Final = tuple(Fault(2.0 + i, "kill", f"watcher-{i + 1}", 0.1, "new name and host") for i in range(2))
+
 PLANTS: Final = (
     Plant(
         "nothing", (), (), tuple(sorted((*PAUSES, *BLACKHOLES[1:], *STALE, *LOST), key=lambda fault: fault.at)), 18.0
@@ -172,6 +174,45 @@ PLANTS: Final = (
             ),
         ),
         (8,),
+        (),
+        4.0,
+    ),
+    Plant(
+        "sweep-that-spares-the-dead",
+        (
+            Change(
+                f"{_LUA}sweep.lua",
+                "local ended = redis.call('ZRANGEBYSCORE', K.sessions, '-inf', digits(now))",
+                "local ended = {}",
+            ),
+        ),
+        (6,),
+        DEATHS,
+        12.0,
+    ),
+    Plant(
+        "first-death-is-poison",
+        (
+            Change(
+                "lib/redisqueue/upkeep.py",
+                "deaths_max=SUSPECT_DEATHS + POISON_SUSPECT_DEATHS,",
+                "deaths_max=1,",
+            ),
+        ),
+        (7,),
+        DEATHS,
+        12.0,
+    ),
+    Plant(
+        "result-of-another",
+        (
+            Change(
+                "lib/jobqueue/records.py",
+                "_ENCODE(dict(result))",
+                '_ENCODE({**result, "echo": "another"})',
+            ),
+        ),
+        (3,),
         (),
         4.0,
     ),

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from lib.jobqueue.protocol import Submission
 
 _PAUSE_SECONDS: Final = 0.2
+_LOOK_SECONDS: Final = 0.02
 MAX_ATTEMPTS: Final = 5
 
 
@@ -47,8 +48,8 @@ class Orders:
     trace: str
     log: str
     steps: str
-    begun: float
-    """Monotonic seconds of the run's start."""
+    go: str
+    """A file that is there once all are ready: the monotonic seconds from which the steps' times count."""
 
     @classmethod
     def read(cls, path: Path) -> Orders:
@@ -82,12 +83,19 @@ class Producer:
         """All steps that have no answer yet."""
         done = self._answered()
         self._note(**{"is": "hello", "code": str(Path(lib.__file__ or "").parents[1])})
+        begun = await self._told_to_go()
         for number, step in enumerate(self._steps):
             if number in done:
                 continue
-            await asyncio.sleep(max(0.0, self._orders.begun + step["at"] - time.monotonic()))
+            await asyncio.sleep(max(0.0, begun + step["at"] - time.monotonic()))
             await self._step(number, step)
         self._note(**{"is": "bye"})
+
+    async def _told_to_go(self) -> float:
+        go = Path(self._orders.go)
+        while not go.exists():  # noqa: ASYNC110  another process makes it
+            await asyncio.sleep(_LOOK_SECONDS)
+        return float(go.read_text())
 
     async def _step(self, number: int, step: dict[str, Any]) -> None:
         while True:

@@ -123,6 +123,10 @@ def silent(history: History, replay: Replay) -> list[Span]:
     """The spans in which the server was broken or nobody was in touch with it, sorted and without overlaps."""
     renewals = sorted(at for life in replay.sessions.values() for at in life.renewals)
     spans = [(a, b) for a, b in pairwise(renewals) if b - a > SILENCE_SECONDS]
+    for (earlier, earlier_ms), (later, later_ms) in pairwise(replay.sweeps):
+        # The queue's own rule; a longer gap without sweeps needs a reason of its own, or it would excuse itself.
+        if later_ms - earlier_ms > 2000 * history.sweep and later - earlier < 2 * history.sweep + SILENCE_SECONDS:
+            spans.append((earlier, later))
     began = {note["fault"]: note for note in history.ground if note["is"] == "begin"}
     for note in history.ground:
         begin = began.get(note.get("fault", -1))

@@ -57,6 +57,8 @@ class SessionLife:
     """How many sweeps there had been at the last one."""
     ended: float | None = None
     reaped: bool = False
+    leases: int = 0
+    """How many it was given."""
 
 
 @dataclass(slots=True)
@@ -223,3 +225,5 @@ class Replay:
             if after is not None and after.state == "L" and (before is None or before.fence != after.fence):
                 lease = Lease(request_id, after.generation, after.fence, after.session, step.at)
                 self.leases.setdefault(after.fence, lease)
+                if after.session in self.sessions:
+                    self.sessions[after.session].leases += 1

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 DRAIN_SECONDS: Final = 60.0
 """How long the drain may take beside a tenth of the run; what is left then is reported as it is."""
-LEAD_SECONDS: Final = 1.0
-"""What a producer needs to import; its first job may then be on time."""
 PROGRESS_SECONDS: Final = 10.0
 _NUDGE_SECONDS: Final = 3.0
 
@@ -111,10 +109,7 @@ class Run:
             await ground.start()
             tasks += [asyncio.create_task(self._observer.follow()), asyncio.create_task(ground.tend())]
             tasks.append(asyncio.create_task(Wiretap(ground.server.port, ground.home / "moves.jsonl").follow()))
-            await self._unless(tasks, ground.ready())
-            self.begun = time.monotonic() + LEAD_SECONDS
-            ground.log.note(**{"is": "begun", "at": self.begun})
-            ground.start_producers(self._work, self.begun)
+            await self._unless(tasks, self._get_ready())
             tasks.append(asyncio.create_task(self._progress()))
             await self._unless(tasks, self._break())
             queue = await ground.queue()
@@ -134,6 +129,11 @@ class Run:
             await asyncio.gather(*tasks, return_exceptions=True)
             ground.end()
             await ground.close_wires()
+
+    async def _get_ready(self) -> None:
+        """Every watcher and every producer is there; the times of schedule and work count from now."""
+        await self._ground.ready()
+        self.begun = await self._ground.start_producers(self._work)
 
     async def _unless(self, others: Sequence[asyncio.Task[Any]], work: Coroutine[Any, Any, None]) -> None:
         """Work to its end, unless one of those that go on beside it ends: that is an error, and is raised."""
