@@ -212,6 +212,26 @@ def test_an_outage_is_no_part_of_a_recovery(script: Script) -> None:
     assert findings.recovery.worst_disturbed < 6
 
 
+@pytest.mark.parametrize(("gap", "promises"), [(1.8, set[int]()), (1.5, {6})])
+def test_a_gap_between_sweeps_is_no_part_of_a_recovery(script: Script, gap: float, promises: set[int]) -> None:
+    """Longer than 2 S, it moves every expiry by itself; shorter, it counts like any other time."""
+    gen = script.submit("one")
+    script.move("one", gen)
+    script.start("one", gen, A, body="")
+    script.died("w1")
+    script.passes(3, alive=B)
+    script.sweep()
+    script.now = round(script.now - 0.1 + gap / 2, 3)
+    script.open(B)
+    script.now = round(script.now - 0.1 + gap / 2, 3)
+    script.passes(1.9, alive=B)
+    script.sweep(A)
+    script.take_back("one", gen)
+    script.move("one", gen)
+    script.commit("one", gen, script.start("one", gen, B))
+    assert broken(script) == promises
+
+
 def test_an_innocent_set_aside_as_poison_breaks_promise_7(script: Script) -> None:
     """Only who is guilty may end so."""
     gen = script.submit("one")
