@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bench import raw
 from bench.figure import Figure, Found, Target, rate, ratio_at_least
-from bench.stand import LOOK_SECONDS, ROOM, SLOTS, ended_well, jobs, standing, watcher
+from bench.stand import LOOK_SECONDS, ROOM, SLOTS, ended_well, jobs, standing, still_there, watcher
 from bench.submitting import fill_lane
 from lib.redisqueue import producing, sessions
 
@@ -120,8 +120,7 @@ async def drained_so_many(stand: Stand, count: int) -> float:
     before = int(await stand.queue.client.xlen(history))
     async with watcher(stand) as running:
         while int(await stand.queue.client.xlen(history)) < before + count:
-            if running.returncode is not None:
-                await ended_well(running, stand)
+            await still_there(running, stand)
             await asyncio.sleep(LOOK_SECONDS)
     entries: Any = await asyncio.to_thread(stand.client.xrange, history, min=b"(" + after, count=count)
     return _rate_of(entries)

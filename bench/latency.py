@@ -40,9 +40,9 @@ async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
     """In rounds, raw and ours by turns; the quantiles of each round are one value."""
     ours: list[Pings] = []
     beside: list[Pings] = []
-    async with standing() as stand, watcher(stand, slots=SLOTS), echoing(stand):
+    async with standing() as stand, watcher(stand, slots=SLOTS) as running, echoing(stand):
         async with asyncio.timeout(30):
-            await present(stand.queue, 1)
+            await present(stand, running)
         submissions = await asyncio.to_thread(jobs, WARM + sizes.pings * sizes.repeats, "p")
         await asyncio.sleep(1)  # its first rounds of sweep and roster are over
         await pinged(stand, submissions[:WARM])

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 from bench import raw
 from bench.draining import record_of_a_job
 from bench.figure import Figure, Found, at_most
-from bench.stand import end, jobs, memory_of, present, process, standing, watcher
+from bench.stand import end, jobs, memory_of, present, process, standing, still_there, watcher
 from lib.redisqueue import producing
 
 if TYPE_CHECKING:
+    from asyncio.subprocess import Process
     from collections.abc import Callable
 
     from bench.sizes import Sizes
@@ -118,11 +119,11 @@ async def measure_watcher(sizes: Sizes, step: Callable[[], None]) -> Found:
     submissions = await asyncio.to_thread(jobs, sizes.jobs, "m")
     for _ in range(sizes.repeats):
         async with standing() as stand, watcher(stand) as running:
-            await present(stand.queue, 1)
+            await present(stand, running)
             await asyncio.sleep(1)
             idle.append(memory_of(running.pid))
             await producing.submit(stand.queue, submissions)
-            await _all_over(stand, len(submissions))
+            await _all_over(stand, running, len(submissions))
             highest.append(memory_of(running.pid, "VmHWM"))
             await end(running)
             bare.append(await _bare(stand))
@@ -151,15 +152,17 @@ async def _watched(stand: Stand, count: int) -> Usage:
     """What a watcher makes the server do for so many jobs, its start and end not counted."""
     async with watcher(stand, "--drain") as running:
         usage = Usage(stand)
-        await _all_over(stand, count)
+        await _all_over(stand, running, count)
         usage.stop()
         await running.wait()
     return usage
 
 
-async def _all_over(stand: Stand, count: int) -> None:
+async def _all_over(stand: Stand, running: Process, count: int) -> None:
     history = stand.queue.keys.of("history_done")
-    while int(await stand.queue.client.xlen(history)) < count:  # noqa: ASYNC110 - another process ends them
+    while int(await stand.queue.client.xlen(history)) < count:
+        if running.returncode not in (None, 0):
+            await still_there(running, stand)
         await asyncio.sleep(_WAIT_SECONDS)
 
 

@@ -162,10 +162,23 @@ async def ended_well(running: Process, stand: Stand, name: str = "w") -> None:
         raise StandError(f"the watcher ended with {code}: {said}")
 
 
-async def present(queue: Queue, count: int) -> None:
-    """Wait until so many watchers have a session."""
-    while len(await sessions.roster(queue)) < count:  # noqa: ASYNC110 - other processes open them
+async def present(stand: Stand, running: Process) -> None:
+    """Wait until this watcher has a session.
+
+    Raises:
+        StandError: it has ended.
+
+    """
+    while not await sessions.roster(stand.queue):
+        await still_there(running, stand)
         await asyncio.sleep(LOOK_SECONDS)
+
+
+async def still_there(running: Process, stand: Stand, name: str = "w") -> None:
+    """Nothing, unless it has ended: then StandError with what it said, so that nobody waits for it."""
+    if running.returncode is not None:
+        await ended_well(running, stand, name)
+        raise StandError("the watcher ended before it was told to")
 
 
 def memory_of(pid: int, what: str = "VmRSS") -> float:
