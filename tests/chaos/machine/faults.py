@@ -80,10 +80,17 @@ class Breaker:
     async def _kill(self, fault: Fault) -> str:
         post = self._post(fault)
         post.spared = True
+        post.ends += 1
         await asyncio.to_thread(post.process.kill)
         self._ground.note_death(post, "killed")
+        return await self._again(post, fault)
+
+    async def _again(self, post: Post, fault: Fault) -> str:
+        """Start a post's watcher after the fault's time, unless it was told to end once more meanwhile."""
+        mine = post.ends
         await asyncio.sleep(fault.seconds)
-        self._ground.start_watcher(post, new_name=fault.detail != "same name")
+        if post.ends == mine:
+            self._ground.start_watcher(post, new_name=fault.detail != "same name")
         return post.process.name
 
     async def _term(self, fault: Fault) -> str:
@@ -91,14 +98,16 @@ class Breaker:
         if not post.process.running:
             return "it was dead"
         post.spared = True
+        post.ends += 1
+        mine = post.ends
         post.process.term()
         with contextlib.suppress(AssertionError):
             await post.process.ended()
+        if post.ends != mine:
+            return "it was killed while it stopped"
         await asyncio.to_thread(post.process.kill)
         self._ground.note_death(post, "stopped")
-        await asyncio.sleep(fault.seconds)
-        self._ground.start_watcher(post, new_name=fault.detail != "same name")
-        return post.process.name
+        return await self._again(post, fault)
 
     async def _pause(self, fault: Fault) -> str:
         process = self._post(fault).process

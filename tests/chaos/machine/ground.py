@@ -71,13 +71,17 @@ class Log:
 
 @dataclass(eq=False)
 class Post:
-    """A place for a watcher: its wire, and whoever holds it now. `spared`: it is down or paused on purpose."""
+    """A place for a watcher: its wire, and whoever holds it now. `spared`: it is down on purpose.
+
+    `ends` counts how often it was told to end: of two who did so, only the last one starts it again.
+    """
 
     number: int
     wire: Wire
     process: WatcherProcess
     names: int = 1
     spared: bool = False
+    ends: int = 0
 
 
 @dataclass(eq=False)
