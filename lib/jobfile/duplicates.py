@@ -19,11 +19,12 @@ class NameTally:
 
     def __init__(self) -> None:
         self._buckets = tuple(array("q") for _ in range(_BUCKETS))
+        self._adds = tuple(bucket.append for bucket in self._buckets)
 
     def add(self, name: str) -> None:
         """One more row has this name."""
         code = hash(name)
-        self._buckets[code % _BUCKETS].append(code)
+        self._adds[code % _BUCKETS](code)
 
     def suspects(self) -> frozenset[int]:
         """The hashes that came more than once; names of other hashes are certainly unique."""

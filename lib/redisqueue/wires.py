@@ -6,6 +6,7 @@ few lines over its connection class serve all three. They send nothing twice.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from redis import exceptions as redis_errors
@@ -33,13 +34,30 @@ class _Swift(AbstractConnection):
         return packed
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's
-        """Send; most commands have left at once, and need no task to bound the time that takes."""
-        if self._writer is not None and isinstance(command, list):
-            self._writer.writelines(command)
-            if not self._writer.transport.get_write_buffer_size():
-                return
-            command = []
-        await super().send_packed_command(command, check_health)
+        """Send.
+
+        redis-py bounds the time of it by `asyncio.wait_for`: a task for every command, and in Python 3.11 one that now
+        and then swallows a cancellation, so that Ctrl-C ended nothing.
+        """
+        if self._writer is None or not isinstance(command, list):
+            await super().send_packed_command(command, check_health)
+            return
+        self._writer.writelines(command)
+        if self._writer.transport.get_write_buffer_size():
+            await self._all_sent(self._writer)
+
+    async def _all_sent(self, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(self.socket_timeout):
+                await writer.drain()
+        except BaseException as exc:
+            # Half a command may have left: nothing more can be said on this connection.
+            await self.disconnect(nowait=True)
+            if isinstance(exc, TimeoutError):
+                raise redis_errors.TimeoutError("Timeout writing to socket") from None
+            if isinstance(exc, OSError):
+                raise redis_errors.ConnectionError(f"Error while writing to socket: {exc}") from exc
+            raise
 
 
 class SocketConnection(_Swift, UnixDomainSocketConnection):

@@ -51,7 +51,7 @@ PROFILES: Final[Mapping[str, Sampling]] = MappingProxyType(
 )
 
 # Fields that shape the sound. An engine that lacks a control ignores them, and the result says which.
-_SHAPING_FIELDS: Final = (
+SHAPING_FIELDS: Final = (
     "tone",
     "instruct",
     "instruct_style",
@@ -163,7 +163,7 @@ def check_text(engine: SpeechEngine, voice: EngineVoice, text: str, language: st
 
 def ignored_fields(engine: SpeechEngine, voice: EngineVoice, asked: SpeechRequest | JobSpec) -> tuple[str, ...]:
     """The fields that are set and that the engine cannot obey with this voice."""
-    given = [name for name in _SHAPING_FIELDS if getattr(asked, name) is not None]
+    given = [name for name in SHAPING_FIELDS if getattr(asked, name) is not None]
     # Most ask for none, and a file may hold a hundred thousand of them.
     obeyed = engine.controls_of(voice) if given else frozenset()
     return tuple(name for name in given if name not in obeyed)

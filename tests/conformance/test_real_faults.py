@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from lib.errors import ServerFullError, UnreachableError
 from lib.jobqueue.protocol import Move
@@ -187,3 +188,36 @@ async def test_a_batch_over_a_reset_connection_is_whole_or_absent(proxied: tuple
     codes = await stage.codes(*jobs)
     assert set(codes) == {"duplicate_request", "queued"} or set(codes) == {"duplicate_request"}
     assert (await stage.check()).counters["accepted"] == 601
+
+
+async def test_no_command_swallows_a_cancellation(real_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`asyncio.wait_for` of Python 3.11 now and then does, and Ctrl-C would end nothing: it bounds no command."""
+    await real_stage.submit(submission("warm"))
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("a command is bounded by asyncio.wait_for")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncio, "wait_for", forbidden)
+        await real_stage.submit(submission("a"))
+
+
+@pytest.mark.parametrize("ends", ["timeout", "cancel"])
+async def test_a_command_that_cannot_leave_is_given_up(proxied: tuple[Stage, FaultProxy], ends: str) -> None:
+    """Faults row 22: nobody reads the other end; half of it may have left, so its connection is never used again."""
+    stage, proxy = proxied
+    client = stage.queue.client
+    await client.echo("warm")
+    (connection,) = client.connection_pool._available_connections
+    connection.socket_timeout = 0.3 if ends == "timeout" else 60
+    proxy.blackhole()
+    echo: Any = client.echo("x" * 32_000_000)
+    sending = asyncio.create_task(echo)
+    if ends == "cancel":
+        await wait_until(lambda: connection._writer and connection._writer.transport.get_write_buffer_size())
+        sending.cancel()
+    with pytest.raises(RedisTimeoutError if ends == "timeout" else asyncio.CancelledError):
+        await sending
+    proxy.restore()
+    assert not connection.is_connected
+    assert await client.echo("mine") == b"mine"
