@@ -168,10 +168,12 @@ class Line:
     per_hour: float
     error: float
     mean: float
+    gained: float
+    """From the first of them to the last, by the line."""
 
-    def rises(self, allowed: float) -> bool:
-        """Whether it gains more than `allowed` an hour, beyond twice its error."""
-        return self.per_hour - 2 * self.error > allowed
+    def rises(self, allowed: float, step: float) -> bool:
+        """Whether it gains more than `allowed` an hour, beyond twice its error, and has gained more than `step`."""
+        return self.per_hour - 2 * self.error > allowed and self.gained > step
 
 
 def line_through(points: Sequence[tuple[float, float]]) -> Line:
@@ -188,4 +190,5 @@ def line_through(points: Sequence[tuple[float, float]]) -> Line:
     spread = sum((x - x_mean) ** 2 for x, _ in points)
     slope = sum((x - x_mean) * (y - y_mean) for x, y in points) / spread
     rest = sum((y - y_mean - slope * (x - x_mean)) ** 2 for x, y in points)
-    return Line(slope * 3600, sqrt(rest / (count - 2) / spread) * 3600, y_mean)
+    span = max(x for x, _ in points) - min(x for x, _ in points)
+    return Line(slope * 3600, sqrt(rest / (count - 2) / spread) * 3600, y_mean, slope * span)
