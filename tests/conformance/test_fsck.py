@@ -331,7 +331,7 @@ async def test_fsck_runs_beside_work_and_touches_none_of_it(stage: Stage) -> Non
     done: list[str] = []
 
     async def work() -> None:
-        for number in range(40):
+        for number in range(15):
             names = [f"j{number}-{i}" for i in range(5)]
             leases = await stage.lease(
                 session, *names, conflict_key="" if number % 2 else f"k{number}", on_conflict="queue"
