@@ -14,7 +14,7 @@ from lib.jobqueue.problems import FieldProblem, nearest, shown
 from lib.voice_synth.choice import first_that_can
 from lib.voice_synth.engines.base import DEFAULT_LANGUAGE, EngineVoice
 from lib.voice_synth.engines.registry import DEFAULT_ENGINE, make_engine
-from lib.voice_synth.request import LanguageError, check_text, ignored_fields, language_on
+from lib.voice_synth.request import SHAPING_FIELDS, LanguageError, check_text, ignored_fields, language_on
 from lib.voice_synth.voices import SPEAKERS, UnknownVoiceError, VoiceRegistry
 
 if TYPE_CHECKING:
@@ -68,9 +68,10 @@ class Voicing:
         if answer is None or answer.engine is None or answer.choice is None:
             return ()
         engine, choice = answer.engine, answer.choice
-        ignored = ignored_fields(engine, choice.voice, spec)
-        if not ignored and choice.substituted is None:
+        if choice.substituted is None and spec.model_fields_set.isdisjoint(SHAPING_FIELDS):
+            # As almost every job of a large file.
             return ()
+        ignored = ignored_fields(engine, choice.voice, spec)
         bundled = engine.name == DEFAULT_ENGINE
         notes: list[str] = []
         if choice.substituted is not None and bundled:
