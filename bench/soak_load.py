@@ -40,9 +40,13 @@ class Load:
     rate: int
     ttl_seconds: int
     submitted: int = 0
-    told: int = 0
-    """Callbacks that the receiver got."""
+    _told: int = 0
     _to_cancel: list[str] = field(default_factory=list)
+
+    @property
+    def told(self) -> int:
+        """Callbacks that the receiver got."""
+        return self._told + len(self.receiver.requests)
 
     async def run(self, stop: asyncio.Event) -> None:
         """One batch a second, then the cancels of the batch before; what is left to cancel is cancelled at the end."""
@@ -55,7 +59,7 @@ class Load:
             self.submitted += self.rate
             await self._cancel()
             self._to_cancel = [row["request_id"] for row in rows if row["request_id"].endswith("-cancel")]
-            self.told += len(self.receiver.requests)
+            self._told += len(self.receiver.requests)
             self.receiver.requests.clear()
             try:
                 async with asyncio.timeout(max(0.0, begun + 1 - time.monotonic())):
