@@ -84,6 +84,20 @@ def test_the_quick_encoder_writes_the_canonical_form(content: dict[str, Any]) ->
     assert canonical(named) == rfc8785.dumps(named)
 
 
+@pytest.mark.parametrize(
+    "number", [0.0, -0.0, 1.0, -2.0, 0.5, 0.001, 0.0011, 1e-7, 123456.789, 1e6, 1e6 + 0.5, 1e21, 2**53 - 1]
+)
+def test_every_kind_of_number_is_written_canonically(number: float) -> None:
+    """Whole ones without a point, the others as JavaScript would."""
+    assert canonical({"top_p": number}) == rfc8785.dumps({"top_p": number})
+
+
+def test_names_are_ordered_as_utf_16_orders_them() -> None:
+    """Which is not the order of code points beyond the basic plane."""
+    content = {"payload": {"\U00010000": 1, "\ue000": 2, "a": 3}}
+    assert canonical(content) == rfc8785.dumps(content)
+
+
 @given(st.permutations(["text", "voice", "output_name", "variants", "profile"]))
 def test_the_order_of_fields_changes_nothing(order: list[str]) -> None:
     """People sort their files."""
