@@ -96,27 +96,19 @@ def test_the_oldest_redis_will_do(runner: JobRunner, redis7_url: str) -> None:
     assert "at least 7.0 is needed\n" in shown.out
 
 
-def test_a_promise_that_the_server_cannot_keep(runner: JobRunner, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The durability that the settings ask for is checked too."""
+def test_what_is_wrong_is_named_each_with_its_mend(runner: JobRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A promise that the server cannot keep, a directory that cannot be written, an extension that is missing.
+
+    None of them is a crash, and none hides another.
+    """
     monkeypatch.setenv("JOBS_DURABILITY", "replicated:2")
-    document = runner("doctor", "--json").document
-    assert _states(document)["durability"] == "wrong"
-
-
-def test_a_state_directory_that_cannot_be_written(runner: JobRunner, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Named, with the variable to set."""
     monkeypatch.setenv("JOBS_STATE_DIR", "/proc/1/nowhere")
-    shown = runner("doctor")
-    assert shown.code == 1
-    assert "wrong   state        /proc/1/nowhere: " in shown.out
-    assert "mend: make it writable, or set JOBS_STATE_DIR\n" in shown.out
-
-
-def test_a_task_module_that_is_missing(runner: JobRunner, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An extension that cannot be imported is a finding, not a crash."""
     monkeypatch.setenv("JOBS_TASK_MODULES", "no_such_module")
     shown = runner("doctor")
     assert shown.code == 1
+    assert "wrong   durability   " in shown.out
+    assert "wrong   state        /proc/1/nowhere: " in shown.out
+    assert "mend: make it writable, or set JOBS_STATE_DIR\n" in shown.out
     assert "wrong   tasks        JOBS_TASK_MODULES: no_such_module cannot be imported" in shown.out
 
 
