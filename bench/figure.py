@@ -29,11 +29,6 @@ class Target:
         """Whether this median is within the bound."""
         return value >= self.at if self.bound == "at least" else value <= self.at
 
-    @property
-    def text(self) -> str:
-        """In few characters, as a table has it."""
-        return f"{'≥' if self.bound == 'at least' else '≤'} {self.at:g}"
-
 
 def ratio_at_least(at: float) -> Target:
     """Ours is at least `at` times what it is held against."""
@@ -147,13 +142,6 @@ class Loss:
     recovered_seconds: float | None
     waited_seconds: float
 
-    @property
-    def recovery(self) -> str:
-        """For people."""
-        if self.recovered_seconds is None:
-            return f"not within {self.waited_seconds:.0f} s"
-        return f"{self.recovered_seconds:.1f} s"
-
     def document(self) -> dict[str, Any]:
         """For the JSON."""
         return {
@@ -194,13 +182,6 @@ def ratios(ours: Sequence[float], beside: Sequence[float]) -> tuple[float, ...]:
 def rate(count: int, seconds: float) -> float:
     """How many a second."""
     return count / seconds
-
-
-def is_flat(few: float, many: float, *, more_is_better: bool) -> bool:
-    """Whether a figure with many jobs is no worse, within a tenth, than with few; better is flat too."""
-    if more_is_better:
-        return many >= few * (1 - FLAT_WITHIN)
-    return many <= few * (1 + FLAT_WITHIN)
 
 
 def percentile(values: Sequence[float], percent: int) -> float:

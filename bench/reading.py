@@ -1,9 +1,9 @@
 """Reads one job file in a process of its own and prints how long that took and how much memory.
 
-    python -m bench.reading load|rows|checked FILE
+    python -m bench.reading load|rows FILE
 
-`load` is `yaml.load` with libyaml's safe loader, which makes one object of all; `rows` is ours, one row at a time, for
-the parsing alone; `checked` validates each row too. `python -m bench.reading run PROGRAM ...` starts a program and
+`load` is `yaml.load` with libyaml's safe loader, which makes one object of all; `rows` is ours, one row at a time, the
+parsing alone. `python -m bench.reading run PROGRAM ...` starts a program and
 prints the same of it. `bench.plans` starts these: memory is that of a process from its start, so each needs its own.
 """
 
@@ -42,17 +42,7 @@ def rows(path: Path) -> dict[str, float]:
     return told(begun, count)
 
 
-def checked(path: Path) -> dict[str, float]:
-    """With every check that `plan` and `enqueue` make of a row."""
-    from lib.jobfile.reading import check_file
-    from lib.jobfile.scanning import FileRules
-    from lib.jobqueue import BUILT_IN
-
-    begun = time.perf_counter()
-    return told(begun, check_file(path, FileRules(BUILT_IN)).jobs)
-
-
-WAYS = {"load": load, "rows": rows, "checked": checked}
+WAYS = {"load": load, "rows": rows}
 
 
 def told(begun: float, jobs: int) -> dict[str, float]:

@@ -7,10 +7,8 @@ import pytest
 from bench.figure import (
     Figure,
     Found,
-    Loss,
     Spread,
     at_most,
-    is_flat,
     percentile,
     rate,
     ratio_at_least,
@@ -72,32 +70,6 @@ def test_a_target_of_a_ratio_that_cannot_be_had_is_not_judged() -> None:
     assert figure(target=ratio_at_least(0.8), beside=()).met is None
 
 
-def test_a_target_says_its_bound() -> None:
-    """As the table has it."""
-    assert (ratio_at_least(0.55).text, at_most(150).text) == ("≥ 0.55", "≤ 150")
-
-
-@pytest.mark.parametrize(
-    ("few", "many", "more_is_better", "flat"),
-    [
-        (100, 90, True, True),
-        (100, 89, True, False),
-        (100, 200, True, True),
-        (10, 11, False, True),
-        (10, 11.2, False, False),
-        (10, 5, False, True),
-    ],
-)
-def test_flat_means_no_worse_by_more_than_a_tenth(
-    few: float,
-    many: float,
-    more_is_better: bool,  # noqa: FBT001 - a case
-    flat: bool,  # noqa: FBT001 - the expectation
-) -> None:
-    """Better with many than with few is no growth either."""
-    assert is_flat(few, many, more_is_better=more_is_better) is flat
-
-
 def test_a_percentile_is_of_what_was_measured() -> None:
     """Never above the highest."""
     values = [float(number) for number in range(1, 102)]
@@ -117,14 +89,6 @@ def test_the_document_of_a_figure_has_what_a_program_needs() -> None:
     assert told["ratio"]["median"] == pytest.approx(0.8123)
     assert told["target"] == {"of": "ratio", "bound": "at least", "at": 0.55}
     assert (told["met"], told["runs"], told["beside_is"], told["who"]) == (True, 3, "raw", "job-runner")
-
-
-def test_a_loss_that_was_not_made_good_says_how_long_was_waited() -> None:
-    """Nobody looked any longer than that."""
-    never = Loss("huey", "none", 12, 4, 4, 0, None, 60.04)
-    soon = Loss("ours", "defaults", 30, 10, 0, 0, 1.26, 5.0)
-    assert (never.recovery, soon.recovery) == ("not within 60 s", "1.3 s")
-    assert never.document()["recovered_seconds"] is None
 
 
 def test_what_measures_found_is_put_together() -> None:
