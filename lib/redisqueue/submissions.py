@@ -5,7 +5,8 @@ One place, so that `enqueue`, `retry` and the adoption of entries that other pro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
 from lib.errors import InvalidInputError
 from lib.jobqueue import identity_of
@@ -14,6 +15,15 @@ from lib.redisqueue.keys import DEFAULT_BACKLOG, IntakeName
 
 if TYPE_CHECKING:
     from lib.jobqueue import Catalogue, JobSpec
+    from lib.redisqueue.keys import Pin, Priority
+
+_INTAKES_KEPT: Final = 1024
+
+
+@lru_cache(maxsize=_INTAKES_KEPT)
+def _intake(backlog: str, priority: Priority, capability: str, pin: Pin) -> str:
+    """The name of an intake, written once and not for each of a hundred thousand jobs."""
+    return str(IntakeName(backlog, priority, capability, pin))
 
 
 def submission_of(
@@ -31,12 +41,11 @@ def submission_of(
             f"job {spec.request_id!r}: no task is named {spec.task!r} here",
             hint="name its module in JOBS_TASK_MODULES",
         )
-    intake = IntakeName(backlog, spec.priority, kind.capability, spec.backend or "")
     return Submission(
         request_id=spec.request_id,
         identity=identity_of(spec),
         job=spec.to_json(),
-        intake=str(intake),
+        intake=_intake(backlog, spec.priority, kind.capability, spec.backend or ""),
         backlog=backlog,
         due_ms=int(spec.run_after.timestamp() * 1000) if spec.run_after else 0,
         conflict_key=spec.conflict_key or "",

@@ -50,7 +50,7 @@ async def test_a_lost_reply_makes_no_second_job(runner: JobRunner, valkey: RealS
 def test_a_killed_producer_leaves_whole_batches(
     runner: JobRunner, monkeypatch: pytest.MonkeyPatch, place: str, queued: set[int]
 ) -> None:
-    """SIGKILL before or after a batch, the next one sent or not: each is in or not, and a second run completes the file."""
+    """SIGKILL before or after a batch, the next one sent or not: each is whole, and a second run completes the file."""
     jobs = _many(runner)
     monkeypatch.setenv("JOB_RUNNER_FAILPOINT", place)
     killed = subprocess.run([*PROGRAM, "enqueue", jobs], capture_output=True, check=False)
