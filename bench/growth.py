@@ -85,10 +85,11 @@ async def _look(stand: Stand, level: Level, sizes: Sizes, name: str, record: byt
     raw_seconds = await asyncio.to_thread(raw.submit, stand.client, [job.job for job in some])
     raw.clear(stand.client)
     level.note("submit", rate(len(some), seconds), rate(len(some), raw_seconds))
+    listed = [_file_job(job) for job in some[:_REPORTED]]
     looks: dict[str, Callable[[], Awaitable[object]]] = {
         "status": lambda: overview(stand.queue, lease_idle_ms=_IDLE_MS),
         "history": lambda: history(stand.queue, status="all", limit=_HISTORY),
-        "report": lambda: report(stand.queue, [_file_job(job) for job in some[:_REPORTED]]),
+        "report": lambda: report(stand.queue, listed),
     }
     for what, look in looks.items():
         ours, beside = await _timed(look), await _timed(lambda: _raw_page(stand))
