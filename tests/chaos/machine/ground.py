@@ -203,7 +203,7 @@ class Ground:
         environ = {
             "PYTHONPATH": str(self.home / "code"),
             "METAL_CONCURRENCY": str(self.options.slots),
-            "METAL_QUEUE_MAX": "4",
+            "METAL_QUEUE_MAX": "2",
             "WATCHER_SESSION_TTL": str(LIFE_SECONDS),
             "WATCHER_SESSION_RENEW_EVERY": str(RENEW_SECONDS),
             "WATCHER_POLL_INTERVAL": str(SWEEP_SECONDS),

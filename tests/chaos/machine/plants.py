@@ -142,6 +142,7 @@ PLANTS: Final = (
         ),
         (4, 8),
         STALE,
+        10.0,
     ),
     Plant(
         "submit-without-idempotency",

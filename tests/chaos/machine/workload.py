@@ -152,6 +152,9 @@ def steady(seed: int, *, seconds: float, producers: int) -> list[list[Step]]:
 
 def _steady(chance: random.Random, name: str, seconds: float) -> list[Step]:
     author = _Author(chance, name)
+    # More than the lanes hold, from the first moment on.
+    first = ({"id": f"{name}-first-{i:02}", "do": "slow", "echo": _echo(chance), "seconds": 0.8} for i in range(60))
+    author.steps.append(Step(0.1, "submit", tuple(first)))
     for beat in range(int(seconds * SUBMIT_SHARE * 2)):
         at = 0.2 + beat * 0.5
         batch = tuple({**author.job("slow"), "seconds": round(chance.uniform(0.3, 2.5), 3)} for _ in range(5))
