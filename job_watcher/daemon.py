@@ -24,7 +24,7 @@ from job_watcher.retrying import RetryPolicy
 from job_watcher.work_dirs import WorkDirs
 from lib import wiring
 from lib.clock import SystemClock
-from lib.errors import JobRunnerError, RefusedError, SessionLostError, UnreachableError
+from lib.errors import JobRunnerError, NameTakenError, RefusedError, SessionLostError, UnreachableError
 from lib.jobqueue.protocol import LiveWatcher
 from lib.logs import about
 from lib.redaction import this_process
@@ -185,7 +185,13 @@ class Daemon:
         logger.warning("{}", danger)
 
     async def _live(self, equipment: Equipment, name: WatcherName) -> None:
-        """One life after another, as long as only the session was lost."""
+        """One life after another, as long as only the session was lost.
+
+        Raises:
+            NameTakenError: the name is alive elsewhere, which is certain only when it is heard of again.
+
+        """
+        silent: str | None = None
         while not self._stop.is_set():
             life = self._life = Life(equipment, name)
             with about(run_id=life.session.run_id):
@@ -197,6 +203,16 @@ class Daemon:
                         self.left = await self._count_left(equipment)
                 except SessionLostError as exc:
                     logger.warning("{}; beginning a new one", exc.message)
+                except NameTakenError as exc:
+                    # A session that nobody renews may have this name: of a host that is gone, or of this watcher's own
+                    # past that a server which lost the end of its data has gone back to. It ages only while sweeps
+                    # follow one another, and nobody else may be there to sweep: so this goes on until it has ended.
+                    if silent is not None and exc.heard != silent:
+                        raise
+                    if silent is None:
+                        logger.warning("{}; waiting to see whether it is heard of again", exc.message)
+                    silent = exc.heard
+                    await _first(self._stop.wait(), self._settings.watcher_poll_interval)
                 else:
                     return
 

@@ -108,9 +108,13 @@ class RefusedError(JobRunnerError):
 
 
 class NameTakenError(RefusedError):
-    """A watcher of this name is alive elsewhere."""
+    """A watcher of this name is alive elsewhere; `heard` is what it last said of itself, if that is known."""
 
     code = "name_taken"
+
+    def __init__(self, message: str, *, hint: str | None = None, heard: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.heard = heard
 
 
 class QueueError(JobRunnerError):

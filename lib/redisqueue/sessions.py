@@ -34,6 +34,7 @@ async def open_session(queue: Queue, session: str, *, name: str, previous: str, 
             f"a watcher named {name!r} is alive elsewhere: session {as_text(member)}"
             + (f", {as_text(seen)}" if seen else ""),
             hint="give this one another name with --consumer-name, or wait until the other has ended",
+            heard=as_text(seen or b""),
         )
 
 

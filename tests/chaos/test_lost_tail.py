@@ -90,6 +90,25 @@ async def test_watchers_go_on_from_what_is_left(yard: Yard) -> None:
     await yard.all_done("lost")
 
 
+async def test_a_watcher_that_had_just_come_back_outlives_the_loss_of_its_session(yard: Yard) -> None:
+    """Faults row 10: the server knows the session before the restart again; the watcher waits for its end."""
+    watcher = await yard.started("one", slots=1)
+    await yard.submit(yard.gated("runs", gate="end"))
+    await yard.runs_reach("runs", 1)
+    await yard.leased("runs")
+    at = written(yard.server)
+    watcher.kill()
+    watcher.start()
+    young = await yard.opened(watcher)
+    await yard.runs_reach("runs", 2)
+    await _lose_tail(yard, at)
+    yard.open_gate("end")
+    await yard.all_done("runs", deadline_seconds=2 * RECOVERY_SECONDS)
+    assert watcher.running
+    assert await yard.session("one") != young
+    assert await yard.history("done") == ["runs"]
+
+
 async def test_what_was_told_as_fsynced_is_in_the_file_when_it_is_told(tmp_path: Path, prefix: str) -> None:
     """Faults row 10: a crash can take only what was written after the reply; every job told before is there."""
     ids = [f"job-{i}" for i in range(5)]

@@ -145,6 +145,20 @@ async def test_a_drain_without_a_server_is_refused(stand: Stand, mode: Mode) -> 
         await watching.run()
 
 
+async def test_a_name_whose_holder_is_gone_for_good_is_free_when_its_session_has_ended(stand: Stand) -> None:
+    """A host that never comes back, and nobody else to sweep: its successor elsewhere waits, and begins."""
+    gone = await stand.watcher("desk").start()
+    await gone.kill()
+    assert await stand.member(gone.session)
+    watching = daemon(stand, state="elsewhere")
+    running = asyncio.create_task(watching.run())
+    await stand.debug("a")
+    await stand.ended("a")
+    assert not await stand.member(gone.session)
+    watching._stop.set()
+    await running
+
+
 async def test_a_name_that_is_alive_is_refused(stand: Stand) -> None:
     """The second process of a name ends at once and takes nothing."""
     running = asyncio.create_task(daemon(stand).run())
