@@ -31,10 +31,11 @@ __all__ = ["Client", "as_text", "connect", "edge", "stream_entries"]
 Client = Redis
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
-COMMAND_TIMEOUT_SECONDS: Final = 10.0
-"""Longer than any script of ours runs; shorter than a session's life, so that a half-open socket is noticed."""
+COMMAND_TIMEOUT_SECONDS: Final = 5.0
+"""Longer than any script of ours runs; with a renewal's interval well within a session's life, so that a half-open
+socket is noticed while the session stands."""
 
-BLOCK_MARGIN_SECONDS: Final = 5.0
+BLOCK_MARGIN_SECONDS: Final = 2.0
 """How much longer than its BLOCK a blocking read may take before its connection counts as dead."""
 
 _FILES: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")

@@ -125,6 +125,10 @@ class FoundConnection(_Swift, Connection):
         """As redis-py's; keeps the greeting, and hears that the server has changed."""
         try:
             response = await super().read_response(*args, **kwargs)
+        except redis_errors.TimeoutError:
+            # Half-open, perhaps, and so would be the others that wait in this pool: they are made anew.
+            self._finder.lost()
+            raise
         except redis_errors.ResponseError as exc:
             if has_moved_on(exc):
                 self._finder.lost()

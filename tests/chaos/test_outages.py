@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.chaos
 
+LONG_LIFE = "20"
+"""By default, so that it outlives the time that a reply is waited for."""
+
+RESUMES_SECONDS = 10.0
+
 
 @pytest.fixture
 async def proxy(yard: Yard) -> AsyncIterator[FaultProxy]:
@@ -127,3 +132,22 @@ async def test_a_server_that_flaps_neither_loses_nor_doubles(yard: Yard) -> None
     await yard.answers()
     await yard.all_done(*ids)
     assert {each: yard.runs(each) for each in ids} == dict.fromkeys(ids, 1)
+
+
+async def test_half_open_connections_are_given_up_and_work_goes_on(yard: Yard, proxy: FaultProxy) -> None:
+    """Faults row 8: whatever stood carries nothing any more and nobody is told: new jobs run within ten seconds.
+
+    What runs meanwhile is kept where its session is, and ends once.
+    """
+    await yard.started("one", url=proxy.url, slots=2, WATCHER_SESSION_TTL=LONG_LIFE)
+    session = await yard.session("one")
+    await yard.submit(yard.gated("runs", gate="end"))
+    await yard.runs_reach("runs", 1)
+    await yard.leased("runs")
+    proxy.forget()
+    await yard.submit(yard.gated("new"))
+    await yard.all_done("new", deadline_seconds=RESUMES_SECONDS)
+    yard.open_gate("end")
+    await yard.all_done("runs", deadline_seconds=RESUMES_SECONDS)
+    assert (yard.runs("runs"), yard.runs("new")) == (1, 1)
+    assert await yard.session("one") == session
