@@ -1,8 +1,8 @@
 """What a job costs the server: bytes while it waits and when it is over, commands and time on its way; and the watcher.
 
-Bytes are the server's own `used_memory`, beyond the payload or the record itself. Commands are those of INFO
-commandstats: calls that came from a client, which are round trips unless they share a pipeline, and all that ran,
-inside scripts too.
+Bytes are the server's own `used_memory`, beyond the payload or the record itself, and without the two streams that
+keep only the newest entries. Commands are those of INFO commandstats: calls that came from a client, which are round
+trips unless they share a pipeline, and all that ran, inside scripts too.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
     submissions = await asyncio.to_thread(jobs, count, "m")
     record = await record_of_a_job()
     payloads = [job.job for job in submissions]
-    queued, finished, raw_queued, raw_finished = [], [], [], []
+    queued, finished, raw_queued, raw_finished, logged = [], [], [], [], []
     ins: list[Usage] = []
     outs: list[Usage] = []
     raw_ins: list[Usage] = []
@@ -74,10 +74,11 @@ async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
             ins.append(Usage(stand))
             await producing.submit(stand.queue, submissions)
             ins[-1].stop()
-            queued.append(ins[-1].bytes / count - mean(payloads))
+            queued.append((ins[-1].bytes - await logs(stand)) / count - mean(payloads))
             outs.append(await _watched(stand, count))
             records: Any = await asyncio.to_thread(stand.client.hvals, stand.queue.keys.of("result"))
-            finished.append((ins[-1].bytes + outs[-1].bytes) / count - mean(records))
+            logged.append(await logs(stand))
+            finished.append((ins[-1].bytes + outs[-1].bytes - logged[-1]) / count - mean(records))
         async with standing() as stand:
             raw_ins.append(Usage(stand))
             await asyncio.to_thread(raw.submit, stand.client, payloads)
@@ -88,7 +89,10 @@ async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
             raw_outs[-1].stop()
             raw_finished.append((raw_ins[-1].bytes + raw_outs[-1].bytes) / count - len(record))
         step()
-    note = f"{count} jobs; payload {mean(payloads):.0f}, record {len(record)} bytes"
+    note = (
+        f"{count} jobs; payload {mean(payloads):.0f}, record {len(record)} bytes; without the log of the last thousand "
+        f"events, {max(logged) / 1e6:.1f} MB then"
+    )
 
     on_its_way = f"{count} jobs, one watcher, through the conductor"
 
@@ -111,6 +115,13 @@ async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
             figure("to finish it: the server's CPU", "µs", outs, raw_outs, "usec"),
         ]
     )
+
+
+async def logs(stand: Stand) -> int:
+    """Bytes of the streams that keep only the newest entries: they do not grow with the jobs."""
+    keys = [stand.queue.keys.of(name) for name in ("events", "wake")]
+    sizes: Any = await asyncio.to_thread(lambda: [stand.client.memory_usage(key, samples=0) for key in keys])
+    return sum(size or 0 for size in sizes)
 
 
 async def measure_watcher(sizes: Sizes, step: Callable[[], None]) -> Found:
