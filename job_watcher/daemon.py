@@ -185,36 +185,52 @@ class Daemon:
         logger.warning("{}", danger)
 
     async def _live(self, equipment: Equipment, name: WatcherName) -> None:
-        """One life after another, as long as only the session was lost.
+        """One life after another, as long as only the session was lost."""
+        while not self._stop.is_set():
+            life = await self._begun(equipment, name)
+            if life is None:
+                return
+            with about(run_id=life.session.run_id):
+                try:
+                    await self._show(equipment.queue, life)
+                    if self._stop.is_set() and self._mode != "forever":
+                        self.left = await self._count_left(equipment)
+                except SessionLostError as exc:
+                    logger.warning("{}; beginning a new one", exc.message)
+                else:
+                    return
+
+    async def _begun(self, equipment: Equipment, name: WatcherName) -> Life | None:
+        """A life whose session stands; None when told to stop before.
+
+        Each try is a life of its own: one whose opening was answered to nobody may have been ended by a sweep since,
+        and a session that has ended never comes back.
 
         Raises:
             NameTakenError: the name is alive elsewhere, which is certain only when it is heard of again.
 
         """
         silent: str | None = None
+
+        async def begin() -> None:
+            self._life = Life(equipment, name)
+            with about(run_id=self._life.session.run_id):
+                await self._life.open()
+
         while not self._stop.is_set():
-            life = self._life = Life(equipment, name)
-            with about(run_id=life.session.run_id):
-                try:
-                    if not await self._reach(life.open):
-                        return
-                    await self._show(equipment.queue, life)
-                    if self._stop.is_set() and self._mode != "forever":
-                        self.left = await self._count_left(equipment)
-                except SessionLostError as exc:
-                    logger.warning("{}; beginning a new one", exc.message)
-                except NameTakenError as exc:
-                    # A session that nobody renews may have this name: of a host that is gone, or of this watcher's own
-                    # past that a server which lost the end of its data has gone back to. It ages only while sweeps
-                    # follow one another, and nobody else may be there to sweep: so this goes on until it has ended.
-                    if silent is not None and exc.heard != silent:
-                        raise
-                    if silent is None:
-                        logger.warning("{}; waiting to see whether it is heard of again", exc.message)
-                    silent = exc.heard
-                    await _first(self._stop.wait(), self._settings.watcher_poll_interval)
-                else:
-                    return
+            try:
+                return self._life if await self._reach(begin) else None
+            except NameTakenError as exc:
+                # A session that nobody renews may have this name: of a host that is gone, or of this watcher's own
+                # past that a server which lost the end of its data has gone back to. It ages only while sweeps
+                # follow one another, and nobody else may be there to sweep: so this goes on until it has ended.
+                if silent is not None and exc.heard != silent:
+                    raise
+                if silent is None:
+                    logger.warning("{}; waiting to see whether it is heard of again", exc.message)
+                silent = exc.heard
+                await _first(self._stop.wait(), self._settings.watcher_poll_interval)
+        return None
 
     async def _show(self, queue: Queue, life: Life) -> None:
         await self._display.count(queue)

@@ -30,9 +30,10 @@ def page() -> str:
             "script whole and alone. A script is given every key that it touches, checks all that it needs to know, "
             "and then acts or does nothing. It never decodes a user's JSON.",
             "`KEYS` are fixed keys by their short names (see [records](records.md#redis-keys)); `STREAMS` says which "
-            "of the intakes and lanes follow; `ARGV` are arguments of the whole call, `EACH` the fields of one row, `RUNS` "
-            "what neighbouring rows have in common. `CODES` are the answers to a row, `EVENTS` what it tells to `jobs:events`, `ERRORS` what it "
-            "raises. All times are milliseconds; `..._max` limits the work of one call.",
+            "of the intakes and lanes follow; `ARGV` are arguments of the whole call, `EACH` the fields of one row, "
+            "`RUNS` what neighbouring rows have in common. `CODES` are the answers to a row, `EVENTS` what it tells "
+            "to `jobs:events`, `ERRORS` what it raises. All times are milliseconds; `..._max` limits the work of one "
+            "call.",
         ),
         table(("script", "what it does", "called by"), [_row(name) for name in names]),
         *sections,

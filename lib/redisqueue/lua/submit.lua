@@ -34,9 +34,11 @@ local arrived = {}
 -- The rows of those that go into their intake and nowhere else, written together at the end.
 local placed = {}
 local function place(ask, run, fence)
-  local entry = add_entry(run.intake, ask.request_id, digits(fence), ask.job)
-  placed[#placed + 1] = ask.request_id
-  placed[#placed + 1] = queued_row(fence, run.attempt, run.intake, entry, ask.identity)
+  local generation = digits(fence)
+  local entry = add_entry(run.intake, ask.request_id, generation, ask.job)
+  local at = #placed
+  placed[at + 1] = ask.request_id
+  placed[at + 2] = queued_row(fence, generation, run.attempt, run.intake, entry, ask.identity)
   accepted = accepted + 1
   arrived[run.intake] = (arrived[run.intake] or 0) + 1
   return entry

@@ -66,14 +66,16 @@ local function write_rows(flat)
   end
 end
 
--- The text of a row that has only just been queued; `fence` is its generation as a number.
-local function queued_row(fence, attempt, stream, entry, identity)
-  local at, sequence = string.match(entry, '^(%d+)%-(%d+)$')
-  local before = math.floor(fence / 1000) - tonumber(at)
-  if before >= 0 and before < LETTERS then
-    entry = string.char(LETTER + before) .. sequence
+-- The text of a row that was queued in this very step; `fence` is its generation as a number, `generation` as text.
+-- What XADD has just called is this step's millisecond and a number, unless the stream knows a later time than the server.
+local this_ms
+local function queued_row(fence, generation, attempt, stream, entry, identity)
+  this_ms = this_ms or digits(now_ms()) .. '-'
+  local before = math.floor(fence / 1000) - now_ms()
+  if before >= 0 and before < LETTERS and string.sub(entry, 1, #this_ms) == this_ms then
+    entry = string.char(LETTER + before) .. string.sub(entry, #this_ms + 1)
   end
-  return 'Q|' .. digits(fence) .. '|' .. attempt .. '|||' .. stream .. '|' .. entry .. '|' .. identity .. '||||'
+  return 'Q|' .. generation .. '|' .. attempt .. '|||' .. stream .. '|' .. entry .. '|' .. identity .. '||||'
 end
 
 -- The session of a leased row is gone: its body was running, unless that was a drain this counts.
