@@ -122,8 +122,7 @@ def _sessions(replay: Replay, step: Step) -> Iterator[Verdict]:
         life = replay.sessions.get(session)
         if life is None:
             continue
-        # One that was never given anything may be opened again: its opening's reply was lost, and it slept meanwhile.
-        if session in replay.live and not was_live and life.ended is not None and life.leases:
+        if session in replay.live and not was_live and life.ended is not None:
             yield Verdict(4, session, f"it came back after its end at {life.ended:.3f}", step.at)
         if was_live and session not in replay.live and step.swept:
             aged = _aged_ms(replay, life.renewed_ms, life.sweeps_then)
