@@ -48,7 +48,7 @@ setup: .venv/dev ## the same with everything for development (piper too, which i
 
 lock: ## write constraints.txt anew from a fresh resolution
 	@rm -rf .venv/lock && $(PYTHON) -m venv .venv/lock
-	@.venv/lock/bin/python -m pip --disable-pip-version-check --quiet install --editable '.[dev]'
+	@.venv/lock/bin/python -m pip --disable-pip-version-check --quiet install --editable '.[dev,bench]'
 	@{ head -1 constraints.txt; .venv/lock/bin/python -m pip freeze --exclude-editable; } > .venv/lock/new
 	@mv .venv/lock/new constraints.txt && rm -rf .venv/lock
 

@@ -17,7 +17,7 @@ from job_watcher.draining import SOON_MS, left_to_do
 from job_watcher.execution import Execution
 from job_watcher.life import Equipment, Life
 from job_watcher.metrics.counts import Counts
-from job_watcher.metrics.measured import Measured
+from job_watcher.metrics.stopwatch import Stopwatch
 from job_watcher.naming import claim
 from job_watcher.outcomes import Tally
 from job_watcher.retrying import RetryPolicy
@@ -104,7 +104,8 @@ class Daemon:
         def execution(session: str, run_id: str) -> Execute:
             work_dirs.append(WorkDirs(self._settings.watcher_work_dir, session))
             policy = RetryPolicy(self._settings.watcher_max_crashes, chance=random.random)
-            made = Execution(
+            watch = Stopwatch(counts, clock, frozenset(tasks.tasks)) if self._metrics is not None else None
+            return Execution(
                 backend=backend,
                 store=store,
                 work_dirs=work_dirs[-1],
@@ -112,8 +113,8 @@ class Daemon:
                 clock=clock,
                 run_id=run_id,
                 redact=redact,
+                stopwatch=watch,
             )
-            return made if self._metrics is None else Measured(made, counts, clock, frozenset(tasks.tasks))
 
         equipment = Equipment(
             settings=self._settings,

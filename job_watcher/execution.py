@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from job_watcher.backends.base import Backend
+    from job_watcher.metrics.stopwatch import Stopwatch
     from job_watcher.retrying import Decision, RetryPolicy
     from job_watcher.work_dirs import WorkDir, WorkDirs
     from lib.clock import Clock
@@ -61,6 +62,8 @@ class Execution:
     run_id: str
     redact: Redactor = field(default_factory=Redactor)
     """Whatever a body says passes it: its error, its result and its progress may quote a secret of this host."""
+    stopwatch: Stopwatch | None = None
+    """Takes the time of every run, where somebody asks for it."""
 
     async def run(
         self,
@@ -80,10 +83,12 @@ class Execution:
         try:
             job = JobSpec.from_json(lease.job)
         except InvalidInputError as exc:
-            return self._failed(
-                lease, lease.job, Failure("permanent", "validate", self.redact(str(exc)), self.clock.now())
-            )
-        return await self._run(job, lease, on_progress, on_body_over)
+            failure = Failure("permanent", "validate", self.redact(str(exc)), self.clock.now())
+            if self.stopwatch is not None:
+                self.stopwatch.unreadable(lease)
+            return self._failed(lease, lease.job, failure)
+        running = self._run(job, lease, on_progress, on_body_over)
+        return await (running if self.stopwatch is None else self.stopwatch.timed(lease, job, running))
 
     async def _run(
         self,

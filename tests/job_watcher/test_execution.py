@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -15,6 +15,8 @@ import pytest
 
 from job_watcher.backends.metal import Metal
 from job_watcher.execution import Execution
+from job_watcher.metrics.counts import Counts
+from job_watcher.metrics.stopwatch import Stopwatch
 from job_watcher.retrying import RetryPolicy, middle
 from job_watcher.work_dirs import LOCK_NAME, WorkDirs, id_hash
 from lib.clock import SystemClock
@@ -169,6 +171,16 @@ async def test_bytes_that_are_no_job_are_a_permanent_failure(place: Place) -> No
         assert (record["status"], record["error_type"], record["stage"]) == ("failed", "permanent", "validate")
         assert base64.b64decode(record["job_bytes"]) == raw
         assert record["request_id"] == "job-1"
+
+
+async def test_every_run_is_timed_where_somebody_asks(place: Place) -> None:
+    """Also that of a job which cannot be read; the job is read once for both."""
+    counts = Counts()
+    timed = replace(place.execution, stopwatch=Stopwatch(counts, SystemClock(), {"debug"}))
+    lease = lease_of(spec("debug"))
+    await timed.run(lease, lambda _: None)
+    await timed.run(lease._replace(job=b"{}"), lambda _: None)
+    assert sorted(counts.runs) == [("debug", "metal", "done"), ("other", "metal", "failed")]
 
 
 async def test_a_record_names_the_backlog_that_a_retry_goes_back_to(place: Place) -> None:
