@@ -155,12 +155,11 @@ _WRITTEN_MOMENT: Final = core_schema.chain_schema(
 )
 
 Text = Annotated[str, Field(strict=True)]
-Identifier = Annotated[
-    str, Field(strict=True), AfterValidator(_identifier), _text_like(_PLAIN.pattern, longest=MAX_NAME_BYTES)
-]
-OutputName = Annotated[
-    str, Field(strict=True), AfterValidator(_output_name), _text_like(PLAIN_NAME, longest=MAX_PART_BYTES)
-]
+# Without a `Plain` form, for models that are strict by themselves and have nobody to ask when that refuses.
+CheckedIdentifier = Annotated[str, Field(strict=True), AfterValidator(_identifier)]
+CheckedOutputName = Annotated[str, Field(strict=True), AfterValidator(_output_name)]
+Identifier = Annotated[CheckedIdentifier, _text_like(_PLAIN.pattern, longest=MAX_NAME_BYTES)]
+OutputName = Annotated[CheckedOutputName, _text_like(PLAIN_NAME, longest=MAX_PART_BYTES)]
 # A letter, or what ASCII prints, is no blank.
 Spoken = Annotated[
     str,

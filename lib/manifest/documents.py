@@ -40,11 +40,11 @@ class ManifestJob(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    request_id: fields.Identifier
+    request_id: fields.CheckedIdentifier
     content_hash: _Text
     attempt: _Attempt
     source_key: _Text
-    output_name: fields.OutputName
+    output_name: fields.CheckedOutputName
     out_exact: _Text
     text_file: _Text
     json_result: _Text
@@ -62,7 +62,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     schema_version: Literal[1]
-    run_id: fields.Identifier
+    run_id: fields.CheckedIdentifier
     jobs: list[ManifestJob]
 
     def to_json(self) -> bytes:
