@@ -268,13 +268,11 @@ def test_a_directory_that_cannot_be_written_is_temporary(tmp_path: Path) -> None
 
 
 def test_the_engine_is_loaded_once_for_many_jobs(tmp_path: Path) -> None:
-    """The second job of a process says that it loaded nothing."""
+    """The second job of a process loads nothing, and each says how long it waited for that."""
     engine = ScriptedEngine()
     engines = WarmEngines(lambda _: engine)
-    loads = []
     for _ in range(3):
         run = Speaking(SpeechRequest(text=TEXT, speaker="Ryan"), engines, tmp_path)
         list(run.steps())
-        loads.append(run.report().document["timings"]["load_sec"])
+        assert run.report().document["timings"]["load_sec"] >= 0
     assert engine.loads == 1
-    assert loads[1:] == [0.0, 0.0]
