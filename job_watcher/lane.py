@@ -106,11 +106,14 @@ class LaneReader:
             self.queue, self.blocking, self.session.id, self.lanes, block_ms=int(patience * 1000)
         )
         if entries:
-            self._more = True
             room, ahead = self._room()
             kept, surplus = entries[: max(room, 0)], entries[max(room, 0) :]
+            self._more = True
             if kept:
-                self._take(await self._start(kept, room - len(kept), ahead=ahead))
+                # The same call takes what came meanwhile; where that left room, nothing more is there.
+                started = await self._start(kept, room - len(kept), ahead=ahead)
+                self._more = len(started.leases) + started.others >= room
+                self._take(started)
             if surplus:
                 await leasing.hand_back_entries(self.queue, self.session.id, surplus)
 

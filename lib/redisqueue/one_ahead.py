@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -46,6 +46,25 @@ class Call:
     sha: str
     text: str
     words: list[Argument]
+
+
+async def answered(connection: AbstractConnection, call: Call) -> Any:
+    """The reply to one call, a server's error as a value: after it the connection is as good as before.
+
+    By the connection itself: redis-py's way through its client takes a third longer.
+    """
+    try:
+        await connection.send_command("EVALSHA", call.sha, *call.words)
+        return await connection.read_response()
+    except NoScriptError:
+        pass
+    except ResponseError as exc:
+        return exc
+    try:
+        await connection.send_command("EVAL", call.text, *call.words)
+        return await connection.read_response()
+    except ResponseError as exc:
+        return exc
 
 
 class OneAhead:

@@ -18,12 +18,12 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import ResponseError
 
 from lib.errors import QueueError
 from lib.redisqueue.connection import Client, edge
 from lib.redisqueue.keys import Keys
-from lib.redisqueue.one_ahead import Call, OneAhead, borrowed
+from lib.redisqueue.one_ahead import Call, OneAhead, answered, borrowed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -178,10 +178,11 @@ class Scripts:
         """
         call = self._prepare(name, intakes=intakes, lanes=lanes, rows=rows, runs=runs, **argv)
         async with edge(self._url):
-            try:
-                return await self._client.evalsha(call.sha, *call.words)  # type: ignore[arg-type]  # numbers too
-            except NoScriptError:
-                return await self._client.eval(call.text, *call.words)  # type: ignore[arg-type]
+            async with borrowed(self._client) as connection:
+                reply = await answered(connection, call)
+            if isinstance(reply, ResponseError):
+                raise reply
+            return reply
 
     @asynccontextmanager
     async def one_ahead(self, *, on: Client | None = None) -> AsyncIterator[OneAhead]:
