@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bench import raw
 from bench.figure import FLAT_WITHIN, Figure, Found, Target, rate, ratio_at_most
-from bench.stand import BIN, StandError, standing
+from bench.stand import BIN, said_by, standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,21 +118,6 @@ async def _told(*words: str, environ: dict[str, str], cwd: Path) -> Run:
         StandError: it failed.
 
     """
-    running = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.reading", *words),
-        env=environ,
-        cwd=cwd,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        out, said = await running.communicate()
-    except BaseException:
-        running.kill()
-        await running.wait()
-        raise
-    if running.returncode != 0:
-        raise StandError(f"{' '.join(words)}: {said[-800:].decode(errors='replace')}")
+    out = await said_by(sys.executable, "-m", "bench.reading", *words, environ=environ, cwd=cwd)
     told: Run = json.loads(out)
     return told

@@ -124,6 +124,33 @@ async def process(*words: str, environ: dict[str, str], log: Path) -> AsyncItera
         await end(started)
 
 
+async def said_by(*words: str, environ: dict[str, str] | None = None, cwd: Path | None = None) -> bytes:
+    """What a program writes until its end; it ends with this call, also when a deadline cuts that short.
+
+    Raises:
+        StandError: it failed; the message has the end of what it complained of.
+
+    """
+    running = await asyncio.create_subprocess_exec(
+        *words,
+        env=environ,
+        cwd=cwd,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, complaint = await running.communicate()
+    except BaseException:
+        running.kill()
+        await running.wait()
+        raise
+    if running.returncode != 0:
+        shown = " ".join(words)
+        raise StandError(f"{shown} ended with {running.returncode}: {complaint[-800:].decode(errors='replace')}")
+    return out
+
+
 async def end(running: Process, within_seconds: float = END_SECONDS) -> None:
     """SIGTERM, and SIGKILL when that was not enough."""
     if running.returncode is not None:

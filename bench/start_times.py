@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from typing import TYPE_CHECKING, Final
 
 from bench.figure import Figure, Found, Target, at_most
-from bench.stand import BIN, HOUSE, StandError, standing
+from bench.stand import BIN, HOUSE, said_by, standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,21 +53,5 @@ async def seconds_of(*words: str, environ: dict[str, str], cwd: Path) -> float:
 
     """
     begun = time.perf_counter()
-    running = await asyncio.create_subprocess_exec(
-        *words,
-        env=environ,
-        cwd=cwd,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        _, said = await running.communicate()
-    except BaseException:
-        running.kill()
-        await running.wait()
-        raise
-    took = time.perf_counter() - begun
-    if running.returncode != 0:
-        raise StandError(f"{' '.join(words)} ended with {running.returncode}: {said[-800:].decode(errors='replace')}")
-    return took
+    await said_by(*words, environ=environ, cwd=cwd)
+    return time.perf_counter() - begun

@@ -102,6 +102,8 @@ class Daemon:
         sender = self._sender(clock)
 
         def execution(session: str, run_id: str) -> Execute:
+            # Those of lives that came to nothing are forgotten: while a server is away, each try is a life.
+            work_dirs[:] = [each for each in work_dirs if each.held]
             work_dirs.append(WorkDirs(self._settings.watcher_work_dir, session))
             policy = RetryPolicy(self._settings.watcher_max_crashes, chance=random.random)
             watch = Stopwatch(counts, clock, frozenset(tasks.tasks)) if self._metrics is not None else None

@@ -132,12 +132,14 @@ class WorkDirs:
 
     def attempt(self, lease: Lease) -> WorkDir:
         """A directory for this attempt, to be entered with `async with`; nothing is on disk yet."""
-        return WorkDir(functools.partial(self._place, lease), self._hold, self._is_held)
+        return WorkDir(functools.partial(self._place, lease), self._hold, lambda: self.held)
 
     def _place(self, lease: Lease) -> Path:
         return self._home / f"{id_hash(lease.request_id)}-{lease.fence}"
 
-    def _is_held(self) -> bool:
+    @property
+    def held(self) -> bool:
+        """Whether the session's directory is there and locked."""
         return self._lock is not None
 
     async def sweep(self) -> int:

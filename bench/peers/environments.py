@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import sys
 from typing import TYPE_CHECKING, Final
 
-from bench.stand import HOUSE, StandError
+from bench.stand import HOUSE, said_by
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,25 +28,8 @@ async def python_of(peer: Peer) -> Path:
     python = home / "bin/python"
     stamp = home / "made"
     if not stamp.exists():
-        await _run(sys.executable, "-m", "venv", "--clear", str(home))
+        await said_by(sys.executable, "-m", "venv", "--clear", str(home))
         quiet = ("--disable-pip-version-check", "--quiet", "--no-input")
-        await _run(str(python), "-m", "pip", "install", *quiet, *peer.pins)
+        await said_by(str(python), "-m", "pip", "install", *quiet, *peer.pins)
         stamp.touch()
     return python
-
-
-async def _run(*words: str) -> None:
-    running = await asyncio.create_subprocess_exec(
-        *words,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        _, said = await running.communicate()
-    except BaseException:
-        running.kill()
-        await running.wait()
-        raise
-    if running.returncode != 0:
-        raise StandError(f"{' '.join(words)}: {said[-800:].decode(errors='replace')}")

@@ -23,7 +23,7 @@ from bench.figure import Figure, Found, percentile, rate
 from bench.peers.environments import python_of
 from bench.peers.roster import OWN, PEERS, Peer
 from bench.peers.side import Trace
-from bench.stand import HOUSE, StandError, jobs, standing
+from bench.stand import HOUSE, StandError, jobs, said_by, standing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -71,22 +71,7 @@ class Runner:
 
         """
         words = ("-m", self.peer.side, "submit", way, str(first), str(count), str(seconds))
-        running = await asyncio.create_subprocess_exec(
-            *(str(self.python), *words),
-            env=self.environ(),
-            cwd=self.stand.state,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            out, said = await running.communicate()
-        except BaseException:
-            running.kill()
-            await running.wait()
-            raise
-        if running.returncode != 0:
-            raise StandError(f"{self.peer.name} submits: {said[-800:].decode(errors='replace')}")
+        out = await said_by(str(self.python), *words, environ=self.environ(), cwd=self.stand.state)
         told: dict[str, Any] = json.loads(out)
         return told
 

@@ -12,7 +12,7 @@ from lib.redisqueue.keys import Keys
 from lib.redisqueue.scripts import script_names
 
 _QUEUE: Final = Path(str(resources.files("lib.redisqueue")))
-_TAGS: Final = ("KEYS", "STREAMS", "ARGV", "RUNS", "EACH", "REPLY", "CODES", "EVENTS", "ERRORS", "INCLUDE")
+_TAGS: Final = ("KEYS", "STREAMS", "ARGV", "COMMON", "EACH", "REPLY", "CODES", "EVENTS", "ERRORS", "INCLUDE")
 
 
 def page() -> str:
@@ -31,7 +31,7 @@ def page() -> str:
             "and then acts or does nothing. It never decodes a user's JSON.",
             "`KEYS` are fixed keys by their short names (see [records](records.md#redis-keys)); `STREAMS` says which "
             "of the intakes and lanes follow; `ARGV` are arguments of the whole call, `EACH` the fields of one row, "
-            "`RUNS` what neighbouring rows have in common. `CODES` are the answers to a row, `EVENTS` what it tells "
+            "`COMMON` what neighbouring rows have in common. `CODES` are the answers to a row, `EVENTS` what it tells "
             "to `jobs:events`, `ERRORS` what it raises. All times are milliseconds; `..._max` limits the work of one "
             "call.",
         ),
@@ -64,7 +64,7 @@ def _section(name: str) -> str:
     rows = []
     for tag in _TAGS:
         said = header.get(tag, "")
-        if tag in {"KEYS", "ARGV", "RUNS", "EACH", "CODES", "EVENTS", "ERRORS", "INCLUDE", "STREAMS"}:
+        if tag in {"KEYS", "ARGV", "COMMON", "EACH", "CODES", "EVENTS", "ERRORS", "INCLUDE", "STREAMS"}:
             said = codes(said.split())
         if tag == "KEYS":
             said = ", ".join(f"`{key}` ({Keys.type_of(key)})" for key in header.get("KEYS", "").split())

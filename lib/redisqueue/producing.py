@@ -58,7 +58,7 @@ async def submit(
                 await conversation.call(
                     "submit",
                     intakes=queue.intakes,
-                    runs=[(sum(1 for _ in run), *shared) for shared, run in groupby(batch, _shared)],
+                    common=[(sum(1 for _ in some), *shared) for shared, some in groupby(batch, _shared)],
                     rows=[(job.request_id, job.identity, job.job) for job in batch],
                     mode=mode,
                 )
@@ -68,7 +68,7 @@ async def submit(
 
 
 _shared = attrgetter("intake", "backlog", "due_ms", "conflict_key", "on_conflict", "attempt", "expected_fence")
-"""What runs of jobs have in common, in the order of submit.lua."""
+"""What neighbouring jobs have in common, in the order of submit.lua."""
 
 
 def _reply(job: Submission, answer: bytes | list[Any]) -> SubmitReply:

@@ -1,11 +1,11 @@
 """Loads the Lua files and calls them by name, with named arguments.
 
 The header of a Lua file is the truth about it: `KEYS` names fixed keys (see keys.py), `STREAMS` says which of the
-intakes and lanes it is given, `ARGV` its scalar arguments, `EACH` the fields of one row of a batch, `RUNS` what
-neighbouring rows have in common, `INCLUDE` the shared parts. From it this module makes the script's first lines: a
+intakes and lanes it is given, `ARGV` its scalar arguments, `EACH` the fields of one row of a batch, `COMMON` what
+neighbouring rows share, `INCLUDE` the shared parts. From it this module makes the script's first lines: a
 table `K` of keys, the map `STREAM` from relative to full names with the lists `INTAKES` and `LANES`, a local for each
-argument, `ROWS` and `row_args(i)`, `RUNS` and `run_args(i)` for `count` rows each, and a check that every key has the
-type that keys.py declares, so that no script fails after its first write.
+argument, `ROWS` and `row_args(i)`, `COMMONS` and `common_args(i)` for `count` rows each, and a check that every key
+has the type that keys.py declares, so that no script fails after its first write.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from typing import TYPE_CHECKING, Any, Final
 from redis.exceptions import ResponseError
 
 from lib.errors import QueueError
+from lib.redisqueue.calls import Call, OneAhead, answered, borrowed
 from lib.redisqueue.connection import Client, edge
 from lib.redisqueue.keys import Keys
-from lib.redisqueue.one_ahead import Call, OneAhead, answered, borrowed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from lib.redisqueue.one_ahead import Argument
+    from lib.redisqueue.calls import Argument
 
-_HEADER_LINE = re.compile(r"^-- (KEYS|STREAMS|ARGV|RUNS|EACH|INCLUDE): (.*)$", re.MULTILINE)
+_HEADER_LINE = re.compile(r"^-- (KEYS|STREAMS|ARGV|COMMON|EACH|INCLUDE): (.*)$", re.MULTILINE)
 _LUA: Final = resources.files("lib.redisqueue") / "lua"
 
 
@@ -43,7 +43,7 @@ class Header:
     argv: tuple[str, ...]
     each: tuple[str, ...]
     includes: tuple[str, ...]
-    runs: tuple[str, ...] = ()
+    common: tuple[str, ...] = ()
 
 
 def parse_header(source: str) -> Header:
@@ -57,7 +57,7 @@ def parse_header(source: str) -> Header:
         argv=tuple(found.get("ARGV", ())),
         each=tuple(found.get("EACH", ())),
         includes=tuple(found.get("INCLUDE", ())),
-        runs=tuple(found.get("RUNS", ())),
+        common=tuple(found.get("COMMON", ())),
     )
 
 
@@ -91,13 +91,13 @@ def prelude(header: Header) -> str:
     for i, name in enumerate(header.argv, first):
         lines.append(f"local {name} = ARGV[{i}]")
     start = str(first + len(header.argv) - 1)
-    if header.runs:
-        width = len(header.runs) + 1
+    if header.common:
+        width = len(header.common) + 1
         lines += [
-            f"local RUNS_AT, RUNS = {start} + 1, tonumber(ARGV[{start} + 1])",
-            *_table_of("run_args", "RUNS_AT", ("count", *header.runs)),
+            f"local COMMONS_AT, COMMONS = {start} + 1, tonumber(ARGV[{start} + 1])",
+            *_table_of("common_args", "COMMONS_AT", ("count", *header.common)),
         ]
-        start = f"(RUNS_AT + RUNS * {width})"
+        start = f"(COMMONS_AT + COMMONS * {width})"
     if header.each:
         lines += [
             f"local ROWS_AT = {start}",
@@ -164,19 +164,19 @@ class Scripts:
         intakes: Sequence[str] = (),
         lanes: Sequence[str] = (),
         rows: Sequence[tuple[Argument, ...]] = (),
-        runs: Sequence[tuple[Argument, ...]] = (),
+        common: Sequence[tuple[Argument, ...]] = (),
         **argv: Argument,
     ) -> Any:
         """Run one script and return its raw reply.
 
-        `rows` are tuples in the order of the header's EACH, `runs` in that of its RUNS behind how many rows each
-        speaks of.
+        `rows` are tuples in the order of the header's EACH, `common` in that of its COMMON behind how many rows
+        each speaks of.
 
         Raises:
             UnreachableError, QueueError and its kinds: as the server answers.
 
         """
-        call = self._prepare(name, intakes=intakes, lanes=lanes, rows=rows, runs=runs, **argv)
+        call = self._prepare(name, intakes=intakes, lanes=lanes, rows=rows, common=common, **argv)
         async with edge(self._url):
             async with borrowed(self._client) as connection:
                 reply = await answered(connection, call)
@@ -205,7 +205,7 @@ class Scripts:
         intakes: Sequence[str] = (),
         lanes: Sequence[str] = (),
         rows: Sequence[tuple[Argument, ...]] = (),
-        runs: Sequence[tuple[Argument, ...]] = (),
+        common: Sequence[tuple[Argument, ...]] = (),
         **argv: Argument,
     ) -> Call:
         script = load(name, flags=self._flags)
@@ -219,9 +219,9 @@ class Scripts:
             args.append(len(intakes) if "intakes" in header.streams else 0)
             keys += [self._keys.stream(stream) for kind in header.streams for stream in given[kind]]
         args += argv.values()
-        if header.runs:
-            args.append(len(runs))
-            args += _flat(script.name, runs, 1 + len(header.runs))
+        if header.common:
+            args.append(len(common))
+            args += _flat(script.name, common, 1 + len(header.common))
         args += _flat(script.name, rows, len(header.each))
         return Call(script.sha, script.text, [len(keys), *keys, *args])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pytest
 
 from job_watcher.daemon import Daemon, own_version
 from job_watcher.display import NoDisplay
+from job_watcher.work_dirs import WorkDirs
 from lib.errors import NameTakenError, RefusedError, UnreachableError
 from tests.support.servers import ValkeyServer, free_port
 from tests.support.wait import wait_until
@@ -143,6 +145,31 @@ async def test_a_drain_without_a_server_is_refused(stand: Stand, mode: Mode) -> 
     watching = daemon(stand, mode, url=f"redis://127.0.0.1:{free_port()}/0")
     with pytest.raises(UnreachableError, match="does not answer"):
         await watching.run()
+
+
+async def test_a_server_that_stays_away_is_waited_for_at_no_cost(stand: Stand) -> None:
+    """Each try to begin is a life of its own; what belonged to those that came to nothing is not kept."""
+    server = f"redis://127.0.0.1:{free_port()}/0"
+    watching = daemon(stand, url=server)
+    watching._check_server = _passes  # type: ignore[assignment, method-assign]  # it went away right after that check
+    running = asyncio.create_task(watching.run())
+    lives: set[str] = set()
+
+    def three_tries() -> bool:
+        if watching._life is not None:
+            lives.add(watching._life.session.run_id)
+        return len(lives) >= 3
+
+    await wait_until(three_tries, 20)
+    gc.collect()
+    root = watching._settings.watcher_work_dir
+    assert len([each for each in gc.get_objects() if isinstance(each, WorkDirs) and each._root == root]) == 1
+    watching._stop.set()
+    await running
+
+
+async def _passes(_: object) -> None:
+    """A server that is there."""
 
 
 async def test_a_name_whose_holder_is_gone_for_good_is_free_when_its_session_has_ended(stand: Stand) -> None:

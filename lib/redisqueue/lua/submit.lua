@@ -1,10 +1,10 @@
 --- Accepts up to 500 jobs, each once by its request_id; all of the batch in one step.
--- What neighbouring jobs have in common is said once, for a run of `count` of them: nearly always all.
+-- What neighbouring jobs have in common is said once for `count` of them: nearly always for all.
 -- KEYS: fence index result failed due delayed key key_wait history_done history_failed history_cancelled
 -- KEYS: expiry events wake intakes backlogs counters
 -- STREAMS: intakes
 -- ARGV: mode
--- RUNS: intake backlog due_ms key on_conflict attempt expected
+-- COMMON: intake backlog due_ms key on_conflict attempt expected
 -- EACH: request_id identity job
 -- REPLY: per row: the stream entry id of a job that is queued in its intake at once; else code, entry id or '', attempt
 -- CODES: queued duplicate_request already_done already_failed already_cancelled conflict key_busy not_found changed
@@ -33,48 +33,48 @@ end
 local arrived = {}
 -- The rows of those that go into their intake and nowhere else, written together at the end.
 local placed = {}
-local function place(ask, run, fence)
+local function place(ask, common, fence)
   local generation = digits(fence)
-  local entry = add_entry(run.intake, ask.request_id, generation, ask.job)
+  local entry = add_entry(common.intake, ask.request_id, generation, ask.job)
   local at = #placed
   placed[at + 1] = ask.request_id
-  placed[at + 2] = queued_row(fence, generation, run.attempt, run.intake, entry, ask.identity)
+  placed[at + 2] = queued_row(fence, generation, common.attempt, common.intake, entry, ask.identity)
   accepted = accepted + 1
-  arrived[run.intake] = (arrived[run.intake] or 0) + 1
+  arrived[common.intake] = (arrived[common.intake] or 0) + 1
   return entry
 end
 
-local function look(ask, run, fence)
+local function look(ask, common, fence)
   -- What it has to look at may be the row of a job placed a moment ago.
   write_rows(placed)
   placed = {}
   ask.fresh, ask.mode, ask.fence = fresh[ask.request_id], mode, digits(fence)
-  ask.due_ms, ask.attempt = tonumber(run.due_ms), tonumber(run.attempt)
-  ask.intake, ask.key, ask.on_conflict, ask.expected = run.intake, run.key, run.on_conflict, run.expected
+  ask.due_ms, ask.attempt = tonumber(common.due_ms), tonumber(common.attempt)
+  ask.intake, ask.key, ask.on_conflict, ask.expected = common.intake, common.key, common.on_conflict, common.expected
   local code, entry, attempt = accept(ask)
   return code, { code, entry, attempt }
 end
 
 local news, known = 'intake', {}
 local i = 0
-for r = 1, RUNS do
-  local run = run_args(r)
-  local plain = run.key == '' and tonumber(run.due_ms) <= now_ms()
-  if not known[run.intake] then
-    known[run.intake] = true
-    if redis.call('SADD', K.intakes, run.intake) == 1 then
-      redis.call('SADD', K.backlogs, run.backlog)
+for c = 1, COMMONS do
+  local common = common_args(c)
+  local plain = common.key == '' and tonumber(common.due_ms) <= now_ms()
+  if not known[common.intake] then
+    known[common.intake] = true
+    if redis.call('SADD', K.intakes, common.intake) == 1 then
+      redis.call('SADD', K.backlogs, common.backlog)
       news = 'streams'
     end
   end
-  for _ = 1, tonumber(run.count) do
+  for _ = 1, tonumber(common.count) do
     i = i + 1
     local ask, fence = asks[i], first + i - 1
     local code = 'queued'
     if plain and fresh[ask.request_id] then
-      replies[i] = place(ask, run, fence)
+      replies[i] = place(ask, common, fence)
     else
-      code, replies[i] = look(ask, run, fence)
+      code, replies[i] = look(ask, common, fence)
     end
     fresh[ask.request_id] = nil
     if code == 'queued' then

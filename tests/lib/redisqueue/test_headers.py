@@ -52,7 +52,7 @@ def calls() -> dict[str, ast.Call]:
 
 
 CALLS = calls()
-OWN_ARGUMENTS = {"intakes", "lanes", "rows", "runs"}
+OWN_ARGUMENTS = {"intakes", "lanes", "rows", "common"}
 
 
 @pytest.mark.parametrize("name", script_names())
@@ -63,7 +63,7 @@ def test_every_script_has_one_wrapper_with_its_arguments_in_order(name: str) -> 
     given = [keyword.arg for keyword in CALLS[name].keywords]
     assert tuple(arg for arg in given if arg not in OWN_ARGUMENTS) == header.argv
     assert ("rows" in given) == bool(header.each)
-    assert ("runs" in given) == bool(header.runs)
+    assert ("common" in given) == bool(header.common)
     assert {"intakes", "lanes"} & set(given) == set(header.streams)
 
 
@@ -97,7 +97,7 @@ def test_arguments_and_fields_are_read(name: str) -> None:
     body = code(source(name)) + "".join(code(included(part)) for part in header.includes)
     for argument in header.argv:
         assert re.search(rf"\b{argument}\b", body), f"ARGV {argument} is never read"
-    for field in (*header.runs, *header.each):
+    for field in (*header.common, *header.each):
         assert re.search(rf"[.]{field}\b", body), f"{field} is never read"
 
 
@@ -161,7 +161,7 @@ def test_a_header_is_parsed_as_written() -> None:
         " KEYS: due",
         " STREAMS: lanes",
         " ARGV: a b",
-        " RUNS: d",
+        " COMMON: d",
         " EACH: c",
         " INCLUDE: base",
     )
@@ -180,12 +180,12 @@ def test_the_prelude_names_types_streams_arguments_and_rows() -> None:
     assert "lane = ARGV[at + 1], entry = ARGV[at + 2]" in text
 
 
-def test_runs_stand_between_the_arguments_and_the_rows() -> None:
+def test_what_rows_share_stands_between_the_arguments_and_the_rows() -> None:
     """How many there are is said first, since the rows begin behind them."""
     text = prelude(Header(("index",), (), ("mode",), ("id",), (), ("intake", "key")))
-    assert "local RUNS_AT, RUNS = 1 + 1, tonumber(ARGV[1 + 1])" in text
+    assert "local COMMONS_AT, COMMONS = 1 + 1, tonumber(ARGV[1 + 1])" in text
     assert "count = ARGV[at + 1], intake = ARGV[at + 2], key = ARGV[at + 3]" in text
-    assert "local ROWS_AT = (RUNS_AT + RUNS * 3)" in text
+    assert "local ROWS_AT = (COMMONS_AT + COMMONS * 3)" in text
 
 
 def test_without_flags_the_first_line_is_no_shebang() -> None:

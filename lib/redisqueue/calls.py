@@ -1,7 +1,7 @@
-"""Many calls of scripts over one connection, each sent before the reply to the one before it has come.
+"""Calls of scripts over a connection: one alone, or many, each sent before the reply to the one before it has come.
 
-The server works on one batch while the next is packed here. One connection keeps them in order; at most one call
-is ahead, so that little is in doubt when the connection breaks. `lib.redisqueue.scripts` makes it.
+Of many the server works on one while the next is packed here. One connection keeps them in order; at most one call
+is ahead, so that little is in doubt when the connection breaks. `lib.redisqueue.scripts` makes the calls.
 """
 
 from __future__ import annotations
