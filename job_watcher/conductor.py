@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from loguru import logger
 
@@ -20,16 +20,26 @@ from lib.redisqueue.keys import parse_intake, parse_lane
 from lib.routing.policy import IntakeClass, LaneClass, Limits, View, decide
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from job_watcher.adoption import Adopter
     from job_watcher.due import DueJobs
+    from job_watcher.lane import LentSlot
     from job_watcher.session import Session
     from lib.clock import Clock
-    from lib.jobqueue.protocol import LiveWatcher, Move, Survey
+    from lib.jobqueue.protocol import LiveWatcher, Move, Moved, Survey
     from lib.redisqueue.conducting import WakePosition, Woken
     from lib.redisqueue.connection import Client
     from lib.redisqueue.queue import Queue
 
 _ROSTER_NEWS: Final = frozenset({"roster", "streams"})
+
+
+class LendingLane(Protocol):
+    """The lane reader of the leader's own watcher; see `job_watcher.lane`."""
+
+    def lent_slot(self) -> AbstractAsyncContextManager[LentSlot]:
+        """A slot for a move to fill, or none, for the length of a block."""
 
 
 @dataclass(slots=True)
@@ -41,6 +51,7 @@ class Conductor:
     session: Session
     adopter: Adopter
     due: DueJobs
+    lane: LendingLane
     limits: Limits
     clock: Clock
     interval: float
@@ -111,14 +122,14 @@ class Conductor:
         orders = self._orders_by_hearsay()
         by_hearsay, stalled = True, False
         while True:
-            moved = await conducting.move(self.queue, self.session.id, self._epoch, orders)
+            moved = await self._move(orders)
             adopted = await self.adopter.adopt(moved.foreign) if moved.foreign else 0
             if not by_hearsay and not adopted and not any(moved.counts):
                 break
             by_hearsay = False
             if moved.survey.due_in_ms == 0 and not stalled:
                 queued = await self.due.run_once()
-                moved = await conducting.move(self.queue, self.session.id, self._epoch, [])
+                moved = await self._move([])
                 stalled = not queued and moved.survey.due_in_ms == 0
             orders = self._decided(moved.survey)
             if not orders:
@@ -128,6 +139,18 @@ class Conductor:
             self._position.inlet = moved.survey.newest
         # What is due and cannot be queued is tried again after the interval, never spun on.
         return None if stalled else moved.survey.due_in_ms
+
+    async def _move(self, orders: list[Move]) -> Moved:
+        """Move; a single job is leased in the same call where this watcher has a slot for it.
+
+        More than one are left to their lanes, so that all watchers have their share.
+        """
+        if sum(order.count for order in orders) != 1:
+            return await conducting.move(self.queue, self.session.id, self._epoch, orders)
+        async with self.lane.lent_slot() as lent:
+            moved = await conducting.move(self.queue, self.session.id, self._epoch, orders, lent.slot)
+            lent.started = moved.started
+        return moved
 
     def _orders_by_hearsay(self) -> list[Move]:
         """What to move if things are as they were seen last, but for what was said since; none: only look.

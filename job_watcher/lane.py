@@ -3,7 +3,8 @@
 A slot is free again when its body is over: what it made is stored while the next body runs. Where bodies are short,
 the next job is leased before that (`job_watcher.turns`).
 
-Idle, it blocks on the lanes; busy, one call takes as many new entries as slots are free. After any error, and
+Idle, it blocks on the lanes, and lends a slot to the conductor of its watcher: a leader that moves a single job leases
+it in the same call. Busy, one call takes as many new entries as slots are free. After any error, and
 at every interval S, it compares what the server says was delivered to this session with what is in hand, and
 starts the rest: a reply that was lost costs nothing but that.
 """
@@ -12,27 +13,28 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from loguru import logger
 
 from job_watcher.log_fields import log_fields
 from job_watcher.turns import SHORT_SECONDS, Turns
 from lib.failpoints import reach
-from lib.jobqueue.protocol import Ending, LostEntry, Retry
+from lib.jobqueue.protocol import Ending, LostEntry, OwnSlot, Retry, Started
 from lib.logs import about
 from lib.redisqueue import leasing, sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from job_watcher.in_hand import Held, InHand
     from job_watcher.outcomes import Outcomes
     from job_watcher.reporting import ProgressReports
     from job_watcher.session import Session
     from lib.clock import Clock
-    from lib.jobqueue.protocol import Lease, Started
+    from lib.jobqueue.protocol import Lease
     from lib.redisqueue.connection import Client
     from lib.redisqueue.leasing import Entry
     from lib.redisqueue.queue import Queue
@@ -48,6 +50,17 @@ class Execute(Protocol):
 
         `on_body_over` is called when the slot may be given to the next job; it may be said twice.
         """
+
+
+NOTHING_STARTED: Final = Started((), (), 0)
+
+
+@dataclass(slots=True)
+class LentSlot:
+    """A slot that somebody else may fill, None when there is none; and what it was filled with."""
+
+    slot: OwnSlot | None
+    started: Started = NOTHING_STARTED
 
 
 @dataclass(slots=True)
@@ -69,6 +82,8 @@ class LaneReader:
     _more: bool = True
     _doubt: bool = False
     _compared_at: float = 0.0
+    _idle: bool = False
+    _lent: int = 0
     _turns: Turns = field(init=False)
 
     def __post_init__(self) -> None:
@@ -87,7 +102,8 @@ class LaneReader:
             raise
 
     async def _round(self) -> None:
-        if self._doubt or self.clock.elapsed() - self._compared_at >= self.interval:
+        # What fills a lent slot is pending before it is in hand: not missing, only on its way.
+        if not self._lent and (self._doubt or self.clock.elapsed() - self._compared_at >= self.interval):
             await self._compare()
         room, ahead = self._room()
         if room <= 0 or not self.session.fresh:
@@ -102,9 +118,13 @@ class LaneReader:
             return
         # What is ahead now may be behind a long body soon: then nothing is to be taken for it any more.
         patience = min(self.interval, SHORT_SECONDS) if ahead else self.interval
-        entries = await leasing.wait_for_entries(
-            self.queue, self.blocking, self.session.id, self.lanes, block_ms=int(patience * 1000)
-        )
+        self._idle = True
+        try:
+            entries = await leasing.wait_for_entries(
+                self.queue, self.blocking, self.session.id, self.lanes, block_ms=int(patience * 1000)
+            )
+        finally:
+            self._idle = False
         if entries:
             room, ahead = self._room()
             kept, surplus = entries[: max(room, 0)], entries[max(room, 0) :]
@@ -119,8 +139,32 @@ class LaneReader:
 
     def _room(self) -> tuple[int, bool]:
         """How many leases to take, and whether that is ahead of a free slot."""
-        free = self.in_hand.free(self.slots)
-        return (free, False) if free > 0 else (self._turns.room(), True)
+        free = self.in_hand.free(self.slots) - self._lent
+        return (free, False) if free > 0 or self._lent else (self._turns.room(), True)
+
+    @asynccontextmanager
+    async def lent_slot(self) -> AsyncIterator[LentSlot]:
+        """A free slot for the length of a block, while this reader only waits for a job; else one that is none.
+
+        Another slot stays free: what this reader waits for may come at the same moment.
+        """
+        lends = self._idle and self.session.fresh and self.in_hand.free(self.slots) - self._lent > 1
+        lent = LentSlot(OwnSlot(self.lanes, 0 if self.in_hand.suspects_running else 1) if lends else None)
+        self._lent += lends
+        try:
+            yield lent
+        except BaseException:
+            # As after any call whose reply may have been lost.
+            self._doubt = self._doubt or lends
+            raise
+        finally:
+            self._lent -= lends
+        if lent.started.leases and self._turns.closed:
+            await leasing.hand_back(self.queue, self.session.id, lent.started.leases)
+        else:
+            self._take(lent.started)
+            # Its body begins before whoever filled the slot goes on.
+            await asyncio.sleep(0)
 
     async def _hand_back(self, lease: Lease) -> None:
         await leasing.hand_back(self.queue, self.session.id, [lease])

@@ -124,17 +124,6 @@ class Life:
             settings.jobs_max_job_bytes,
             frozenset(settings.callback_allowed_hosts if settings.callback_secret else ()),
         )
-        self.conductor = Conductor(
-            self._queue,
-            self._clients[1],
-            self.session,
-            adopter,
-            DueJobs(self._queue, clock),
-            Limits(settings.metal_queue_max),
-            clock,
-            interval,
-            sessions_ended,
-        )
         self.lane = LaneReader(
             self._queue,
             self._clients[2],
@@ -148,6 +137,18 @@ class Life:
             equipment.backend.slots,
             interval,
             self.reclaimer.note_lost,
+        )
+        self.conductor = Conductor(
+            self._queue,
+            self._clients[1],
+            self.session,
+            adopter,
+            DueJobs(self._queue, clock),
+            self.lane,
+            Limits(settings.metal_queue_max),
+            clock,
+            interval,
+            sessions_ended,
         )
 
     async def open(self) -> None:

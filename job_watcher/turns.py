@@ -52,12 +52,12 @@ class Turns:
     _turns: dict[str, asyncio.Event] = field(default_factory=dict)
     _took: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
     _not_before: float = float("-inf")
-    _closed: bool = False
+    closed: bool = field(default=False, init=False)
 
     def room(self) -> int:
         """How many leases may be taken ahead now; 0 while bodies are long, or too short to gain by it."""
         now = self.clock.elapsed()
-        if self._closed or now < self._not_before or len(self._took) < _RECENT:
+        if self.closed or now < self._not_before or len(self._took) < _RECENT:
             return 0
         if min(self._took) < TRIP_SECONDS or max(self._took) > SHORT_SECONDS:
             return 0
@@ -99,7 +99,7 @@ class Turns:
 
     def give(self) -> None:
         """Give the free slots to those that wait, in their order."""
-        if not self._turns or self._closed or not self.may_begin():
+        if not self._turns or self.closed or not self.may_begin():
             return
         for held in self.in_hand.waiting():
             if self.in_hand.in_slots >= self.slots:
@@ -109,7 +109,7 @@ class Turns:
 
     def close(self) -> None:
         """Nothing new begins: whoever waits is handed back at once."""
-        self._closed = True
+        self.closed = True
         for turn in self._turns.values():
             turn.set()
 

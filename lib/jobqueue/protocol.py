@@ -111,12 +111,27 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnSlot:
+    """A free slot of the leader's own watcher, which a move may fill at once from these lanes.
+
+    `suspects` is how many suspects may be leased into it.
+    """
+
+    lanes: tuple[str, ...]
+    suspects: int
+
+
+@dataclass(frozen=True, slots=True)
 class Moved:
-    """How many each order moved, and which entries must be adopted before they can move."""
+    """How many each order moved, and which entries must be adopted before they can move.
+
+    `started` is what was leased into the leader's own slot.
+    """
 
     counts: tuple[int, ...]
     foreign: tuple[ForeignEntry, ...]
     survey: Survey
+    started: Started
 
 
 class Lease(NamedTuple):

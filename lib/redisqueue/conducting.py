@@ -6,8 +6,20 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lib.jobqueue.protocol import Adoption, ControlWord, DueDone, ForeignEntry, Move, Moved, Survey
+from lib.jobqueue.protocol import (
+    SUSPECT_DEATHS,
+    SUSPECT_PAUSE_MS,
+    Adoption,
+    ControlWord,
+    DueDone,
+    ForeignEntry,
+    Move,
+    Moved,
+    OwnSlot,
+    Survey,
+)
 from lib.redisqueue.connection import Client, as_text, edge, stream_entries
+from lib.redisqueue.leasing import started_of
 from lib.redisqueue.producing import submission_row
 from lib.redisqueue.queue import BATCH_MAX_BYTES, BATCH_MAX_JOBS, Queue
 
@@ -15,8 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-async def move(queue: Queue, session: str, epoch: str, moves: Sequence[Move]) -> Moved:
+async def move(queue: Queue, session: str, epoch: str, moves: Sequence[Move], slot: OwnSlot | None = None) -> Moved:
     """Carry out the conductor's orders, or none of them; without orders only look.
+
+    With `slot` one job is leased for the leader's own watcher in the same call.
 
     Raises:
         NotLeaderError: another session leads, or this one has ended.
@@ -34,7 +48,7 @@ async def move(queue: Queue, session: str, epoch: str, moves: Sequence[Move]) ->
         )
         for order in moves
     ]
-    counts, foreign, survey = await queue.scripts.call(
+    counts, foreign, survey, leased = await queue.scripts.call(
         "move",
         intakes=queue.intakes,
         lanes=queue.lanes,
@@ -42,11 +56,18 @@ async def move(queue: Queue, session: str, epoch: str, moves: Sequence[Move]) ->
         session=session,
         epoch=epoch,
         bytes_max=BATCH_MAX_BYTES,
+        read=1 if slot else 0,
+        own=",".join(slot.lanes) if slot else "",
+        suspects=slot.suspects if slot else 0,
+        suspect_deaths=SUSPECT_DEATHS,
+        pause_ms=SUSPECT_PAUSE_MS,
+        again=0,
     )
     return Moved(
         counts=tuple(int(count) for count in counts),
         foreign=tuple(ForeignEntry(as_text(source), as_text(entry)) for source, entry in foreign),
         survey=_survey(queue, survey),
+        started=started_of(leased),
     )
 
 

@@ -70,6 +70,11 @@ async def start(
             raise
         await ensure_lanes(queue, lanes)
         reply = await _start(queue, session, lanes, entries, read, suspects, int(again))
+    return started_of(reply)
+
+
+def started_of(reply: Sequence[Any]) -> Started:
+    """What lease.lua answers, entry by entry."""
     leases: list[Lease] = []
     lost: list[Entry] = []
     others = 0

@@ -3,22 +3,24 @@
 -- checked here, whatever the leader believed. No rows: only the survey.
 -- `limit` is the room of the lane, `pool_limit` that of all lanes in `pool` together (comma-separated names);
 -- both count what waits and what runs. `home` is where a moved job goes if it comes back.
--- KEYS: index sessions lock due events
+-- The leader's own watcher may lease at once what it has a slot for, and saves the way through its lane: up to `read`
+-- new entries of the lanes `own` (comma-separated), as start.lua does.
+-- KEYS: fence index due delayed sessions lock events progress rejected wake
 -- STREAMS: intakes lanes
--- ARGV: session epoch bytes_max
+-- ARGV: session epoch bytes_max read own suspects suspect_deaths pause_ms again
 -- EACH: intake lane count limit pool pool_limit home
 -- REPLY: moved per row; foreign entries as (intake, entry id)…; survey: waiting per intake, held per lane,
--- REPLY: ms until the next due job or -1, newest entry of the inlet or ''
--- EVENTS: moved
+-- REPLY: ms until the next due job or -1, newest entry of the inlet or ''; what was leased, as start.lua says it
+-- EVENTS: moved started delayed
 -- ERRORS: NOLEADER NOSTREAM
--- INCLUDE: base rows streams survey
+-- INCLUDE: base rows streams survey put_back lease
 if not is_live(session) or redis.call('HGET', K.lock, 'session') ~= session
   or redis.call('HGET', K.lock, 'epoch') ~= epoch then
   return redis.error_reply('NOLEADER this session does not lead in this epoch')
 end
 
-local function refuse_unknown(ask)
-  for name in string.gmatch(ask.lane .. ',' .. ask.intake .. ',' .. ask.pool, '[^,]+') do
+local function refuse_unknown(names)
+  for name in string.gmatch(names, '[^,]+') do
     if not STREAM[name] then
       return redis.error_reply('NOSTREAM an order names ' .. name .. ', which this caller does not know')
     end
@@ -26,10 +28,15 @@ local function refuse_unknown(ask)
 end
 
 for i = 1, ROWS do
-  local refusal = refuse_unknown(row_args(i))
+  local ask = row_args(i)
+  local refusal = refuse_unknown(ask.lane .. ',' .. ask.intake .. ',' .. ask.pool)
   if refusal then
     return refusal
   end
+end
+local refusal = refuse_unknown(own)
+if refusal then
+  return refusal
 end
 
 local CHUNK = 50 -- entries read at once: few enough that big payloads do not pile up in the script's memory
@@ -95,4 +102,12 @@ for i = 1, ROWS do
   moved[i] = count
 end
 announce('moved', moved_ids)
-return { moved, foreign, survey() }
+
+local own_lanes = {}
+for name in string.gmatch(own, '[^,]+') do
+  own_lanes[#own_lanes + 1] = name
+end
+-- What cannot be read here, the watcher's own reader will find, and mend.
+find_new(own_lanes, tonumber(read))
+local leased = lease_found()
+return { moved, foreign, survey(), leased }
