@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from job_watcher.log_fields import log_fields
-from lib.redisqueue import conducting
+from lib.redisqueue import control
 
 if TYPE_CHECKING:
     from job_watcher.in_hand import InHand
@@ -32,8 +32,8 @@ class ControlListener:
     async def run_once(self) -> None:
         """Wait for words and act on them."""
         if not self.after:
-            self.after = await conducting.newest_control(self.queue)
-        words = await conducting.wait_for_control(
+            self.after = await control.newest_control(self.queue)
+        words = await control.wait_for_control(
             self.queue, self.blocking, self.after, block_ms=int(self.interval * 1000)
         )
         for word in words:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from loguru import logger
 
 from lib.errors import JobRunnerError, UnreachableError
-from lib.redisqueue import sessions, upkeep
+from lib.redisqueue import overview, sessions
 from lib.redisqueue.keys import parse_intake, parse_lane
 from lib.routing.policy import IntakeClass, is_offered
 
@@ -73,7 +73,7 @@ async def left_to_do(queue: Queue, *, soon_ms: int, also: Sequence[LiveWatcher] 
 
     `also` are watchers to count with those that live: one that has just ended, and may be started again.
     """
-    remaining = await upkeep.remaining(queue, soon_ms=soon_ms)
+    remaining = await overview.remaining(queue, soon_ms=soon_ms)
     watchers = [*await sessions.roster(queue), *also]
     unoffered: Counter[str] = Counter()
     offered = 0

@@ -13,7 +13,7 @@ from lib.failpoints import reach
 from lib.jobqueue import JobSpec
 from lib.jobqueue.protocol import LostEntry, PoisonFound, Verdict
 from lib.jobqueue.records import Failure, failed_tail
-from lib.redisqueue import upkeep
+from lib.redisqueue import reader, upkeep
 from lib.redisqueue.keys import backlog_of, parse_lane
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Reclaimer:
 
     async def _end_lost(self, found: set[LostEntry]) -> None:
         """Only the index can tell whose an entry without content was."""
-        owners = await upkeep.rows_at(self.queue, {(lost.lane, lost.entry) for lost in found})
+        owners = await reader.rows_at(self.queue, {(lost.lane, lost.entry) for lost in found})
         verdicts = []
         for lost in found:
             owner = owners.get((lost.lane, lost.entry))

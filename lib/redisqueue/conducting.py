@@ -10,7 +10,6 @@ from lib.jobqueue.protocol import (
     SUSPECT_DEATHS,
     SUSPECT_PAUSE_MS,
     Adoption,
-    ControlWord,
     DueDone,
     ForeignEntry,
     Move,
@@ -61,7 +60,6 @@ async def move(queue: Queue, session: str, epoch: str, moves: Sequence[Move], sl
         suspects=slot.suspects if slot else 0,
         suspect_deaths=SUSPECT_DEATHS,
         pause_ms=SUSPECT_PAUSE_MS,
-        again=0,
     )
     return Moved(
         counts=tuple(int(count) for count in counts),
@@ -166,26 +164,3 @@ async def newest_wake(queue: Queue) -> str:
     async with edge(queue.url):
         newest: Any = await queue.client.xrevrange(queue.keys.of("wake"), count=1)
     return as_text(newest[0][0]) if newest else "0-0"
-
-
-async def newest_control(queue: Queue) -> str:
-    """The id of the newest control entry: where a new session begins to listen."""
-    async with edge(queue.url):
-        newest: Any = await queue.client.xrevrange(queue.keys.of("control"), count=1)
-    return as_text(newest[0][0]) if newest else "0-0"
-
-
-async def wait_for_control(queue: Queue, blocking: Client, after: str, *, block_ms: int) -> list[ControlWord]:
-    """Block until something hastens watchers; empty after `block_ms`."""
-    async with edge(queue.url):
-        reply: Any = await blocking.xread({queue.keys.of("control"): after}, count=100, block=block_ms)
-    return [
-        ControlWord(
-            as_text(entry),
-            as_text(fields.get(b"type", b"")),
-            as_text(fields.get(b"id", b"")),
-            as_text(fields.get(b"fence", b"")),
-        )
-        for _, entries in stream_entries(reply)
-        for entry, fields in entries
-    ]

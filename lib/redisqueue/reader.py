@@ -1,7 +1,7 @@
 """Views of jobs: records, places, progress, history, events. Nothing here writes.
 
-Every view reads in pipelines of at most 500 ids, never one round trip a job. `service` and `watch` call it; the
-view of the whole queue is in `overview`.
+Every view reads in pipelines of at most 500 ids, never one round trip a job. `service` and `watch` call it, and a
+sweep that met an entry without content; the view of the whole queue is in `overview`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lib.redisqueue.connection import Client, as_text, edge, stream_entries
 from lib.redisqueue.rows import IndexRow
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 
     from lib.redisqueue.queue import Queue
 
@@ -154,6 +154,22 @@ def _payload(row: IndexRow, reply: Any) -> tuple[bytes | None, str]:
         home = as_text(fields.get(b"home", b"")) if row.stream.startswith("lane:") else row.stream
         return fields.get(b"job"), home
     return reply if isinstance(reply, bytes) else None, row.stream
+
+
+async def rows_at(queue: Queue, places: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, IndexRow]]:
+    """Whose place (stream, entry) is in `places`: walks the whole index, for the rare entry without content."""
+    found: dict[tuple[str, str], tuple[str, IndexRow]] = {}
+    cursor = 0
+    while True:
+        async with edge(queue.url):
+            reply: Any = await queue.client.hscan(queue.keys.of("index"), cursor, count=PAGE)
+        cursor, page = reply
+        for request_id, raw in page.items():
+            row = IndexRow.readable(raw)
+            if row is not None and (row.stream, row.entry) in places:
+                found[row.stream, row.entry] = (as_text(request_id), row)
+        if cursor == 0:
+            return found
 
 
 async def history(queue: Queue, status: EndedStatus | Literal["all"], limit: int) -> list[HistoryEntry]:

@@ -11,17 +11,15 @@ from lib.jobqueue.protocol import (
     OutboxEntry,
     PoisonFound,
     PublishCode,
-    Remaining,
     Swept,
     Verdict,
 )
 from lib.redisqueue.connection import as_text, edge
 from lib.redisqueue.keys import GROUP
 from lib.redisqueue.queue import BATCH_MAX_BYTES, BATCH_MAX_JOBS, Queue, batches
-from lib.redisqueue.rows import IndexRow
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
 SWEEP_CALLS_MAX: Final = 10_000
 """A sweep that goes on is bounded all the same: 5 million entries."""
@@ -143,54 +141,3 @@ async def read_outbox(queue: Queue, *, after: str = "-", count: int = BATCH_MAX_
         )
         for entry, fields in page
     ]
-
-
-async def rows_at(queue: Queue, places: Collection[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, IndexRow]]:
-    """Whose place (stream, entry) is in `places`: walks the whole index, for the rare entry without content."""
-    found: dict[tuple[str, str], tuple[str, IndexRow]] = {}
-    cursor = 0
-    while True:
-        async with edge(queue.url):
-            reply: Any = await queue.client.hscan(queue.keys.of("index"), cursor, count=BATCH_MAX_JOBS)
-        cursor, page = reply
-        for request_id, raw in page.items():
-            row = IndexRow.readable(raw)
-            if row is not None and (row.stream, row.entry) in places:
-                found[row.stream, row.entry] = (as_text(request_id), row)
-        if cursor == 0:
-            return found
-
-
-async def remaining(queue: Queue, *, soon_ms: int) -> Remaining:
-    """What a drain still waits for: all but jobs delayed by more than `soon_ms` and those that wait behind them."""
-    await queue.refresh_streams()
-    intakes, lanes = queue.intakes, queue.lanes
-    async with edge(queue.url):
-        seconds, micros = await queue.client.time()
-        now = int(seconds) * 1000 + int(micros) // 1000
-        horizon = now + soon_ms
-        pipe = queue.client.pipeline(transaction=True)
-        pipe.hlen(queue.keys.of("index"))
-        for start, end in ((f"({horizon}", "+inf"), (f"({now}", str(horizon))):
-            pipe.zcount(queue.keys.of("due"), start, end)
-            pipe.zrangebyscore(queue.keys.of("due"), start, end, start=0, num=1, withscores=True)
-        pipe.zcard(queue.keys.of("key_wait"))
-        pipe.xlen(queue.keys.of("outbox"))
-        pipe.zcount(queue.keys.of("callback_due"), "-inf", horizon)
-        pipe.zcount(queue.keys.of("callback_due"), f"({horizon}", "+inf")
-        for name in (*intakes, *lanes):
-            pipe.xlen(queue.keys.stream(name))
-        active, later, first_later, delayed, first_due, *rest = await pipe.execute()
-    behind, outbox, callbacks, callbacks_later, *lengths = rest
-    return Remaining(
-        active=max(int(active) - int(later) - int(behind), 0),
-        waiting=dict(zip(intakes, lengths, strict=False)),
-        held=dict(zip(lanes, lengths[len(intakes) :], strict=True)),
-        outbox=int(outbox),
-        callbacks=int(callbacks),
-        callbacks_later=int(callbacks_later),
-        delayed=int(delayed),
-        due_ms=int(first_due[0][1]) if first_due else 0,
-        later=int(later),
-        later_ms=int(first_later[0][1]) if first_later else 0,
-    )
