@@ -16,7 +16,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet --quiet install --constraint constraints.txt
 RUNNER = ./run job-runner
 
-.PHONY: help install setup demo test chaos chaos-planted check lint types imports format docs docs-pictures lock clean bench \
+.PHONY: help install setup demo test chaos chaos-planted soak check lint types imports format docs docs-pictures lock clean bench \
 	jobs-plan jobs-enqueue jobs-status jobs-history jobs-result jobs-report jobs-retry jobs-flush jobs-dashboard jobs-logs
 
 help: ## list these targets
@@ -103,6 +103,9 @@ chaos: .venv/dev ## break a whole queue on a seeded schedule and prove the promi
 
 chaos-planted: .venv/dev ## plant bugs in copies of the code; the checker must catch each
 	.venv/bin/python -m tests.chaos.machine planted $(ARGS)
+
+soak: .venv/dev ## load a watcher for half an hour and see whether anything of it grows (MINUTES=30)
+	.venv/bin/python -m tests.soak --minutes $(or $(MINUTES),30) $(ARGS)
 
 lint: .venv/dev ## style and formatting
 	.venv/bin/ruff check .

@@ -1,6 +1,6 @@
 """Two hundred jobs and three watchers, one of them killed again and again: all done, each recorded once.
 
-`bench/chaos_200.py` does the work and also prints the figures; here they must be what the promises say.
+`tests.chaos.killing` does the work and, run by hand, prints the figures; here they must be what the promises say.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.chaos_200 import Plan, chaos
+from tests.chaos.killing import Plan, chaos
 from tests.chaos.yard import SLACK_SECONDS
 from tests.support.watchers import LIFE_SECONDS, SWEEP_SECONDS
 

@@ -1,6 +1,6 @@
 """Real servers for tests, each on a private port with its own directory and an append-only file.
 
-Knows nothing of pytest, so that benchmarks and scripts may use it too. Methods block for as long as a server
+Knows nothing of pytest, so that `tests.soak` and scripts may use it too. Methods block for as long as a server
 takes to start or stop, some 50 ms; inside a running event loop that matters, call them by
 `asyncio.to_thread`. `tests/conftest.py` makes fixtures of them.
 """

@@ -1,8 +1,8 @@
 """Real `job-watcher` processes for tests: started, killed, paused and waited for, one state directory a host.
 
 Each runs from this tree with an environment of its own, logs to a file, and is known by the session that its
-heartbeat names. Nothing here looks inside a watcher; tests see it through the queue. `tests/chaos` uses it, and
-`bench/chaos_200.py`.
+heartbeat names. Nothing here looks inside a watcher; tests see it through the queue. `tests/chaos` and
+`tests/soak` use it.
 """
 
 from __future__ import annotations

@@ -1,42 +1,37 @@
 """Runs a watcher under a constant load for a while and says whether anything of it grows.
 
-    python -m bench.soak [--minutes 30] [--rate 20] [--json]
-
 Beside it a second watcher is killed and started again. Every few seconds the first one's memory, files, threads and
 tasks are looked at, and the server's connections, consumers, sessions, keys and memory. At the end straight lines are
 laid through what came after the first fifth; and of all that can be counted there must be no more at rest than there
 was at rest before. Records expire after a while, so that the server's memory is even too; its streams of events fill
-up to their bound first, which is counted apart. Everything is real, on a bundled server of its own, on loopback. Exit
-code 1: not flat.
+up to their bound first, which is counted apart. Everything is real, on a bundled server of its own, on loopback.
+`tests.soak` is its command line; the test here runs it once for seconds.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
-import signal
 import sys
-import tempfile
 import time
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from bench.soak_load import MODULES, Load, Restless
-from bench.soak_watch import COUNTS, Line, Lookout, Sample, line_through
 from lib.redisqueue import sessions
 from lib.redisqueue.connection import connect
 from lib.redisqueue.fsck import census, fsck
 from lib.redisqueue.queue import Queue
 from tests.job_watcher.callbacks.receiving import SECRET, receiving
+from tests.soak.load import MODULES, Load, Restless
+from tests.soak.watch import COUNTS, Line, Lookout, Sample, line_through
 from tests.support.servers import ValkeyServer
 from tests.support.wait import wait_until
 from tests.support.watchers import WatcherProcess
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 WARM: Final = 0.2
 """The part of a run that is not counted: caches fill and children load."""
@@ -218,7 +213,8 @@ async def soak(plan: Plan, home: Path, *, say: bool = False) -> Report:
             while time.monotonic() - begun < plan.seconds and not any(task.done() for task in working):
                 report.samples.append(await lookout.look(time.monotonic() - begun))
                 if say:
-                    print(json.dumps(asdict(report.samples[-1])), file=sys.stderr, flush=True)
+                    sys.stderr.write(json.dumps(asdict(report.samples[-1])) + "\n")
+                    sys.stderr.flush()
                 await asyncio.sleep(plan.every)
         finally:
             stop.set()
@@ -257,23 +253,3 @@ async def _take_stock(queue: Queue, report: Report) -> None:
     report.findings = [f"{each.kind} {each.subject}: {each.detail}" for each in await fsck(queue, repair=False)]
     if counted.accepted != report.submitted:
         report.findings.append(f"{report.submitted} jobs submitted, {counted.accepted} accepted")
-
-
-def main() -> int:
-    """Run it and print what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--rate", type=int, default=20, help="jobs a second")
-    parser.add_argument("--json", action="store_true", help="one document with every sample")
-    parser.add_argument("--verbose", action="store_true", help="each sample to stderr when it is taken")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        report = asyncio.run(soak(Plan(options.minutes, options.rate), Path(folder), say=options.verbose))
-    print(json.dumps(report.document(), indent=2) if options.json else report.text())
-    return 1 if report.problems() else 0
-
-
-if __name__ == "__main__":
-    # Ended from outside, it must not leave its watchers behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    sys.exit(main())

@@ -1,6 +1,6 @@
 """What a soak looks at: one watcher from outside, the server behind it, and whether a line through it all rises.
 
-Nothing here changes anything. `bench.soak` asks for a sample every few seconds.
+Nothing here changes anything. `tests.soak.run` asks for a sample every few seconds.
 """
 
 from __future__ import annotations

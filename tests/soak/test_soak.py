@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.soak import Plan, Report, soak
-from bench.soak_watch import COUNTS, Sample, line_through
+from tests.soak.run import Plan, Report, soak
+from tests.soak.watch import COUNTS, Sample, line_through
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,6 +1,6 @@
 """Kills watchers while they work and prints what it cost: jobs done, runs, and how long the dead held jobs back.
 
-    python bench/chaos_200.py [--jobs 200] [--seconds 0.3] [--slots 2] [--every 2] [--kills N] [--seed N]
+    python -m tests.chaos.killing [--jobs 200] [--seconds 0.3] [--slots 2] [--every 2] [--kills N] [--seed N]
 
 Three `job-watcher` processes drain `sleep` jobs; every two seconds one of them, in turn or drawn by a
 seed, is SIGKILLed.
@@ -8,7 +8,7 @@ In the first run it is started again under its name, in the second another under
 waits are the server's own times: from right after the death to the event that says the job is back in intake. Jobs
 nearly as long as a watcher lives (`--seconds 5 --seed 1` without `--kills`) become suspects, which run one at a time;
 a few of them may meet the limit of deaths and end as poison, as the contract has it. All processes are real, on a
-bundled server of their own with AOF, on loopback.
+bundled server of their own with AOF, on loopback. `test_200.py` holds the figures against the promises.
 """
 
 from __future__ import annotations
@@ -244,8 +244,9 @@ async def main() -> None:
     for rename in (False, True):
         plan = Plan(options.jobs, options.seconds, options.slots, options.every, options.kills, rename, options.seed)
         with tempfile.TemporaryDirectory() as folder, ValkeyServer(Path(folder) / "server") as server:
-            figures = await chaos(server.url, "bench", Path(folder) / "host", plan)
-        print(figures.text(plan), flush=True)
+            figures = await chaos(server.url, "killing", Path(folder) / "host", plan)
+        sys.stdout.write(figures.text(plan) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
