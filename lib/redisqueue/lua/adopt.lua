@@ -9,7 +9,6 @@
 -- CODES: queued duplicate_request already_done already_failed already_cancelled conflict key_busy failed gone
 -- EVENTS: queued dropped rejected finished
 -- INCLUDE: base rows streams records conflict callbacks finish accept
-local REJECTED_KEPT = '1000'
 local first = take_fences(ROWS)
 local replies = {}
 local seen = { queued = {}, dropped = {}, rejected = {}, finished = {} }
@@ -19,7 +18,7 @@ local function tell(kind, request_id)
 end
 
 local function reject(ask, fields, why)
-  redis.call('XADD', K.rejected, 'MAXLEN', '~', REJECTED_KEPT, '*', 'why', why, 'source', ask.source,
+  redis.call('XADD', K.rejected, 'MAXLEN', '~', KEPT, '*', 'why', why, 'source', ask.source,
     'entry', ask.entry, 'job', fields.job or '')
   tell('rejected', ask.request_id)
 end

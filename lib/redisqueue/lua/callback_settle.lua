@@ -21,7 +21,7 @@ for i = 1, ROWS do
     end
   elseif redis.call('XDEL', K.outbox_callback, entry) == 1 then
     if ask.outcome == 'failed' then
-      redis.call('XADD', K.events, 'MAXLEN', '~', EVENTS_KEPT, '*', 'type', 'delivery_failed',
+      redis.call('XADD', K.events, 'MAXLEN', '~', KEPT, '*', 'type', 'delivery_failed',
         'ids', cjson.encode({ ask.request_id }), 'host', host, 'why', ask.why)
       redis.call('HINCRBY', K.counters, 'callbacks_failed', 1)
       replies[i] = 'failed'

@@ -17,18 +17,10 @@ for i = 1, ROWS do
   flying[ask.host] = tonumber(ask.in_flight)
 end
 
-local function fields_of(item)
-  local fields = {}
-  for i = 1, #item[2], 2 do
-    fields[item[2][i]] = item[2][i + 1]
-  end
-  return fields
-end
-
 -- The zset can be made again from the stream, except for how often each was tried.
 if redis.call('EXISTS', K.callback_due) == 0 then
   for _, item in ipairs(redis.call('XRANGE', K.outbox_callback, '-', '+', 'COUNT', MENDED)) do
-    redis.call('ZADD', K.callback_due, digits(now), callback_member(item[1], '0', fields_of(item).url or ''))
+    redis.call('ZADD', K.callback_due, digits(now), callback_member(item[1], '0', named(item[2]).url or ''))
   end
 end
 
@@ -39,7 +31,7 @@ local function take(member)
     redis.call('ZREM', K.callback_due, member)
     return
   end
-  local fields = fields_of(found[1])
+  local fields = named(found[1][2])
   flying[host] = (flying[host] or 0) + 1
   redis.call('ZADD', K.callback_due, digits(now + tonumber(hold_ms)), member)
   taken[#taken + 1] = { member, fields.id or '', fields.generation or '', fields.fence or '', fields.status or '',

@@ -23,7 +23,7 @@ for i = 1, ROWS do
     local attempt = row.attempt
     if row.state == 'L' then
       attempt = attempt + 1  -- the one that it is in
-      redis.call('XADD', K.control, 'MAXLEN', '~', '1000', '*', 'type', 'cancel', 'id', ask.request_id,
+      redis.call('XADD', K.control, 'MAXLEN', '~', KEPT, '*', 'type', 'cancel', 'id', ask.request_id,
         'fence', row.fence)
     end
     -- A fence of its own: with the lease's one in the record, the running body's commit would read `already`.

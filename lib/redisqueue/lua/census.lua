@@ -31,10 +31,7 @@ local function foreign_of(name)
   while true do
     local page = redis.call('XRANGE', STREAM[name], from, '+', 'COUNT', CHUNK)
     for _, item in ipairs(page) do
-      local fields = {}
-      for i = 1, #item[2], 2 do
-        fields[item[2][i]] = item[2][i + 1]
-      end
+      local fields = named(item[2])
       local row = fields.id and read_row(fields.id)
       if not row or not is_at(row, name, item[1], fields.gen) then
         found = found + 1

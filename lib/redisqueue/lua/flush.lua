@@ -55,6 +55,6 @@ end
 if jobs + records > 0 then
   redis.call('HINCRBY', K.counters, 'flushed', jobs + records)
 end
-redis.call('XADD', K.events, 'MAXLEN', '~', '1000', '*', 'type', 'flushed', 'hard', hard)
+redis.call('XADD', K.events, 'MAXLEN', '~', KEPT, '*', 'type', 'flushed', 'hard', hard)
 wake('room')
 return { 'flushed', jobs, records, removed }

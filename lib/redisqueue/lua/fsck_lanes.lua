@@ -16,7 +16,7 @@ for i = 1, ROWS do
       'stale_entry', fields.id or '', ask.lane .. ' ' .. ask.entry .. ' is named by no row', repair == '1' and 1 or 0,
     }
     if repair == '1' then
-      redis.call('XADD', K.rejected, 'MAXLEN', '~', '1000', '*', 'why', 'stale', 'source', ask.lane, 'entry', ask.entry,
+      redis.call('XADD', K.rejected, 'MAXLEN', '~', KEPT, '*', 'why', 'stale', 'source', ask.lane, 'entry', ask.entry,
         'job', fields.job or '')
       drop_entry(ask.lane, ask.entry)
     end

@@ -32,10 +32,7 @@ local function is_stranded(lane, entry)
     return false
   end
   for _, group in ipairs(redis.call('XINFO', 'GROUPS', STREAM[lane])) do
-    local about = {}
-    for i = 1, #group, 2 do
-      about[group[i]] = group[i + 1]
-    end
+    local about = named(group)
     if about.name == 'watchers' then
       return not after(entry, about['last-delivered-id'])
     end
@@ -71,13 +68,12 @@ local function look_at_place(request_id, row)
   end
   local fields = read_entry(row.stream, row.entry)
   local here = fields and fields.id == request_id and fields.gen == row.generation
-  local in_lane = string.sub(row.stream, 1, 5) == 'lane:'
   if not here then
     -- A live session that runs it still has the payload and can end or retry it.
     if not (row.state == 'L' and is_live(row.session)) then
       report('payload_lost', request_id, row, 'its place ' .. row.stream .. ' ' .. row.entry .. ' is empty', false)
     end
-  elseif in_lane then
+  elseif is_lane(row.stream) then
     look_at_lane(request_id, row, fields)
   end
 end

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --- Looks at what the queue keeps beside the index: due times, delayed payloads, progress, expiries, conflict keys and
 -- those who wait for them. Each is judged and mended in this one step.
--- KEYS: index result failed due delayed key key_wait progress expiry wake events
+-- KEYS: index result failed due delayed key key_wait progress expiry wake
 -- ARGV: repair
 -- EACH: kind name
 -- REPLY: per finding: kind, request_id or key, detail, 1 repaired or 0

@@ -1,12 +1,13 @@
 #!lua flags=allow-oom
 --- Puts jobs that a living watcher will not run back into intake; no attempt, no death is counted.
--- An entry is the caller's when it is pending and not leased, or leased to this session: under this fence, or under
--- whichever it has when the caller knows none (`fence` = '': a lease whose reply was lost).
+-- What is leased must be this session's: under this fence, or under whichever it has when the caller knows none
+-- (`fence` = '': a lease whose reply was lost). What nobody has leased yet goes back whoever asks: another session to
+-- which it was delivered meanwhile finds no entry to lease (`stale`), and nothing is lost.
 -- KEYS: index due delayed progress events wake sessions
 -- STREAMS: intakes lanes
 -- ARGV: session
 -- EACH: lane entry request_id generation fence
--- REPLY: per row: 1 put back, 0 not the caller's
+-- REPLY: per row: 1 put back, 0 leased by another, or moved on
 -- EVENTS: queued
 -- INCLUDE: base rows streams put_back
 local live = is_live(session)

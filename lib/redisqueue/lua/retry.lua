@@ -8,26 +8,19 @@
 -- EACH: request_id fence kind delay_ms home job
 -- REPLY: per row: 1 delayed, 0 refused
 -- EVENTS: delayed
--- INCLUDE: base rows streams
+-- INCLUDE: base rows streams put_back
 local live = is_live(session)
 local replies, delayed = {}, {}
 for i = 1, ROWS do
   local ask = row_args(i)
   local row = live and read_row(ask.request_id)
   if row and row.state == 'L' and row.session == session and row.fence == ask.fence then
-    local lane, entry = row.stream, row.entry
     if ask.kind == 'attempt' then
       row.attempt = row.attempt + 1
     elseif ask.kind == 'crash' then
       row.crashes = row.crashes + 1
     end
-    row.state, row.reason, row.session, row.fence = 'D', 'retry', '', ''
-    row.stream, row.entry = ask.home, ''
-    redis.call('HSET', K.delayed, ask.request_id, ask.job)
-    redis.call('ZADD', K.due, digits(now_ms() + tonumber(ask.delay_ms)), ask.request_id)
-    write_row(ask.request_id, row)
-    redis.call('HDEL', K.progress, ask.request_id)
-    drop_entry(lane, entry)
+    put_off(ask.request_id, row, ask, tonumber(ask.delay_ms))
     delayed[#delayed + 1] = ask.request_id
     replies[i] = 1
   else

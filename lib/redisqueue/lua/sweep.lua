@@ -4,7 +4,7 @@
 -- A session ages only while the server is seen: a gap in the sweep's own TIME of more than 2 S, or a negative one,
 -- moves every expiry by that gap, never beyond TIME + L.
 -- Lanes whose readers are all gone give back what waits in them too.
--- KEYS: fence index due delayed sessions sweep heartbeat events wake progress
+-- KEYS: index due delayed sessions sweep heartbeat events wake progress
 -- STREAMS: intakes lanes
 -- ARGV: interval_ms life_ms resume force deaths_max entries_max bytes_max
 -- REPLY: 1 or 0 (not yet), ms until the next sweep, sessions ended, jobs put back, 1 when another call gets further,
@@ -127,10 +127,7 @@ for _, lane in ipairs(LANES) do
   end
   local readers = 0
   for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', STREAM[lane], 'watchers')) do
-    local about = {}
-    for i = 1, #consumer, 2 do
-      about[consumer[i]] = consumer[i + 1]
-    end
+    local about = named(consumer)
     if is_live(about.name) then
       readers = readers + 1
     else

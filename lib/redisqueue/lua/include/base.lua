@@ -1,4 +1,4 @@
--- Numbers and time. Fences, generations and epochs come from one counter: max(last + 1, server TIME in us).
+-- Numbers, time, and replies by name. Fences, generations and epochs come from one counter: max(last + 1, server TIME in us).
 -- A Lua number holds them exactly up to 2^53 (the year 2255); tostring() would print 1.7e+15, so `digits`.
 
 local function digits(number)
@@ -32,4 +32,13 @@ end
 
 local function is_live(session)
   return session ~= '' and redis.call('ZSCORE', K.sessions, session) ~= false
+end
+
+-- What a reply says as name, value, name, value …, such as the fields of a stream entry, by name.
+local function named(flat)
+  local fields = {}
+  for i = 1, #flat, 2 do
+    fields[flat[i]] = flat[i + 1]
+  end
+  return fields
 end

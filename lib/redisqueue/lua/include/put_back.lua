@@ -2,7 +2,8 @@
 -- high intake of the job's class, as the move wrote it into the entry. An intake that this caller did not
 -- know yet is reached by way of the delayed jobs, due at once.
 
--- Out of the lane into the delayed jobs, for `delay_ms`; afterwards its home decides.
+-- Out of the lane into the delayed jobs, for `delay_ms`; afterwards its home decides. `fields` has its `home` and `job`:
+-- the entry's, or those that the caller carries.
 local function put_off(request_id, row, fields, delay_ms)
   local lane, entry = row.stream, row.entry
   row.state, row.session, row.fence = 'D', '', ''

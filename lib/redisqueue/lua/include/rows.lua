@@ -90,15 +90,6 @@ local function is_at(row, stream, entry, generation)
     and row.generation == generation
 end
 
--- The fields of a stream entry, as XRANGE and XREADGROUP give them, by name.
-local function named(flat)
-  local fields = {}
-  for i = 1, #flat, 2 do
-    fields[flat[i]] = flat[i + 1]
-  end
-  return fields
-end
-
 -- The fields of one entry; nil when it is gone.
 local function read_entry(stream, entry)
   local found = redis.call('XRANGE', STREAM[stream], entry, entry)

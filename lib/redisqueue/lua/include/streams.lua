@@ -1,11 +1,12 @@
 -- Entries and the two streams that tell others: `events` for people (one entry a batch), `wake` for the leader.
 
-local EVENTS_KEPT = '1000'
+-- Of what people and watchers read after it has happened: `events`, `control`, `rejected`.
+local KEPT = '1000'
 local WAKES_KEPT = '64'
 
 local function announce(kind, request_ids)
   if #request_ids > 0 then
-    redis.call('XADD', K.events, 'MAXLEN', '~', EVENTS_KEPT, '*', 'type', kind, 'ids', cjson.encode(request_ids))
+    redis.call('XADD', K.events, 'MAXLEN', '~', KEPT, '*', 'type', kind, 'ids', cjson.encode(request_ids))
   end
 end
 
@@ -29,9 +30,13 @@ local function add_entry(stream, request_id, generation, job)
   return redis.call('XADD', STREAM[stream], '*', 'id', request_id, 'gen', generation, 'job', job)
 end
 
+local function is_lane(stream)
+  return string.sub(stream, 1, 5) == 'lane:'
+end
+
 -- Out of a lane's group and out of the stream: always both, or the entry stays in the PEL.
 local function drop_entry(stream, entry)
-  if string.sub(stream, 1, 5) == 'lane:' then
+  if is_lane(stream) then
     redis.call('XACK', STREAM[stream], 'watchers', entry)
   end
   redis.call('XDEL', STREAM[stream], entry)
@@ -39,7 +44,7 @@ end
 
 -- The same for up to a batch of entries of one stream.
 local function drop_entries(stream, entries)
-  if string.sub(stream, 1, 5) == 'lane:' then
+  if is_lane(stream) then
     redis.call('XACK', STREAM[stream], 'watchers', unpack(entries))
   end
   redis.call('XDEL', STREAM[stream], unpack(entries))
