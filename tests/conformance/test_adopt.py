@@ -46,6 +46,21 @@ async def test_it_may_belong_to_another_class(stage: Stage) -> None:
     assert b"stream:high:any" in await stage.queue.client.smembers(stage.queue.keys.of("intakes"))
 
 
+async def test_an_adoption_touches_no_other_intake(stage: Stage) -> None:
+    """It names where the entry stands and where the job goes; one that somebody overwrote is in nobody's way."""
+    await stage.submit(submission("b", intake="stream:low:any"))
+    where = await found(stage, {"job": b"..."})
+    unreadable = await found(stage, {"junk": b"..."})
+    full = stage.queue.keys.stream("stream:low:any")
+    await stage.queue.client.rename(full, full + ":aside")
+    await stage.queue.client.set(full, "x")
+    assert await adopt(stage, where, submission("a", intake="stream:high:any")) == "queued"
+    assert await adopt(stage, unreadable, None) == "failed"
+    await stage.queue.client.rename(full + ":aside", full)
+    assert await stage.place("a") == "Q stream:high:any"
+    await stage.check()
+
+
 async def test_the_content_of_an_active_job_is_dropped(stage: Stage) -> None:
     """Promise 2 for entries by hand: an event, and no second job."""
     await stage.submit(submission("a"))

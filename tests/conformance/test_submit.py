@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lib.errors import WrongKeyError
 from lib.jobqueue.protocol import SUSPECT_DEATHS
-from lib.redisqueue import producing
+from lib.redisqueue import conducting, producing
 from lib.redisqueue.keys import IntakeName
 from lib.redisqueue.queue import BATCH_MAX_JOBS
 from lib.redisqueue.rows import IndexRow
@@ -162,6 +163,38 @@ async def test_a_batch_with_one_bad_key_type_writes_nothing(stage: Stage) -> Non
         await stage.submit(submission("b"), submission("c"))
     await stage.queue.client.delete(stage.queue.keys.of("delayed"))
     assert await stage.row("b") is None
+
+
+async def test_an_intake_of_another_type_stops_only_its_own_jobs(stage: Stage) -> None:
+    """Faults row 15: a submit names the intakes of its batch, however many backlogs there have ever been."""
+    await stage.submit(submission("a", intake="stream:low:any"))
+    full = stage.queue.keys.stream("stream:low:any")
+    await stage.queue.client.delete(full)
+    await stage.queue.client.set(full, "x")
+    assert await stage.codes(submission("b"), submission("c", intake="stream:high:any")) == ["queued", "queued"]
+    with pytest.raises(WrongKeyError, match=full):
+        await stage.submit(submission("d"), submission("e", intake="stream:low:any"))
+    assert await stage.row("d") is None
+    await stage.queue.client.delete(full)
+    stage.damaged("an intake was removed by hand")
+
+
+async def test_what_stands_in_another_intake_still_answers(stage: Stage) -> None:
+    """Duplicates, keys and replaced records are found by id and key, wherever their jobs stood."""
+    session = await stage.open()
+    (lease,) = await stage.lease(session, "done", intake="stream:low:any")
+    await stage.finish(session, ending(lease))
+    await stage.submit(submission("here"), submission("holder", intake="backlog:b:low:any", conflict_key="k"))
+    other = "stream:high:text_model"
+    asked = [submission("here", intake=other), submission("here", content="z", intake=other)]
+    asked += [submission("done", content="z", intake=other), submission("r", intake=other, conflict_key="k")]
+    waits = submission("w", intake=other, conflict_key="k", on_conflict="queue")
+    codes = await stage.codes(*asked, waits, mode="replace")
+    assert codes == ["duplicate_request", "conflict", "queued", "key_busy", "queued"]
+    assert await stage.place("done") == f"Q {other}"
+    assert await stage.cancel("holder") == "cancelled"
+    assert (await conducting.queue_due(stage.queue)).queued == 1
+    assert await stage.place("w") == f"Q {other}"
 
 
 async def test_an_empty_submit_does_nothing(stage: Stage) -> None:

@@ -64,8 +64,7 @@ def keys_used(body: str, includes: list[str]) -> set[str]:
     while open_texts:
         text = open_texts.pop()
         reached.append(text)
-        for word in set(re.findall(r"\w+", text)) & set(known):
-            open_texts.append(known.pop(word))
+        open_texts.extend(known.pop(word) for word in set(re.findall(r"\w+", text)) & set(known))
     used = set().union(*(KEY_USES.findall(text) for text in reached))
     if any("K[" in text for text in reached):
         # What stands between the brackets is a word of a list, or of a value that is reached.
