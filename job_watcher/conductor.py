@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from loguru import logger
 
 from lib.errors import NotLeaderError
+from lib.failpoints import reach
 from lib.redisqueue import conducting, sessions
 from lib.redisqueue.keys import parse_intake, parse_lane
 from lib.routing.policy import IntakeClass, LaneClass, Limits, View, decide
@@ -149,6 +150,8 @@ class Conductor:
             return await conducting.move(self.queue, self.session.id, self._epoch, orders)
         async with self.lane.lent_slot() as lent:
             moved = await conducting.move(self.queue, self.session.id, self._epoch, orders, lent.slot)
+            if moved.started.leases:
+                reach("move.leased")
             lent.started = moved.started
         return moved
 

@@ -69,12 +69,12 @@ class Execution:
         self,
         lease: Lease,
         on_progress: Callable[[dict[str, Any]], None],
-        on_body_over: Callable[[], None] = lambda: None,
+        on_room: Callable[[], None] = lambda: None,
     ) -> Ending | Retry:
         """Run one attempt; every failure of the job is an answer, not an exception.
 
         `on_progress` gets `{percent, step, total, message, at}` at most five times a second, in the event loop,
-        and never after this returns. `on_body_over` is called when the backend has room for the next body, at the
+        and never after this returns. `on_room` is called when the backend has room for the next body, at the
         latest when this one has left it and its outputs are still to be stored; once or twice.
 
         Raises:
@@ -87,20 +87,33 @@ class Execution:
             if self.stopwatch is not None:
                 self.stopwatch.unreadable(lease)
             return self._failed(lease, lease.job, failure)
-        running = self._run(job, lease, on_progress, on_body_over)
+        running = self._run(job, lease, on_progress, on_room)
         return await (running if self.stopwatch is None else self.stopwatch.timed(lease, job, running))
+
+    def after_bug(self, lease: Lease, error: Exception) -> Ending | Retry:
+        """As after a crash of its child: tried again some times, and then it is poison."""
+        decision = self.policy.after_crash(crashes=lease.crashes)
+        if isinstance(decision, Again):
+            return Retry(lease, decision.kind, decision.delay_ms)
+        try:
+            job: JobSpec | bytes = JobSpec.from_json(lease.job)
+        except InvalidInputError:
+            job = lease.job
+        said = self.redact.cut(f"running it failed in the watcher itself: {type(error).__name__}: {error}")
+        failure = Failure(decision.error_type, "execute", said, self.clock.now(), self.run_id)
+        return self._failed(lease, job, failure)
 
     async def _run(
         self,
         job: JobSpec,
         lease: Lease,
         on_progress: Callable[[dict[str, Any]], None],
-        on_body_over: Callable[[], None],
+        on_room: Callable[[], None],
     ) -> Ending | Retry:
         course = _Course(self.clock.now())
         throttle = ProgressThrottle(lambda said: on_progress({**self._told(said), "at": iso(self.clock.now())}))
         try:
-            ending = await self._attempt(job, lease, course, throttle, on_body_over)
+            ending = await self._attempt(job, lease, course, throttle, on_room)
         except ChildCrashedError as exc:
             throttle.finish(say_last=False)
             logger.warning("{}", exc.message)
@@ -129,14 +142,14 @@ class Execution:
         lease: Lease,
         course: _Course,
         throttle: ProgressThrottle,
-        on_body_over: Callable[[], None],
+        on_room: Callable[[], None],
     ) -> Ending:
         async with self.work_dirs.attempt(lease) as work_dir:
             failpoints.reach("execution.before_run")
-            result = await self._run_body(job, lease, work_dir, throttle, on_body_over)
+            result = await self._run_body(job, lease, work_dir, throttle, on_room)
             failpoints.reach("execution.after_run")
             course.stage = "upload"
-            on_body_over()
+            on_room()
             ending = await self._store(job, lease, result, course)
             failpoints.reach("execution.outputs_stored")
         throttle.finish(say_last=True)
@@ -148,9 +161,9 @@ class Execution:
         lease: Lease,
         work_dir: WorkDir,
         throttle: ProgressThrottle,
-        on_nearly: Callable[[], None],
+        on_room: Callable[[], None],
     ) -> TaskResult:
-        result = await self.backend.run(job, lease, work_dir, throttle.report, on_nearly)
+        result = await self.backend.run(job, lease, work_dir, throttle.report, on_room)
         return checked(result, work_dir.where)
 
     async def _store(self, job: JobSpec, lease: Lease, result: TaskResult, course: _Course) -> Ending:

@@ -22,7 +22,7 @@ from loguru import logger
 from job_watcher.log_fields import log_fields
 from job_watcher.turns import SHORT_SECONDS, Turns
 from lib.failpoints import reach
-from lib.jobqueue.protocol import Ending, LostEntry, OwnSlot, Retry, Started
+from lib.jobqueue.protocol import LostEntry, OwnSlot, Started
 from lib.logs import about
 from lib.redisqueue import leasing, sessions
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from job_watcher.reporting import ProgressReports
     from job_watcher.session import Session
     from lib.clock import Clock
-    from lib.jobqueue.protocol import Lease
+    from lib.jobqueue.protocol import Ending, Lease, Retry
     from lib.redisqueue.connection import Client
     from lib.redisqueue.leasing import Entry
     from lib.redisqueue.queue import Queue
@@ -44,12 +44,15 @@ class Execute(Protocol):
     """Runs one leased job to its outcome; see `job_watcher.execution`."""
 
     async def run(
-        self, lease: Lease, on_progress: Callable[[dict[str, Any]], None], on_body_over: Callable[[], None]
+        self, lease: Lease, on_progress: Callable[[dict[str, Any]], None], on_room: Callable[[], None]
     ) -> Ending | Retry:
         """The outcome; cancellation cleans up and passes through.
 
-        `on_body_over` is called when the slot may be given to the next job; it may be said twice.
+        `on_room` is called when the slot may be given to the next job; it may be said twice.
         """
+
+    def after_bug(self, lease: Lease, error: Exception) -> Ending | Retry:
+        """What follows when running it failed by a mistake in the watcher's own code."""
 
 
 NOTHING_STARTED: Final = Started((), (), 0)
@@ -93,13 +96,14 @@ class LaneReader:
         """Fill the free slots, or wait for a free slot or a new entry."""
         try:
             await self._round()
-        except BaseException as exc:
-            if isinstance(exc, asyncio.CancelledError):
-                # It is stopping: what has not begun is not begun any more.
-                self._turns.close()
+        except BaseException:
             # The reply may have been lost after the server had delivered something.
             self._doubt = True
             raise
+
+    def close(self) -> None:
+        """Begin nothing any more; what was leased and has not begun is handed back."""
+        self._turns.close()
 
     async def _round(self) -> None:
         # What fills a lent slot is pending before it is in hand: not missing, only on its way.
@@ -243,9 +247,9 @@ class LaneReader:
             self.in_hand.release(lease.fence)
             self.outcomes.stopped(lease.request_id)
             raise
-        except Exception:  # noqa: BLE001 - the watcher outlives a bug in running one job
+        except Exception as exc:  # noqa: BLE001 - the watcher outlives a bug in running one job
             logger.opt(exception=True).error("running it failed in the watcher itself")
-            return Retry(lease, "crash", delay_ms=30_000)
+            return self.execution.after_bug(lease, exc)
         finally:
             self.progress.forget(lease)
             self.in_hand.put(held, "answered")

@@ -234,6 +234,7 @@ class Life:
 
         While bodies finish it goes on leading if it leads, for the others, as a watcher without slots.
         """
+        self.lane.close()
         await cancel_all([tasks["lane"]])
         self.session.offer.slots = {}
         if self.in_hand.leases():

@@ -38,7 +38,7 @@ class Backend(Protocol):
         lease: Lease,
         work_dir: WorkDir,
         on_progress: Callable[[dict[str, Any]], None],
-        on_nearly: Callable[[], None] = ...,
+        on_room: Callable[[], None] = ...,
     ) -> TaskResult:
         """Run one attempt from its start to its end; `work_dir` belongs to it and is made by whoever needs it.
 
@@ -46,7 +46,7 @@ class Backend(Protocol):
         have passed; to run a `lease.suspect` where its death cannot take this process along; that when this
         returns or raises, by cancellation too, no process, thread or connection of the attempt is left and
         nothing writes to `work_dir` any more. `on_progress` is called in the event loop, any number of
-        times, and not after the end. `on_nearly` is called once, or not at all, when the next `run` may be called
+        times, and not after the end. `on_room` is called once, or not at all, when the next `run` may be called
         although this one has a moment of writing left. One job's failure leaves the backend fit for the next.
 
         Raises:

@@ -71,7 +71,7 @@ class Metal:
         lease: Lease,
         work_dir: WorkDir,
         on_progress: Callable[[dict[str, Any]], None],
-        on_nearly: Callable[[], None] = lambda: None,
+        on_room: Callable[[], None] = lambda: None,
     ) -> TaskResult:
         """Run the body where its kind and its past say."""
         task = self._tasks.require(job.task)
@@ -80,7 +80,7 @@ class Metal:
             context = AttemptContext(job.request_id, number, work_dir.make, _NO_ENGINES, on_progress)
             return await run_inline(task, job, context)
         attempt = Attempt(job, number, await work_dir.promised(), on_progress)
-        return await (self._run_apart(attempt) if lease.suspect else self._run_warm(attempt, on_nearly))
+        return await (self._run_apart(attempt) if lease.suspect else self._run_warm(attempt, on_room))
 
     async def warm(self) -> None:
         """Start the children that are missing, one a slot."""
@@ -103,12 +103,12 @@ class Metal:
         finally:
             await child.kill()
 
-    async def _run_warm(self, attempt: Attempt, on_nearly: Callable[[], None]) -> TaskResult:
+    async def _run_warm(self, attempt: Attempt, on_room: Callable[[], None]) -> TaskResult:
         for _ in range(_CHILDREN_A_JOB):
             child = await self._take()
-            free = partial(self._free, child, on_nearly)
+            free = partial(self._free, child, on_room)
             try:
-                return await child.run(replace(attempt, on_nearly=free))
+                return await child.run(replace(attempt, on_room=free))
             except ChildGoneError as exc:
                 logger.bind(request_id=attempt.job.request_id).warning("{}; taking another", exc.message)
             finally:
@@ -129,10 +129,10 @@ class Metal:
         self._users[child] = 1
         return child
 
-    def _free(self, child: ChildProcess, on_nearly: Callable[[], None]) -> None:
+    def _free(self, child: ChildProcess, on_room: Callable[[], None]) -> None:
         """Its body is nearly over: the next may be sent there already."""
         self._nearly.append(child)
-        on_nearly()
+        on_room()
 
     async def _give_back(self, child: ChildProcess) -> None:
         if child in self._nearly:

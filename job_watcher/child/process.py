@@ -51,7 +51,7 @@ class ChildGoneError(JobRunnerError):
 class Attempt:
     """What a child is told to run; `number` is 1 for the first try, `on_progress` is called in the event loop.
 
-    `work_dir` is made by the child when the body first asks for it. `on_nearly` is called, in the event loop, when the
+    `work_dir` is made by the child when the body first asks for it. `on_room` is called, in the event loop, when the
     body says that it is nearly over: from then on the child may be given its next attempt.
     """
 
@@ -59,7 +59,7 @@ class Attempt:
     number: int
     work_dir: Path
     on_progress: Callable[[dict[str, Any]], None]
-    on_nearly: Callable[[], None] = lambda: None
+    on_room: Callable[[], None] = lambda: None
 
 
 class ChildProcess:
@@ -177,7 +177,7 @@ class ChildProcess:
                         attempt.on_progress(progress)
                     case wire.Nearly(serial=number) if number == serial and not nearly:
                         nearly = True
-                        attempt.on_nearly()
+                        attempt.on_room()
                     case wire.Result(serial=number) as result if number == serial:
                         return wire.result_of(result)
                     case wire.Failed(serial=number) as failed if number == serial:

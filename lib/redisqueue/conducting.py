@@ -18,6 +18,7 @@ from lib.jobqueue.protocol import (
     Survey,
 )
 from lib.redisqueue.connection import Client, as_text, edge, stream_entries
+from lib.redisqueue.keys import is_intake
 from lib.redisqueue.leasing import started_of
 from lib.redisqueue.producing import submission_row
 from lib.redisqueue.queue import BATCH_MAX_BYTES, BATCH_MAX_JOBS, Queue
@@ -108,17 +109,26 @@ async def adopt(queue: Queue, adoptions: Sequence[Adoption]) -> list[str]:
 
 
 async def queue_due(queue: Queue) -> DueDone:
-    """Queue the delayed jobs whose time has come."""
-    queued, unknown, more, lost = await queue.scripts.call(
+    """Queue the delayed jobs whose time has come.
+
+    Of an intake that this process did not know, the next call does; one that is none is told as `nowhere`.
+    """
+    queued, more, lost, unknown = await queue.scripts.call(
         "due", intakes=queue.intakes, entries_max=BATCH_MAX_JOBS, bytes_max=BATCH_MAX_BYTES
     )
-    if unknown:
-        await queue.refresh_streams()
+    others = _rows(unknown)
+    known = {stream for _, _, stream in others if is_intake(stream)}
+    queue.know_intakes(known)
     return DueDone(
         queued=int(queued),
-        more=bool(more) or bool(unknown),
-        lost=tuple((as_text(i), as_text(generation), as_text(stream)) for i, generation, stream in lost),
+        more=bool(more) or bool(known),
+        lost=_rows(lost),
+        nowhere=tuple(row for row in others if row[2] not in known),
     )
+
+
+def _rows(found: list[list[bytes]]) -> tuple[tuple[str, str, str], ...]:
+    return tuple((as_text(request_id), as_text(generation), as_text(stream)) for request_id, generation, stream in found)
 
 
 @dataclass(slots=True)

@@ -111,12 +111,16 @@ async def test_another_live_sessions_lease_is_claimed_back_to_it(stage: Stage) -
     assert await stage.finish(owner, ending(lease)) == ["ok"]
 
 
-async def test_a_dead_sessions_lease_goes_back_and_counts_the_death(stage: Stage) -> None:
-    """Met before the sweep came by: to intake, where every limit is checked again."""
+async def test_a_dead_sessions_lease_is_left_to_the_sweep(stage: Stage) -> None:
+    """Met before the sweep came by, it is the dead one's again: the sweep counts the death, and tells what it did."""
     dead, live = await stage.open(), await stage.open("live")
     (lease,) = await stage.lease(dead, "a")
     await sessions.close_session(stage.queue, dead, name="w")
+    await stage.queue.client.xclaim(stage.queue.keys.stream(METAL), "watchers", live, 0, [lease.entry])
     assert (await named(stage, live, lease.entry)).others == 1
+    assert await stage.pending() == {lease.entry: dead}
+    assert (await stage.active("a")).deaths == 0
+    await stage.sweep()
     row = await stage.active("a")
     assert (row.state, row.stream, row.deaths) == ("Q", "stream:high:speech", 1)
 

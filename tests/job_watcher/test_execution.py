@@ -234,6 +234,17 @@ async def test_a_crash_counts_apart_and_ends_as_poison(place: Place) -> None:
     assert record["job"]["task"] == "kill_self"
 
 
+async def test_a_mistake_of_the_watcher_is_no_endless_loop(place: Place) -> None:
+    """Promise 7: what fails in the watcher's own code counts as a crash, and ends as poison with its job kept."""
+    job = spec("debug", callback_url=None)
+    again = place.execution.after_bug(lease_of(job), KeyError("what"))
+    assert isinstance(again, Retry)
+    assert again.kind == "crash"
+    record = record_of(place.execution.after_bug(lease_of(job, crashes=2), KeyError("what")))
+    assert (record["error_type"], record["job"]["request_id"]) == ("poison", job.request_id)
+    assert "KeyError: 'what'" in record["error"]
+
+
 async def test_an_output_outside_the_work_directory_is_refused(place: Place) -> None:
     """A body cannot make the watcher store a file that is not its own."""
     job = spec("write_output", payload={"files": {"a.txt": "x"}, "where": "outside"})

@@ -17,7 +17,7 @@ from tests.support.wait import wait_until
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lib.jobqueue.protocol import Started
+    from lib.jobqueue.protocol import Ending, Lease, Retry, Started
     from lib.redisqueue.leasing import Entry
     from tests.job_watcher.watching import Stand
     from tests.support.servers import RealServer
@@ -39,6 +39,23 @@ async def test_never_more_bodies_than_slots(stand: Stand) -> None:
     assert gate.most == 3
     assert sorted(gate.ids()) == sorted(ids)
     assert watcher.life.in_hand.leases() == []
+
+
+async def test_a_mistake_in_running_a_job_ends_that_job_only(stand: Stand) -> None:
+    """Promise 7: it is tried as often as after crashes, then it is poison; its neighbour is done."""
+
+    class Mistaken(Gate):
+        async def run(self, lease: Lease, *rest: Any) -> Ending | Retry:
+            if lease.request_id == "bad":
+                raise KeyError(lease.fence)
+            return await super().run(lease, *rest)
+
+    gate = Mistaken(real=True)
+    gate.open.set()
+    await stand.watcher(execution=gate, METAL_CONCURRENCY="2", WATCHER_MAX_CRASHES="2").start()
+    await stand.debug("bad", "good")
+    bad, good = await stand.ended("bad", "good")
+    assert (bad["error_type"], good["status"]) == ("poison", "done")
 
 
 async def test_a_slot_is_free_while_outputs_are_stored(stand: Stand) -> None:

@@ -223,11 +223,11 @@ class Paced(Gate):
         super().__init__()
         self.held = held
 
-    async def run(self, lease: Lease, on_progress: Any, on_body_over: Any) -> Any:
+    async def run(self, lease: Lease, on_progress: Any, on_room: Any) -> Any:
         """Hold it for 30 ms, or until it is let go."""
         if lease.request_id not in self.held:
             asyncio.get_running_loop().call_later(0.03, self.let, lease.request_id)
-        return await super().run(lease, on_progress, on_body_over)
+        return await super().run(lease, on_progress, on_room)
 
 
 async def ahead_of_a_held_body(stand: Stand, gate: Paced) -> Watcher:

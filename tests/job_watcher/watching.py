@@ -68,10 +68,10 @@ class Gate:
         self._over: dict[str, Callable[[], None]] = {}
 
     async def run(
-        self, lease: Lease, on_progress: Callable[[dict[str, Any]], None], on_body_over: Callable[[], None]
+        self, lease: Lease, on_progress: Callable[[dict[str, Any]], None], on_room: Callable[[], None]
     ) -> Ending | Retry:
         """Wait at the gate, then end as done."""
-        self._over[lease.request_id] = on_body_over
+        self._over[lease.request_id] = on_room
         on_progress({"percent": 1.0})
         self.begun.append(lease)
         self.running[lease.fence] = lease
@@ -87,7 +87,12 @@ class Gate:
             for wait in waits:
                 wait.cancel()
             del self.running[lease.fence]
-        return await self.inner.run(lease, on_progress, on_body_over) if self.inner else done_ending(lease)
+        return await self.inner.run(lease, on_progress, on_room) if self.inner else done_ending(lease)
+
+    def after_bug(self, lease: Lease, error: Exception) -> Ending | Retry:
+        """As the real one answers it."""
+        assert self.inner is not None, error
+        return self.inner.after_bug(lease, error)
 
     def let(self, request_id: str) -> None:
         """Let one job end."""

@@ -7,7 +7,7 @@
 -- new entries of the lanes `own` (comma-separated), as start.lua does.
 -- KEYS: fence index due delayed sessions lock events progress rejected wake
 -- STREAMS: intakes lanes
--- ARGV: session epoch bytes_max read own suspects suspect_deaths pause_ms again
+-- ARGV: session epoch bytes_max read own suspects suspect_deaths pause_ms
 -- EACH: intake lane count limit pool pool_limit home
 -- REPLY: moved per row; foreign entries as (intake, entry id)…; survey: waiting per intake, held per lane,
 -- REPLY: ms until the next due job or -1, newest entry of the inlet or ''; what was leased, as start.lua says it
@@ -108,6 +108,8 @@ for name in string.gmatch(own, '[^,]+') do
   own_lanes[#own_lanes + 1] = name
 end
 -- What cannot be read here, the watcher's own reader will find, and mend.
-find_new(own_lanes, tonumber(read))
-local leased = lease_found()
+find_new(session, own_lanes, tonumber(read))
+local leased = lease_found({
+  session = session, suspects = tonumber(suspects), suspect_deaths = suspect_deaths, pause_ms = pause_ms, again = '0',
+})
 return { moved, foreign, survey(), leased }

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
 --- Takes the fences under which bodies run: for the entries named, or, with `read` > 0, for that many new entries
--- of the lanes in turn. Each entry is answered in its own slot; a bad one never fails the others.
+-- of the lanes, one after the other. Each entry is answered in its own slot; a bad one never fails the others.
 -- started: leased now. put_off: a suspect while another one runs here, delayed for a moment, so that another
--- watcher may have it. foreign: another live
--- session's lease, claimed back to it, or this session's own, running already. stale: not what the index says, removed.
+-- watcher may have it. foreign: another session's lease, claimed back to it (the sweep sees to those of a dead one), or
+-- this session's own, running already. stale: not what the index says, removed.
 -- lost: pending without an entry. `again` = 1: the entries named were delivered before and their answer was lost, so a
 -- lease of this session is started anew; otherwise a rewound group is delivering what still runs.
 -- KEYS: fence index due delayed sessions events progress rejected wake
@@ -24,8 +24,10 @@ for i = 1, ROWS do
   find(ask.lane, ask.entry, read_entry(ask.lane, ask.entry))
 end
 
-local refusal = find_new(LANES, tonumber(read))
+local refusal = find_new(session, LANES, tonumber(read))
 if refusal then
   return refusal
 end
-return lease_found()
+return lease_found({
+  session = session, suspects = tonumber(suspects), suspect_deaths = suspect_deaths, pause_ms = pause_ms, again = again,
+})
