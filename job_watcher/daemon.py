@@ -1,4 +1,4 @@
-"""The watcher as a process: start order, signals, stop order, and nothing else."""
+"""The watcher as a process: what it checks before it begins, its lives one after the other, signals, the stop order."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from job_watcher.cancelling import cancel_all
 if TYPE_CHECKING:
     from lib.jobqueue.protocol import Lease
 
-_RUNNING: Final = ("slot", "line", "aside")
+_UNANSWERED: Final = ("slot", "line", "aside")
 
 CLEAN_UP_SECONDS: Final = 1.0
 """How long a cancelled body may clean up before it is cancelled once more."""
@@ -41,9 +41,9 @@ class Held:
     began: float | None = None
 
     @property
-    def running(self) -> bool:
+    def unanswered(self) -> bool:
         """Whether it has no outcome yet."""
-        return self.place in _RUNNING
+        return self.place in _UNANSWERED
 
 
 class InHand:
@@ -86,7 +86,7 @@ class InHand:
         return [held.lease for held in self._held.values()]
 
     @property
-    def running(self) -> int:
+    def unanswered(self) -> int:
         """How many have no outcome yet."""
         return self._at["slot"] + self._at["line"] + self._at["aside"]
 
@@ -113,7 +113,7 @@ class InHand:
 
         As many again may be storing what they made; more would pile up where a store is slower than the bodies.
         """
-        return min(slots + ahead - self._at["slot"] - self._at["line"], 2 * slots - self.running)
+        return min(slots + ahead - self._at["slot"] - self._at["line"], 2 * slots - self.unanswered)
 
     def entries(self) -> set[tuple[str, str]]:
         """The lane entries of all leases in hand."""
@@ -128,7 +128,7 @@ class InHand:
 
     async def stop_all(self) -> list[Lease]:
         """Cancel every running body and wait until all are cleaned up; the leases of those that got no outcome."""
-        running = [held for held in self._held.values() if held.running]
+        running = [held for held in self._held.values() if held.unanswered]
         bodies = [held.body for held in running if held.body is not None]
         await cancel_all(bodies, again_seconds=CLEAN_UP_SECONDS)
         # A body that ended all the same has its outcome under way: to hand it back would have it done again.
@@ -136,6 +136,6 @@ class InHand:
 
     async def wait_idle(self) -> None:
         """Wait until no body runs."""
-        while self.running:
+        while self.unanswered:
             self.changed.clear()
             await self.changed.wait()

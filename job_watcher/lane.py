@@ -217,7 +217,7 @@ class LaneReader:
 
     def _body_gone(self, held: Held, body: asyncio.Task[None]) -> None:
         """Free the slot of a body that was cancelled before its first step: none of its own clean-up has run."""
-        if held.running and body.cancelled():
+        if held.unanswered and body.cancelled():
             self.in_hand.release(held.lease.fence)
             self._turns.over(held)
 

@@ -89,7 +89,8 @@ class Life:
         self._name = name
         self._queue = equipment.queue
         self.in_hand = InHand()
-        self._clients = [equipment.blocking() for _ in range(3)]
+        # A connection that blocks is nobody else's.
+        self._hears_control, self._hears_wake, self._reads_lanes = (equipment.blocking() for _ in range(3))
         times = SessionTimes(
             settings.watcher_session_ttl, settings.watcher_session_renew_every, settings.watcher_margin
         )
@@ -115,7 +116,7 @@ class Life:
         )
         self.reports = ProgressReports(self._queue, self.session, clock, equipment.on_progress, counts)
         self.reclaimer = Reclaimer(self._queue, clock, interval, settings.watcher_session_ttl, sessions_ended, counts)
-        self.control = ControlListener(self._queue, self._clients[0], self.in_hand, interval)
+        self.control = ControlListener(self._queue, self._hears_control, self.in_hand, interval)
         adopter = Adopter(
             self._queue,
             equipment.catalogue,
@@ -126,7 +127,7 @@ class Life:
         )
         self.lane = LaneReader(
             self._queue,
-            self._clients[2],
+            self._reads_lanes,
             self.session,
             equipment.execution(self.session.id, run_id),
             self.in_hand,
@@ -140,7 +141,7 @@ class Life:
         )
         self.conductor = Conductor(
             self._queue,
-            self._clients[1],
+            self._hears_wake,
             self.session,
             adopter,
             DueJobs(self._queue, clock),
@@ -216,7 +217,7 @@ class Life:
             await self.in_hand.stop_all()
             if self.deliveries:
                 await self.deliveries.aclose()
-            for client in self._clients:
+            for client in (self._hears_control, self._hears_wake, self._reads_lanes):
                 await client.aclose()
 
     async def _throw_away(self, ended: asyncio.Task[None]) -> None:
@@ -240,9 +241,9 @@ class Life:
         if self.in_hand.leases():
             # Also in a hurry: from here on a kill counts no death.
             await self._step("saying that no slot is offered any more", self.session.renew())
-        if self.in_hand.running and not hurry.is_set():
+        if self.in_hand.unanswered and not hurry.is_set():
             # A warning, so that a person who sees bars instead of a log is told too.
-            logger.warning("running jobs left to finish: {}; a second Ctrl-C hands them back", self.in_hand.running)
+            logger.warning("running jobs left to finish: {}; a second Ctrl-C hands them back", self.in_hand.unanswered)
             self.conductor.roster_changed()
             await _first_of(self.in_hand.wait_idle(), hurry.wait(), timeout=FINISH_SECONDS)
         await cancel_all([tasks["conductor"]])

@@ -36,7 +36,7 @@ _DURATION: Final = re.compile(rb'"duration_sec":([0-9.]+)')
 
 
 class OutcomeListener(Protocol):
-    """Who wants to know: the display, the publisher, the drain."""
+    """Who wants to know: the display, and what sends callbacks."""
 
     def ended(self, ending: Ending) -> None:
         """A job ended here and the queue has its record."""

@@ -118,7 +118,7 @@ class Session:
         self._counts.refusals["renewal"] += len(renewed.lost)
         for fence in renewed.lost:
             held = self._in_hand.stop(fence)
-            if held is not None and held.running:
+            if held is not None and held.unanswered:
                 logger.bind(**log_fields(held.lease)).warning("its lease no longer stands, stopping it")
 
     def _note_renewed(self, sent: float) -> None:

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from lib.jobqueue.protocol import Lease
 
 SHORT_SECONDS: Final = 0.5
-"""A body that takes longer loses less than a hundredth to the trip."""
+"""A body that takes longer loses hardly a hundredth to a trip of a few milliseconds."""
 
-TRIP_SECONDS: Final = 0.01
+TOO_SHORT_SECONDS: Final = 0.01
 """Bodies shorter than this keep the loop busy anyway; to lease them one by one ahead would cost more than it gains."""
 
 LONGEST_WAIT_SECONDS: Final = 1.0
@@ -59,7 +59,7 @@ class Turns:
         now = self.clock.elapsed()
         if self.closed or now < self._not_before or len(self._took) < _RECENT:
             return 0
-        if min(self._took) < TRIP_SECONDS or max(self._took) > SHORT_SECONDS:
+        if min(self._took) < TOO_SHORT_SECONDS or max(self._took) > SHORT_SECONDS:
             return 0
         if any(now - began > SHORT_SECONDS for began in self.in_hand.begins()):
             return 0
@@ -121,7 +121,7 @@ class Turns:
             pass
         if held.place == "slot":
             return False
-        # Out of the row meanwhile, so that no slot is given to what is on its way back.
+        # Out of the line meanwhile, so that no slot is given to what is on its way back.
         self.in_hand.put(held, "aside")
         try:
             await self.hand_back(held.lease)

@@ -22,7 +22,7 @@ async def test_a_cancelled_body_is_stopped_at_once(stand: Stand) -> None:
     watcher = await stand.watcher(**SLOW).start()
     await stand.sleep("a")
     await stand.leased("a")
-    await wait_until(lambda: watcher.life.control.after and watcher.life.in_hand.running)
+    await wait_until(lambda: watcher.life.control.after and watcher.life.in_hand.unanswered)
     assert await stand.cancel("a") == "cancelled"
     await wait_until(lambda: watcher.life.in_hand.leases() == [], 5, what="the body is stopped")
     (record,) = await stand.ended("a")

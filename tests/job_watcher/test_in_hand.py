@@ -32,9 +32,9 @@ def test_a_slot_is_free_when_the_body_has_ended_and_the_lease_stands_until_it_is
     in_hand = InHand()
     in_hand.add(lease("1"))
     second = in_hand.add(lease("2", deaths=2))
-    assert (in_hand.running, in_hand.suspects_running) == (2, 1)
+    assert (in_hand.unanswered, in_hand.suspects_running) == (2, 1)
     in_hand.put(second, "answered")
-    assert (in_hand.running, in_hand.suspects_running) == (1, 0)
+    assert (in_hand.unanswered, in_hand.suspects_running) == (1, 0)
     assert [each.fence for each in in_hand.leases()] == ["1", "2"]
     assert in_hand.entries() == {("lane:metal:any", "1-0"), ("lane:metal:any", "2-0")}
     in_hand.release("2")
@@ -47,12 +47,12 @@ def test_what_is_stored_takes_no_slot_and_is_bounded_all_the_same() -> None:
     first, second = in_hand.add(lease("1", deaths=2)), in_hand.add(lease("2"))
     assert (in_hand.free(2), in_hand.in_slots) == (0, 2)
     in_hand.put(first, "aside")
-    assert (in_hand.free(2), in_hand.in_slots, in_hand.running, in_hand.suspects_running) == (1, 1, 2, 0)
+    assert (in_hand.free(2), in_hand.in_slots, in_hand.unanswered, in_hand.suspects_running) == (1, 1, 2, 0)
     third = in_hand.add(lease("3"))
     in_hand.put(second, "aside")
     in_hand.add(lease("4"))
     in_hand.put(third, "aside")
-    assert (in_hand.free(2), in_hand.in_slots, in_hand.running) == (0, 1, 4)
+    assert (in_hand.free(2), in_hand.in_slots, in_hand.unanswered) == (0, 1, 4)
     in_hand.put(first, "answered")
     assert in_hand.free(2) == 1
 
@@ -63,7 +63,7 @@ def test_what_is_not_in_hand_any_more_takes_no_place_again() -> None:
     held = in_hand.add(lease("1"))
     in_hand.release("1")
     in_hand.put(held, "aside")
-    assert (in_hand.free(1), in_hand.running, held.place) == (1, 0, "gone")
+    assert (in_hand.free(1), in_hand.unanswered, held.place) == (1, 0, "gone")
 
 
 def test_two_generations_of_one_job_are_two_leases() -> None:

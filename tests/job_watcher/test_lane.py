@@ -69,7 +69,7 @@ async def test_a_slot_is_free_while_outputs_are_stored(stand: Stand) -> None:
     await wait_until(lambda: gate.ids() == ["a"])
     gate.leave_slot("a")
     await wait_until(lambda: gate.ids() == ["a", "b"], what="the next body, while the outputs of the first are stored")
-    assert (watcher.life.in_hand.running, watcher.life.in_hand.in_slots) == (2, 1)
+    assert (watcher.life.in_hand.unanswered, watcher.life.in_hand.in_slots) == (2, 1)
     gate.leave_slot("b")
     await wait_until(lambda: watcher.life.in_hand.in_slots == 0)
     assert watcher.life.in_hand.free(1) == 0

@@ -44,8 +44,7 @@ async def reader(stand: Stand, slots: int, gate: Gate | None = None) -> AsyncIte
         await asyncio.gather(waits, return_exceptions=True)
         await watcher.life.in_hand.stop_all()
         await watcher.life.session.close()
-        for client in watcher.life._clients:
-            await client.aclose()
+        await watcher.life._reads_lanes.aclose()
 
 
 async def fill(stand: Stand, watcher: Watcher, slot: OwnSlot | None) -> Started:

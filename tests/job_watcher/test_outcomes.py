@@ -79,7 +79,7 @@ async def test_results_are_kept_while_the_server_is_away(stand: Stand, valkey: R
         await wait_until(lambda: len(gate.running) == 3)
         await proxy.refuse()
         gate.open.set()
-        await wait_until(lambda: not gate.running and watcher.life.in_hand.running == 0)
+        await wait_until(lambda: not gate.running and watcher.life.in_hand.unanswered == 0)
         assert len(watcher.life.in_hand.leases()) == 3, "answered only when the queue has the record"
         assert await stand.record("a") is None
         await proxy.listen()

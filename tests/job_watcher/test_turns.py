@@ -9,7 +9,7 @@ import pytest
 
 from job_watcher import turns
 from job_watcher.in_hand import Held, InHand
-from job_watcher.turns import SHORT_SECONDS, TRIP_SECONDS, Turns
+from job_watcher.turns import SHORT_SECONDS, TOO_SHORT_SECONDS, Turns
 from lib.errors import UnreachableError
 from lib.jobqueue.protocol import SUSPECT_PAUSE_MS, Lease
 from tests.job_watcher.watching import Gate
@@ -86,7 +86,7 @@ async def test_one_is_leased_ahead_once_some_bodies_in_a_row_were_short() -> Non
     assert row.turns.room() == 0
 
 
-@pytest.mark.parametrize(("seconds", "room"), [(TRIP_SECONDS / 2, 0), (0.1, 2), (SHORT_SECONDS * 1.5, 0)])
+@pytest.mark.parametrize(("seconds", "room"), [(TOO_SHORT_SECONDS / 2, 0), (0.1, 2), (SHORT_SECONDS * 1.5, 0)])
 async def test_only_bodies_that_gain_by_it_are_leased_ahead(seconds: float, room: int) -> None:
     """Bodies of no time at all keep the loop busy anyway, long ones lose next to nothing; one a slot at most."""
     row = Row(slots=2)
@@ -118,7 +118,7 @@ async def test_a_free_slot_goes_to_the_first_that_waits() -> None:
     second, third = row.take("2"), row.take("3")
     waiting = [asyncio.create_task(row.turns.wait(each)) for each in (second, third)]
     await asyncio.sleep(0)
-    assert (row.in_hand.in_slots, row.in_hand.running) == (1, 3)
+    assert (row.in_hand.in_slots, row.in_hand.unanswered) == (1, 3)
     row.over(first)
     assert await waiting[0]
     assert (second.place, third.place) == ("slot", "line")

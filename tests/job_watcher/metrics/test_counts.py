@@ -102,7 +102,7 @@ async def test_what_the_fence_refuses_is_counted_by_step(stand: Stand) -> None:
         "progress": 1,
     }
     assert await stand.cancel("a") == "cancelled"
-    await wait_until(lambda: counts.refusals["renewal"] or not watcher.life.in_hand.running)
+    await wait_until(lambda: counts.refusals["renewal"] or not watcher.life.in_hand.unanswered)
 
 
 async def test_retries_are_counted_by_kind(stand: Stand) -> None:
