@@ -68,6 +68,8 @@ MEASURES = {
     "killed": Measure(killing.measure, 300, 240),
 }
 NOT_QUICK = ("peers", "killed")
+DOCUMENTS = (HOUSE / "docs/benchmarks").resolve()
+LATEST = HOUSE / ".state/bench/report"
 KNOWN_PEERS = [peer.name for peer in (OWN, *PEERS)]
 _DEADLINE_FACTOR = 3
 _DEADLINE_LEAST_SECONDS = 120
@@ -138,10 +140,40 @@ def _show(progress: Progress, line: TaskID, steps: int) -> None:
     progress.update(line, steps=steps)
 
 
-def place(names: Sequence[str], peers: Sequence[str], *, quick: bool) -> Path:
-    """A complete report is kept with the documents; of anything less the last one is at hand."""
-    complete = set(names) == set(MEASURES) and not peers and not quick
-    return HOUSE / ("docs/benchmarks" if complete else ".state/bench/report")
+def lacking(names: Sequence[str], peers: Sequence[str], *, quick: bool) -> str:
+    """Why a run is not complete; empty when it is."""
+    left_out = [name for name in MEASURES if name not in names]
+    why = [f"it leaves out {', '.join(left_out)}"] if left_out else []
+    why += ["it measures only some of the other queues"] if peers else []
+    why += ["it is a quick one"] if quick else []
+    return " and ".join(why)
+
+
+def place(given: Path | None, lack: str) -> Path:
+    """Where the report goes: a complete one is kept with the documents, of anything less the last one is at hand.
+
+    Raises:
+        ValueError: a run that is not complete is to go into the documents.
+
+    """
+    if given is None:
+        return LATEST if lack else DOCUMENTS
+    inside = given.resolve()
+    if lack and (inside == DOCUMENTS or DOCUMENTS in inside.parents):
+        raise ValueError(
+            f"--into {given}: docs/benchmarks keeps complete runs alone, and this one is none: {lack}; "
+            "give another folder, or run all of it"
+        )
+    return given
+
+
+def place_after(folder: Path, found: Found, console: Console) -> Path:
+    """The folder, unless that is the documents' and a part of the run came to nothing."""
+    broken = [name for name in MEASURES if name in found.failures]
+    if not broken or folder.resolve() != DOCUMENTS:
+        return folder
+    console.print(f"not complete, so not kept in docs/benchmarks: {', '.join(broken)}", highlight=False)
+    return LATEST
 
 
 def written(told: Mapping[str, Any], folder: Path, console: Console) -> None:
@@ -157,7 +189,7 @@ def written(told: Mapping[str, Any], folder: Path, console: Console) -> None:
     console.print(f"written: {folder / 'report.md'}, report.json and {len(pictures)} pictures", highlight=False)
 
 
-async def run(options: argparse.Namespace, names: Sequence[str], peers: Sequence[str]) -> int:
+async def run(options: argparse.Namespace, names: Sequence[str], peers: Sequence[str], folder: Path) -> int:
     """Measure and tell; exit code 1 when something could not be measured."""
     sizes = replace(QUICK if options.quick else FULL, peers=tuple(peers))
     console = Console(stderr=True)
@@ -176,7 +208,7 @@ async def run(options: argparse.Namespace, names: Sequence[str], peers: Sequence
     facts["parts"] = ", ".join(names)
     facts["took"] = f"{(time.monotonic() - begun) / 60:.1f} min"
     told = report.document(found, facts)
-    written(told, options.into or place(names, peers, quick=options.quick), console)
+    written(told, place_after(folder, found, console), console)
     if options.json:
         print(json.dumps(told, indent=1, ensure_ascii=False))
     else:
@@ -191,11 +223,12 @@ def main() -> int:
     try:
         names = parts(options.only, quick=options.quick)
         peers = chosen(options.peers, "--peers", KNOWN_PEERS)
+        folder = place(options.into, lacking(names, peers, quick=options.quick))
     except ValueError as exc:
         made.error(str(exc))
     # Ended from outside, it must not leave its servers and watchers behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    return asyncio.run(run(options, names, peers))
+    return asyncio.run(run(options, names, peers, folder))
 
 
 if __name__ == "__main__":

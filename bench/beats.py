@@ -1,6 +1,6 @@
 """Speaks a whole beatsheet on two engines through the queue, listens to every file, and prints what was understood.
 
-    python bench/beats.py [--sheet tests/data/beatsheet_60.json] [--engines hibari,piper]
+    python -m bench.beats [--sheet tests/data/beatsheet_60.json] [--engines hibari,piper]
 
 By the real programs: server, `enqueue-beatsheet`, `job-watcher --drain`, `report`. Each published file that a person
 would open (best.wav where takes were ranked) is given to the recogniser of the extra [qa]; the word error rate of each
@@ -10,43 +10,43 @@ is printed as a spread, with the worst ones by name, and the rankings of the bea
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jiwer
 
+from bench.stand import BIN, HOUSE, said_by, standing
 from lib.voice_synth.listening import WhisperListener, normalised
 
-HOUSE = Path(__file__).parent.parent
-BIN = Path(sys.executable).parent
+if TYPE_CHECKING:
+    from bench.stand import Stand
+
 MOST_WRONG_WORDS = 0.25
 """The word error rate up to which a person would say: I understood that."""
 
 
-def program(environ: dict[str, str], *words: str) -> str:
-    """The standard output of one of the programs, which must succeed."""
-    done = subprocess.run([BIN / words[0], *words[1:]], env=environ, check=False, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(words)} ended with {done.returncode}: {done.stderr}")
-    return done.stdout
+async def program(stand: Stand, environ: dict[str, str], *words: str) -> bytes:
+    """The standard output of one of the programs.
+
+    Raises:
+        StandError: it failed.
+
+    """
+    return await said_by(str(BIN / words[0]), *words[1:], environ=environ, cwd=stand.state)
 
 
-def spoken(environ: dict[str, str], sheet: Path, voice: str) -> tuple[dict[str, Any], float]:
-    """The report of the sheet spoken by this voice, and how many seconds the watcher took."""
-    rows = json.loads(program(environ, "job-runner", "enqueue-beatsheet", str(sheet), "--voice", voice, "--json"))
+async def spoken(stand: Stand, environ: dict[str, str], sheet: Path, voice: str) -> dict[str, Any]:
+    """The report of the sheet spoken by this voice; how many seconds the watcher took is printed."""
+    said = await program(stand, environ, "job-runner", "enqueue-beatsheet", str(sheet), "--voice", voice, "--json")
     begun = time.perf_counter()
-    program(environ, "job-watcher", "--drain", "--quiet")
-    seconds = time.perf_counter() - begun
-    print(f"{voice}: {rows['summary']}, drained in {seconds:.1f} s")
-    report: dict[str, Any] = json.loads(program(environ, "job-runner", "report", str(sheet), "--json"))
-    return report, seconds
+    await program(stand, environ, "job-watcher", "--drain", "--quiet")
+    print(f"{voice}: {json.loads(said)['summary']}, drained in {time.perf_counter() - begun:.1f} s")
+    report: dict[str, Any] = json.loads(await program(stand, environ, "job-runner", "report", str(sheet), "--json"))
+    return report
 
 
 def listened(report: dict[str, Any], output: Path, beats: dict[str, str]) -> None:
@@ -74,29 +74,24 @@ def listened(report: dict[str, Any], output: Path, beats: dict[str, str]) -> Non
     print("  worst: " + ", ".join(f"{name} {rates[name]:.2f}" for name in worst))
 
 
-def main() -> None:
+async def main() -> None:
     """Each engine in turn, on a queue of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sheet", type=Path, default=HOUSE / "tests/data/beatsheet_60.json")
     parser.add_argument("--engines", default="hibari,piper")
     options = parser.parse_args()
-    sheet = json.loads(options.sheet.read_bytes())
+    path = options.sheet.resolve()
+    sheet = json.loads(path.read_bytes())
     beats = {f"{sheet['topicId']}:beat-{beat['id']:03d}": beat["narration"] for beat in sheet["beats"]}
-    with tempfile.TemporaryDirectory() as folder:
-        environ = {**os.environ, "JOBS_STATE_DIR": folder}
-        environ.pop("REDIS_URL", None)
-        program(environ, "job-runner", "server", "start", "--private")
-        try:
-            for engine in options.engines.split(","):
-                output = Path(folder) / "output" / engine
-                own = {**environ, "JOBS_PREFIX": engine, "WATCHER_OUTPUT_ROOT": str(output)}
-                name = {"hibari": "heart", "piper": "joe"}[engine]
-                program(own, "voice-synth", "register", engine, "--engine", engine, "--name", name)
-                report, _ = spoken(own, options.sheet, engine)
-                listened(report, output, beats)
-        finally:
-            program(environ, "job-runner", "server", "stop")
+    async with standing() as stand:
+        for engine in options.engines.split(","):
+            output = stand.state / "output" / engine
+            environ = stand.environ(JOBS_PREFIX=engine, WATCHER_OUTPUT_ROOT=str(output))
+            name = {"hibari": "heart", "piper": "joe"}[engine]
+            await program(stand, environ, "voice-synth", "register", engine, "--engine", engine, "--name", name)
+            report = await spoken(stand, environ, path, engine)
+            await asyncio.to_thread(listened, report, output, beats)
 
 
 if __name__ == "__main__":
-    main()
+    asyncio.run(main())

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bench import raw
 from bench.figure import Figure, Found, Target, rate, ratio_at_least
-from bench.stand import LOOK_SECONDS, ROOM, SLOTS, ended_well, jobs, standing, still_there, watcher
-from bench.submitting import fill_lane
+from bench.filling import fill_lane
+from bench.stand import LOOK_SECONDS, ROOM, SLOTS, StandError, ended_well, jobs, standing, still_there, watcher
+from bench.turns import by_turns
 from lib.redisqueue import producing, sessions
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
     record = await record_of_a_job()
     for number in range(sizes.repeats):
         for way in ways:
-            way.pairs.append(await _run(way, submissions, record, raw_first=bool(number % 2)))
+            way.pairs.append(await _run(way, submissions, record, number))
             step()
     note = f"METAL_CONCURRENCY={SLOTS}, METAL_QUEUE_MAX={ROOM}, {sizes.jobs} jobs"
     found = []
@@ -63,15 +64,17 @@ async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
     return Found(found)
 
 
-async def _run(way: Way, submissions: list[Submission], record: bytes, *, raw_first: bool) -> tuple[float, float]:
+async def _run(way: Way, submissions: list[Submission], record: bytes, number: int) -> tuple[float, float]:
     """Both rates on one server."""
     async with standing() as stand:
-        beside = await raw_rate(stand, submissions, record) if raw_first else 0.0
-        await producing.submit(stand.queue, submissions)
-        if way.lanes:
-            await fill_lane(stand, len(submissions))
-        ours = await drained(stand, way.watchers)
-        return ours, beside or await raw_rate(stand, submissions, record)
+
+        async def ours() -> float:
+            await producing.submit(stand.queue, submissions)
+            if way.lanes:
+                await fill_lane(stand, len(submissions))
+            return await drained(stand, way.watchers)
+
+        return await by_turns(number, ours, lambda: raw_rate(stand, submissions, record))
 
 
 async def raw_rate(stand: Stand, submissions: list[Submission], record: bytes) -> float:
@@ -123,7 +126,7 @@ async def drained_so_many(stand: Stand, count: int) -> float:
             await still_there(running, stand)
             await asyncio.sleep(LOOK_SECONDS)
     entries: Any = await asyncio.to_thread(stand.client.xrange, history, min=b"(" + after, count=count)
-    return _rate_of(entries)
+    return rate_of_stamps(entries)
 
 
 def rate_of_records(stand: Stand, since_ms: int = 0) -> float:
@@ -132,10 +135,21 @@ def rate_of_records(stand: Stand, since_ms: int = 0) -> float:
     entries: Any = stand.client.xrange(history, min=str(since_ms))
     if len(entries) < _FEWEST:  # all was over when the second one came
         entries, since_ms = stand.client.xrange(history), 0
-    return _rate_of(entries, since_ms)
+    return rate_of_stamps(entries, since_ms)
 
 
-def _rate_of(entries: Sequence[tuple[bytes, object]], since_ms: int = 0) -> float:
+def rate_of_stamps(entries: Sequence[tuple[bytes, object]], since_ms: int = 0) -> float:
+    """Entries a second, from `since_ms` (0: from the first one's stamp) to the last one's.
+
+    Those with the stamp it counts from are left out: they were there when the clock began.
+
+    Raises:
+        StandError: all have one stamp.
+
+    """
     stamps = [int(entry.split(b"-")[0]) for entry, _ in entries]
     begun = since_ms or stamps[0]
-    return rate(len(stamps), (stamps[-1] - begun) / 1000)
+    later = sum(1 for stamp in stamps if stamp > begun)
+    if not later:
+        raise StandError(f"{len(stamps)} records came within a millisecond: too few for a rate")
+    return rate(later, (stamps[-1] - begun) / 1000)

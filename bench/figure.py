@@ -29,6 +29,10 @@ class Target:
         """Whether this median is within the bound."""
         return value >= self.at if self.bound == "at least" else value <= self.at
 
+    def missed_by(self, value: float) -> float | None:
+        """By what part of the bound this median is short of it, or over it; None when it is met."""
+        return None if self.met(value) else abs(value - self.at) / self.at
+
 
 def ratio_at_least(at: float) -> Target:
     """Ours is at least `at` times what it is held against."""
@@ -58,6 +62,10 @@ class Spread:
         """Of at least one value."""
         return cls(statistics.median(values), min(values), max(values))
 
+    def by(self, other: Spread) -> Spread:
+        """The ratio of two that are no pairs."""
+        return Spread(self.median / other.median, self.low / other.high, self.high / other.low)
+
     def document(self) -> dict[str, float]:
         """For the JSON."""
         return {"median": _short(self.median), "low": _short(self.low), "high": _short(self.high)}
@@ -68,7 +76,8 @@ class Figure:
     """One line of the report: `ours[i]` and `beside[i]` were measured together, in `unit`.
 
     `who` is whose figure it is: the queue's own, or a peer's. Without `beside` there is nothing to divide by, which
-    only a figure with an absolute target may have.
+    only a figure with an absolute target may have. Where the two were measured minutes apart they are no pairs, and
+    not `paired`: then medians are divided, and the spread is the widest that the lows and highs allow.
     """
 
     part: str
@@ -80,6 +89,7 @@ class Figure:
     target: Target | None = None
     note: str = ""
     who: str = "job-runner"
+    paired: bool = True
 
     @property
     def own(self) -> Spread:
@@ -92,23 +102,32 @@ class Figure:
         return Spread.of(self.beside) if self.beside else None
 
     @property
-    def ratios(self) -> tuple[float, ...]:
-        """Ours by the other, pair by pair."""
-        return ratios(self.ours, self.beside)
-
-    @property
     def ratio(self) -> Spread | None:
         """None where there is nothing to divide by."""
-        found = self.ratios
+        if not self.paired:
+            return self.own.by(Spread.of(self.beside)) if self.beside and all(self.beside) else None
+        found = ratios(self.ours, self.beside)
         return Spread.of(found) if found else None
+
+    @property
+    def _aimed(self) -> tuple[Target, float] | None:
+        """The target, and the median that is held against it."""
+        if self.target is None:
+            return None
+        spread = self.ratio if self.target.of == "ratio" else self.own
+        return None if spread is None else (self.target, spread.median)
 
     @property
     def met(self) -> bool | None:
         """None without a target."""
-        if self.target is None:
-            return None
-        spread = self.ratio if self.target.of == "ratio" else self.own
-        return None if spread is None else self.target.met(spread.median)
+        aimed = self._aimed
+        return None if aimed is None else aimed[0].met(aimed[1])
+
+    @property
+    def missed_by(self) -> float | None:
+        """By what part of its bound the target was missed; None when it was not."""
+        aimed = self._aimed
+        return None if aimed is None else aimed[0].missed_by(aimed[1])
 
     def document(self) -> dict[str, Any]:
         """For the JSON."""
@@ -125,13 +144,14 @@ class Figure:
             "runs": len(self.ours),
             "target": {"of": target.of, "bound": target.bound, "at": target.at} if target else None,
             "met": self.met,
+            "missed_by": None if self.missed_by is None else _short(self.missed_by),
             "note": self.note,
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What a worker's SIGKILL in mid-job cost; `recovered_seconds` None when not all had ended in time."""
+    """What a worker's SIGKILL in mid-job cost, once; `recovered_seconds` None when not all had ended in time."""
 
     who: str
     setting: str
@@ -141,6 +161,7 @@ class Loss:
     repeated: int
     recovered_seconds: float | None
     waited_seconds: float
+    runs: int = 1
 
     def document(self) -> dict[str, Any]:
         """For the JSON."""
@@ -153,6 +174,7 @@ class Loss:
             "repeated": self.repeated,
             "recovered_seconds": None if self.recovered_seconds is None else _short(self.recovered_seconds),
             "waited_seconds": self.waited_seconds,
+            "runs": self.runs,
         }
 
 

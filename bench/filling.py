@@ -1,10 +1,11 @@
-"""Fills a queue with many jobs, waiting or done, faster than a watcher would.
+"""Fills a queue with many jobs, waiting, in a lane or done, faster than a watcher would.
 
 What is done was leased and committed by the queue's own calls, so every key has what it would have; only no body ran.
 """
 
 from __future__ import annotations
 
+import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from itertools import islice
@@ -15,6 +16,7 @@ from lib.jobqueue import JobSpec
 from lib.jobqueue.protocol import Ending, Move
 from lib.jobqueue.records import Run, done_tail
 from lib.redisqueue import conducting, leasing, producing, sessions
+from lib.redisqueue.keys import GROUP
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -24,8 +26,10 @@ if TYPE_CHECKING:
 
 LANE: Final = "lane:metal:any"
 INTAKE: Final = "stream:normal:any"
-_SESSION: Final = "filler:1"
+_NAME: Final = "filler"
+_SESSION: Final = f"{_NAME}:1"
 _LIFE_MS: Final = 3_600_000
+_LANE_LIFE_MS: Final = 120_000
 _CHUNK: Final = 5_000
 _BATCH: Final = 500
 _RESULT: Final = {"began_ns": 123_456_789_012_345}
@@ -34,16 +38,38 @@ _RESULT: Final = {"began_ns": 123_456_789_012_345}
 @asynccontextmanager
 async def leading(stand: Stand) -> AsyncIterator[str]:
     """A session of our own that leads; its epoch. It is over at the end of the block, so that watchers may lead."""
-    queue = stand.queue
-    heartbeat = b'"session":"%b"}' % _SESSION.encode()
-    await sessions.open_session(queue, _SESSION, name="filler", previous="", life_ms=_LIFE_MS, heartbeat=heartbeat)
-    await sessions.ensure_lanes(queue, [LANE])
-    await queue.refresh_streams()
-    epoch = (await sessions.lead(queue, _SESSION)).epoch
+    epoch = await _led(stand, _LIFE_MS)
     try:
         yield epoch
     finally:
-        await sessions.close_session(queue, _SESSION, name="filler")
+        await sessions.close_session(stand.queue, _SESSION, name=_NAME)
+
+
+async def _led(stand: Stand, life_ms: int) -> str:
+    """Open the session, make the lane, and lead; the epoch. Its heartbeat is none of a watcher: no roster has it."""
+    queue = stand.queue
+    heartbeat = b'"session":"%b"}' % _SESSION.encode()
+    await sessions.open_session(queue, _SESSION, name=_NAME, previous="", life_ms=life_ms, heartbeat=heartbeat)
+    await sessions.ensure_lanes(queue, [LANE])
+    await queue.refresh_streams()
+    return (await sessions.lead(queue, _SESSION)).epoch
+
+
+async def fill_lane(stand: Stand, count: int) -> float:
+    """Bring everything into the lane, as a conductor without limits would; seconds of the moves alone.
+
+    The session that led stays for two minutes, so that nobody moves anything meanwhile and no sweep gives it back.
+    """
+    queue = stand.queue
+    epoch = await _led(stand, _LANE_LIFE_MS)
+    # A live reader, or a sweep would give back what waits there.
+    stand.client.xgroup_createconsumer(queue.keys.stream(LANE), GROUP, _SESSION)
+    order = Move(INTAKE, LANE, _BATCH, count, (LANE,), count)
+    moved = 0
+    begun = time.perf_counter()
+    while moved < count:
+        moved += sum((await conducting.move(queue, _SESSION, epoch, [order])).counts)
+    return time.perf_counter() - begun
 
 
 def chunks(jobs: Iterator[Submission]) -> Iterator[list[Submission]]:

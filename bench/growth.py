@@ -1,7 +1,8 @@
 """Growth: submit, drain, status, history and report with a thousand to a million jobs waiting, and as many done.
 
 Each figure is ours by raw at that size, and raw works on a small stream of its own, so a machine that slows down in
-the minutes between takes both along. What is said to be flat is held against the same figure at ten thousand.
+the minutes between takes both along. What is said to be flat is the middle of these ratios at the largest size, divided
+by the middle at ten thousand: a run at the one size has no partner at the other.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import itertools
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from bench import raw
@@ -18,6 +20,7 @@ from bench.figure import FLAT_WITHIN, Figure, Found, rate, ratio_at_least, ratio
 from bench.filling import fill_done, fill_waiting
 from bench.stand import jobs, standing
 from bench.submitting import submitted
+from bench.turns import by_turns
 from job_runner.service.outcomes import history, report
 from lib.jobfile.scanning import FileJob
 from lib.jobqueue import JobSpec
@@ -37,7 +40,6 @@ _LOOKS: Final = 9
 _REPORTED: Final = 1_000
 _HISTORY: Final = 100
 _IDLE_MS: Final = 60_000
-_REWRITE_LOOK_SECONDS: Final = 0.1
 _UNITS: Final = {"submit": "/s", "drain": "/s"} | dict.fromkeys(_VIEWS, "ms")
 
 
@@ -72,27 +74,18 @@ async def _filled(sizes: Sizes, step: Steps, levels: list[Level]) -> None:
         async with standing() as stand:
             for size in sizes.waiting:
                 await fill(stand, size, f"{which}{size}")
-                await _rewritten(stand)
+                await stand.quiet()
                 level = Level(size, which)
-                for number in range(min(sizes.repeats, 3)):
-                    await _look(stand, level, sizes, f"{which}{size}-{number}", record)
+                for number in range(sizes.repeats):
+                    await _look(stand, level, sizes, number, record)
                     step()
                 levels.append(level)
 
 
-async def _rewritten(stand: Stand) -> None:
-    """Wait until the server has rewritten its append-only file: filling sets that off, and it takes a core."""
-    while stand.info("persistence")["aof_rewrite_in_progress"]:  # noqa: ASYNC110 - the server does it
-        await asyncio.sleep(_REWRITE_LOOK_SECONDS)
-
-
-async def _look(stand: Stand, level: Level, sizes: Sizes, name: str, record: bytes) -> None:
+async def _look(stand: Stand, level: Level, sizes: Sizes, number: int, record: bytes) -> None:
     """Every thing once, on top of what is there; what was submitted is drained again."""
-    some = await asyncio.to_thread(jobs, sizes.sample, name)
-    seconds = await submitted(stand.queue, some)
-    raw_seconds = await asyncio.to_thread(raw.submit, stand.client, [job.job for job in some])
-    raw.clear(stand.client)
-    level.note("submit", rate(len(some), seconds), rate(len(some), raw_seconds))
+    some = await asyncio.to_thread(jobs, sizes.sample, f"{level.which}{level.size}-{number}")
+    level.note("submit", *await by_turns(number, lambda: _submitted(stand, some), lambda: _raw_submitted(stand, some)))
     listed = [_file_job(job) for job in some[:_REPORTED]]
     looks: dict[str, Callable[[], Awaitable[object]]] = {
         "status": lambda: overview(stand.queue, lease_idle_ms=_IDLE_MS),
@@ -100,10 +93,19 @@ async def _look(stand: Stand, level: Level, sizes: Sizes, name: str, record: byt
         "report": lambda: report(stand.queue, listed),
     }
     for what, look in looks.items():
-        ours, beside = await _timed(look), await _timed(lambda: _raw_page(stand))
-        level.note(what, ours, beside)
-    ours = await drained_so_many(stand, len(some))
-    level.note("drain", ours, await raw_rate(stand, some, record))
+        level.note(what, *await by_turns(number, partial(_timed, look), lambda: _timed(lambda: _raw_page(stand))))
+    drains = await by_turns(number, lambda: drained_so_many(stand, len(some)), lambda: raw_rate(stand, some, record))
+    level.note("drain", *drains)
+
+
+async def _submitted(stand: Stand, some: list[Submission]) -> float:
+    return rate(len(some), await submitted(stand.queue, some))
+
+
+async def _raw_submitted(stand: Stand, some: list[Submission]) -> float:
+    seconds = await asyncio.to_thread(raw.submit, stand.client, [job.job for job in some])
+    raw.clear(stand.client)
+    return rate(len(some), seconds)
 
 
 async def _timed(look: Callable[[], Awaitable[object]]) -> float:
@@ -146,12 +148,13 @@ def _figure(what: str, which: str, level: Level) -> Figure:
 
 
 def _verdict(what: str, which: str, few: Level, many: Level) -> Figure:
-    """Ours by raw with many, against ours by raw with few."""
+    """Ours by raw with many, against ours by raw with few; no run of the one belongs to one of the other."""
     more, less = (ratios(level.ours[what], level.beside[what]) for level in (many, few))
     rates = what in {"submit", "drain"}
     flat = ratio_at_least(1 - FLAT_WITHIN) if rates else ratio_at_most(1 + FLAT_WITHIN)
     title = f"{what}, {short(many.size)} {which} by {short(few.size)}"
-    return Figure("growth", title, "of raw", more, less, short(few.size), flat, "flat: within a tenth")
+    note = "flat: within a tenth, the median with many by the median with few"
+    return Figure("growth", title, "of raw", more, less, short(few.size), flat, note, paired=False)
 
 
 def short(count: int) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bench import raw
 from bench.figure import Figure, Found, Target, at_most, percentile
 from bench.stand import StandError, jobs, present, process, standing, watcher
+from bench.turns import by_turns
 from lib.redisqueue import producing
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ Pings = tuple[list[float], list[float]]
 
 
 async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
-    """In rounds, raw and ours by turns; the quantiles of each round are one value."""
+    """In rounds, each side first by turns; the quantiles of each round are one value."""
     ours: list[Pings] = []
     beside: list[Pings] = []
     async with standing() as stand, watcher(stand, slots=SLOTS) as running, echoing(stand):
@@ -47,12 +48,16 @@ async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
         await asyncio.sleep(1)  # its first rounds of sweep and roster are over
         await pinged(stand, submissions[:WARM])
         await raw_pinged(stand, [job.job for job in submissions[:WARM]])
-        for at in range(WARM, len(submissions), sizes.pings):
-            some = submissions[at : at + sizes.pings]
-            beside.append(await raw_pinged(stand, [job.job for job in some]))
-            ours.append(await pinged(stand, some))
+        for number in range(sizes.repeats):
+            at = WARM + number * sizes.pings
+            mine, other = await _round(stand, submissions[at : at + sizes.pings], number)
+            ours.append(mine)
+            beside.append(other)
             step()
-    note = f"{sizes.pings} jobs a round, {PAUSE_SECONDS * 1000:.0f} ms apart, METAL_CONCURRENCY={SLOTS}"
+    note = (
+        f"{sizes.pings} jobs a round, {PAUSE_SECONDS * 1000:.0f} ms apart, METAL_CONCURRENCY={SLOTS}; "
+        "the one watcher also leads, so each job is moved and run by the same process"
+    )
 
     def figure(what: str, end: int, percent: int, target: Target | None) -> Figure:
         mine = tuple(percentile(pings[end], percent) for pings in ours)
@@ -67,6 +72,11 @@ async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
             figure("submit to record, p99", 1, 99, None),
         ]
     )
+
+
+async def _round(stand: Stand, some: list[Submission], number: int) -> tuple[Pings, Pings]:
+    """Both on the same jobs, first by turns."""
+    return await by_turns(number, lambda: pinged(stand, some), lambda: raw_pinged(stand, [job.job for job in some]))
 
 
 def echoing(stand: Stand) -> Any:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from bench import raw
 from bench.draining import record_of_a_job
 from bench.figure import Figure, Found, at_most
+from bench.filling import leading
 from bench.stand import end, jobs, memory_of, present, process, standing, still_there, watcher
 from lib.redisqueue import producing
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 _SCRIPTS: Final = ("cmdstat_evalsha", "cmdstat_eval", "cmdstat_fcall")
 _WAIT_SECONDS: Final = 0.1
+_SETTLE_SECONDS: Final = 1.0
+"""After which a watcher's first rounds of sweep and roster are over."""
 _BARE: Final = "import redis, asyncio, time; print(flush=True); time.sleep(600)"
 
 
@@ -131,7 +135,7 @@ async def measure_watcher(sizes: Sizes, step: Callable[[], None]) -> Found:
     for _ in range(sizes.repeats):
         async with standing() as stand, watcher(stand) as running:
             await present(stand, running)
-            await asyncio.sleep(1)
+            await asyncio.sleep(_SETTLE_SECONDS)
             idle.append(memory_of(running.pid))
             await producing.submit(stand.queue, submissions)
             await _all_over(stand, running, len(submissions))
@@ -160,20 +164,26 @@ async def _bare(stand: Stand) -> float:
 
 
 async def _watched(stand: Stand, count: int) -> Usage:
-    """What a watcher makes the server do for so many jobs, its start and end not counted."""
-    async with watcher(stand, "--drain") as running:
-        usage = Usage(stand)
+    """What a watcher makes the server do for so many jobs, its start and end not counted.
+
+    Somebody else leads until it is there, so that it finds nothing to do before it is looked at.
+    """
+    async with AsyncExitStack() as watching:
+        async with leading(stand):
+            # It looks whether it may lead once in this time, and nothing is to be waited for.
+            running = await watching.enter_async_context(watcher(stand, WATCHER_POLL_INTERVAL="1"))
+            await present(stand, running)
+            await asyncio.sleep(_SETTLE_SECONDS)
+            usage = Usage(stand)
         await _all_over(stand, running, count)
         usage.stop()
-        await running.wait()
     return usage
 
 
 async def _all_over(stand: Stand, running: Process, count: int) -> None:
     history = stand.queue.keys.of("history_done")
     while int(await stand.queue.client.xlen(history)) < count:
-        if running.returncode not in (None, 0):
-            await still_there(running, stand)
+        await still_there(running, stand)
         await asyncio.sleep(_WAIT_SECONDS)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
-from bench.report import TITLES, amount, besides, cells, peer_grid, recovery_text
+from bench.report import TITLES, besides, cells, disturbed, missed, peer_grid, recovery_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,11 +24,13 @@ def page(told: Mapping[str, Any], pictures: Sequence[str]) -> str:
     """The whole page; `pictures` are those that could be drawn."""
     lines = ["# The last run", "", "Made by `make bench`; [how to read it](index.md).", ""]
     lines += ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in told["conditions"].items())]
-    missed = [each for each in told["figures"] if each["met"] is False]
+    if busy := disturbed(told["conditions"]):
+        lines += ["", *(f"**{each}**" for each in busy)]
     aimed = [each for each in told["figures"] if each["met"] is not None]
     if aimed:
-        lines += ["", f"Of {len(aimed)} targets {len(aimed) - len(missed)} are met."]
-        lines += ["Not met: " + "; ".join(_titled(each) for each in missed) + "."] if missed else []
+        off = missed(aimed)
+        lines += ["", f"Of {len(aimed)} targets {len(aimed) - len(off)} are met{'; not met:' if off else '.'}", ""]
+        lines += [f"- {each}" for each in off]
     own = [each for each in told["figures"] if each["part"] != "peers"]
     for part, figures in groupby(own, key=lambda each: str(each["part"])):
         lines += ["", *_section(part, list(figures))]
@@ -69,19 +71,15 @@ def _peers(figures: Sequence[Mapping[str, Any]]) -> list[str]:
 def _losses(losses: Sequence[Mapping[str, Any]]) -> list[str]:
     if not losses:
         return []
+    runs = max(int(each["runs"]) for each in losses)
     lines = ["", "## A worker killed in mid-job", ""]
+    lines += [f"n = {runs} for each: what was lost was lost, but the seconds are one run's, and say no more.", ""]
     lines += ["| | in hand | lost | ended twice | begun again after | setting |", "|---|---|---|---|---|---|"]
     return lines + [
         f"| {each['who']} | {each['in_hand']} of {each['jobs']} | {each['lost']} | {each['repeated']} | "
         f"{recovery_text(each)} | {each['setting']} |"
         for each in losses
     ]
-
-
-def _titled(figure: Mapping[str, Any]) -> str:
-    value = figure["ratio"] if figure["target"]["of"] == "ratio" else figure["ours"]
-    unit = "of " + str(figure["beside_is"]) if figure["target"]["of"] == "ratio" else str(figure["unit"])
-    return f"{figure['part']}, {figure['what']} ({amount(value['median'], unit)}, {cells(figure)[5]})"
 
 
 def _one_line(text: str) -> str:

@@ -16,8 +16,8 @@ import pstats
 import sys
 from typing import TYPE_CHECKING, Any
 
+from bench.filling import fill_lane
 from bench.stand import ROOM, SLOTS, ended_well, jobs, process, standing
-from bench.submitting import fill_lane
 from lib.redisqueue import producing
 
 if TYPE_CHECKING:

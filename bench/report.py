@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from bench.figure import Found
 
 SCHEMA: Final = 1
+BUSY: Final = "busy at start"
+"""The condition that is there only when the machine had other work."""
 TITLES: Final = {
     "submit": "submit: validated jobs in, idempotent by name",
     "move": "move: from intake to lane",
@@ -46,6 +48,7 @@ def document(found: Found, conditions: Mapping[str, str]) -> dict[str, Any]:
 def table(told: Mapping[str, Any]) -> list[str]:
     """The document as lines of at most a hundred characters."""
     lines = ["  ".join(f"{name} {value}" for name, value in list(told["conditions"].items())[:4])]
+    lines += disturbed(told["conditions"])
     own = [each for each in told["figures"] if each["part"] != "peers"]
     for part, some in groupby(own, key=lambda each: str(each["part"])):
         figures = list(some)
@@ -53,6 +56,8 @@ def table(told: Mapping[str, Any]) -> list[str]:
         lines += [_row(cells(figure)) for figure in figures]
     lines += _of_peers([each for each in told["figures"] if each["part"] == "peers"])
     lines += _of_losses(told["losses"])
+    if off := missed(told["figures"]):
+        lines += ["", "not met", *(f"  {each}" for each in off)]
     if told["failures"]:
         lines += ["", "not measured"]
         lines += [f"  {name}: {why}" for name, why in told["failures"].items()]
@@ -77,6 +82,29 @@ def cells(figure: Mapping[str, Any]) -> tuple[str, ...]:
         target_text(target, figure["unit"]) if target else "",
         verdict(figure["met"]),
     )
+
+
+def disturbed(conditions: Mapping[str, str]) -> list[str]:
+    """The line that says that something else ran when it began; none for a quiet machine."""
+    busy = conditions.get(BUSY)
+    return [f"The machine was busy when this run began ({busy}): its figures are worth little."] if busy else []
+
+
+def missed(figures: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Each target that was missed: what was found, what was wanted, and how far the one is from the other."""
+    return [_missed(each) for each in figures if each["met"] is False]
+
+
+def _missed(figure: Mapping[str, Any]) -> str:
+    target = figure["target"]
+    of_ratio = target["of"] == "ratio"
+    value = figure["ratio" if of_ratio else "ours"]["median"]
+    unit = f"of {figure['beside_is']}" if of_ratio else str(figure["unit"])
+    # A ten-thousandth over the bound is no more "0 % over" than it is met.
+    percent = max(0.1, figure["missed_by"] * 100)
+    far = f"{percent:.{0 if percent >= 1 else 1}f} % {'short' if target['bound'] == 'at least' else 'over'}"
+    wanted = target_text(target, figure["unit"])
+    return f"{figure['part']}, {figure['what']}: {amount(value, unit)}, {wanted} wanted: {far}"
 
 
 def target_text(target: Mapping[str, Any], unit: str) -> str:
@@ -132,7 +160,8 @@ def _of_losses(losses: Sequence[Mapping[str, Any]]) -> list[str]:
         [str(each["who"]), str(each["in_hand"]), str(each["lost"]), str(each["repeated"]), recovery_text(each)]
         for each in losses
     ]
-    title = "killed: a worker by SIGKILL in mid-job, another started in its place at once"
+    runs = max(int(each["runs"]) for each in losses)
+    title = f"killed: a worker by SIGKILL in mid-job, another started in its place at once; n = {runs} each"
     return ["", title, *(f"  {who:<24}{had:>8}{lost:>6}{twice:>7}   {when}" for who, had, lost, twice, when in rows)]
 
 

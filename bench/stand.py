@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import redis
 
+from bench.ballast import BALLAST
 from bench.tasks import TASKS
 from lib import embedded
 from lib.jobqueue import BUILT_IN, normalize_job_spec
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 HOUSE: Final = Path(__file__).parent.parent
 BIN: Final = Path(sys.executable).parent
 CATALOGUE: Final = BUILT_IN.with_kinds(*(task.kind for task in TASKS))
-BALLAST: Final = "x" * 200
-"""What each job carries, ours and the peers'."""
-
 SLOTS: Final = 200
 ROOM: Final = 10
 """METAL_CONCURRENCY and METAL_QUEUE_MAX of a drain: 200 jobs at once and 2 000 in the lane. A no-op job is over in
@@ -72,6 +70,17 @@ class Stand:
             "PYTHONPATH": str(HOUSE),
             **more,
         }
+
+    async def clear(self) -> None:
+        """Take away everything but the scripts; back once the server does nothing in the background any more."""
+        await asyncio.to_thread(self.client.flushall)
+        await self.quiet()
+        await self.queue.refresh_streams()
+
+    async def quiet(self) -> None:
+        """Wait until the server has rewritten its append-only file: many jobs set that off, and it takes a core."""
+        while self.info("persistence")["aof_rewrite_in_progress"]:  # noqa: ASYNC110 - the server does it
+            await asyncio.sleep(LOOK_SECONDS)
 
     def info(self, section: str) -> dict[str, Any]:
         """A section of INFO."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from bench.figure import Figure, Found, Target, at_most
 from bench.stand import BIN, HOUSE, said_by, standing
+from bench.turns import by_turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,15 +28,19 @@ _TIMES: Final = 3
 
 
 async def measure(sizes: Sizes, step: Callable[[], None]) -> Found:
-    """Each command after a bare Python, over and over; the files are in the page cache."""
+    """Each command and a bare Python by turns, over and over; the files are in the page cache."""
     times: dict[str, list[tuple[float, float]]] = {what: [] for what, _, _ in COMMANDS}
     async with standing() as stand:
         environ = stand.environ()
         environ.pop("JOBS_TASK_MODULES")
         for number in range(1 + sizes.repeats * _TIMES):
             for what, words, _ in COMMANDS:
-                beside = await seconds_of(sys.executable, "-c", "pass", environ=environ, cwd=stand.state)
-                ours = await seconds_of(str(BIN / "job-runner"), *words, environ=environ, cwd=stand.state)
+                command = (str(BIN / "job-runner"), *words)
+                ours, beside = await by_turns(
+                    number,
+                    partial(seconds_of, *command, environ=environ, cwd=stand.state),
+                    partial(seconds_of, sys.executable, "-c", "pass", environ=environ, cwd=stand.state),
+                )
                 if number:  # the first round fills the caches
                     times[what].append((ours * 1000, beside * 1000))
             step()

@@ -12,7 +12,8 @@ from arq import create_pool
 from arq.connections import RedisSettings
 from arq.worker import Worker
 
-from bench.peers.side import BALLAST, CLAIM_SECONDS, SLOTS, URL, Side, async_body, main
+from bench.ballast import BALLAST
+from bench.peers.side import CLAIM_SECONDS, SLOTS, URL, Side, async_body, main
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

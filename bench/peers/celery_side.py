@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from celery import Celery
 
-from bench.peers.side import BALLAST, CLAIM_SECONDS, SLOTS, URL, Side, body, main
+from bench.ballast import BALLAST
+from bench.peers.side import CLAIM_SECONDS, SLOTS, URL, Side, body, main
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,8 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
 
-from bench.peers.side import BALLAST, CLAIM_SECONDS, SLOTS, URL, Side, body, main
+from bench.ballast import BALLAST
+from bench.peers.side import CLAIM_SECONDS, SLOTS, URL, Side, body, main
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

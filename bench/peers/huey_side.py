@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from huey import RedisHuey
 
-from bench.peers.side import BALLAST, SLOTS, URL, Side, body, main
+from bench.ballast import BALLAST
+from bench.peers.side import SLOTS, URL, Side, body, main
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -129,21 +129,31 @@ async def runner(peer: Peer, trace_rows: int, *, slots: int, claim_seconds: int 
 class Taken:
     """What was measured of one peer, by what; pairs of its own and raw."""
 
-    pairs: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    own: dict[str, list[float]] = field(default_factory=dict)
+    beside: dict[str, list[float]] = field(default_factory=dict)
 
-    def note(self, what: str, own: float, beside: float) -> None:
-        """One pair."""
-        self.pairs.setdefault(what, []).append((own, beside))
+    def note(self, what: str, own: float, beside: float | None = None) -> None:
+        """One pair; one alone where nothing raw does the same."""
+        self.own.setdefault(what, []).append(own)
+        if beside is not None:
+            self.beside.setdefault(what, []).append(beside)
 
     def figures(self, peer: Peer) -> list[Figure]:
         """One for each what."""
         units = {"bulk submit": "/s", "one by one": "/s", "drain": "/s", "bytes a job": "B"}
         who = NAME if peer is OWN else peer.name
-        found = []
-        for what, pairs in self.pairs.items():
-            own, beside = zip(*pairs, strict=True)
-            found.append(Figure("peers", what, units.get(what, "ms"), own, beside, who=who, note=peer.setting))
-        return found
+        return [
+            Figure(
+                "peers",
+                what,
+                units.get(what, "ms"),
+                tuple(own),
+                tuple(self.beside.get(what, ())),
+                who=who,
+                note=peer.setting,
+            )
+            for what, own in self.own.items()
+        ]
 
 
 async def measure(sizes: Sizes, step: Steps) -> Found:
@@ -181,7 +191,7 @@ async def _course(peer: Peer, sizes: Sizes, record: bytes, taken: Taken, number:
         beside = await asyncio.to_thread(raw.submit, client, payloads)
         raw.clear(client)
         taken.note("bulk submit", rate(count, told["seconds"]), rate(count, beside))
-        taken.note("bytes a job", used, 0.0)
+        taken.note("bytes a job", used)
         drained_raw = await raw_rate(run.stand, submissions, record) if number % 2 else 0.0
         async with run.worker():
             await run.all_ended(count, DRAIN_SECONDS)
@@ -200,8 +210,8 @@ async def _pinged(run: Runner, first: int, count: int, taken: Taken) -> None:
     """From submit to body, into the worker that has nothing else to do."""
     told = await run.submit("ping", first, WARM + count)
     times = told["to_body_ms"][WARM:]
-    taken.note("to body p50", percentile(times, 50), 0.0)
-    taken.note("to body p99", percentile(times, 99), 0.0)
+    taken.note("to body p50", percentile(times, 50))
+    taken.note("to body p99", percentile(times, 99))
 
 
 def _rate_of(trace: Trace, count: int) -> float:

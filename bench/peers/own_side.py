@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.peers.side import BALLAST, CLAIM_SECONDS, SLOTS, URL, Side, main
+from bench.ballast import BALLAST
+from bench.peers.side import CLAIM_SECONDS, SLOTS, URL, Side, main
 from bench.traced import TASKS
 from lib.jobqueue import BUILT_IN, normalize_job_spec
 from lib.redisqueue import producing

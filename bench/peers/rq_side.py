@@ -9,7 +9,8 @@ from redis import Redis
 from rq import Queue, Retry
 from rq.worker import SimpleWorker
 
-from bench.peers.side import BALLAST, CLAIM_SECONDS, URL, Side, body, main
+from bench.ballast import BALLAST
+from bench.peers.side import CLAIM_SECONDS, URL, Side, body, main
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

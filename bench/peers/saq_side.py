@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 from saq import Worker
 from saq.queue.redis import RedisQueue
 
-from bench.peers.side import BALLAST, CLAIM_SECONDS, SLOTS, URL, Side, async_body, main
+from bench.ballast import BALLAST
+from bench.peers.side import CLAIM_SECONDS, SLOTS, URL, Side, async_body, main
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -22,9 +22,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-BALLAST = "x" * 200
-"""What each job carries besides its number."""
-
 URL = os.environ.get("BENCH_URL", "redis://127.0.0.1:1/0")
 SLOTS = int(os.environ.get("BENCH_SLOTS", "1"))
 CLAIM_SECONDS = int(os.environ.get("BENCH_CLAIM_SECONDS", "0"))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from streaq import Worker
 
-from bench.peers.side import BALLAST, CLAIM_SECONDS, SLOTS, URL, Side, async_body, main
+from bench.ballast import BALLAST
+from bench.peers.side import CLAIM_SECONDS, SLOTS, URL, Side, async_body, main
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

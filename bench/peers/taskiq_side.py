@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from taskiq.serializers import ORJSONSerializer
 from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
 
-from bench.peers.side import BALLAST, CLAIM_SECONDS, SLOTS, URL, Side, async_body, main
+from bench.ballast import BALLAST
+from bench.peers.side import CLAIM_SECONDS, SLOTS, URL, Side, async_body, main
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -42,6 +42,13 @@ def test_without_anything_beside_there_is_no_ratio() -> None:
     assert figure(beside=()).other is None
 
 
+def test_what_was_measured_minutes_apart_is_no_pair() -> None:
+    """Medians are divided then, and the spread reaches from lows to highs; the numbers of runs may differ."""
+    told = figure(ours=(80.0, 90.0, 100.0), beside=(50.0, 100.0, 200.0, 100.0), paired=False).ratio
+    assert told == Spread(median=0.9, low=0.4, high=2.0)
+    assert figure(beside=(), paired=False).ratio is None
+
+
 def test_pairs_must_be_pairs() -> None:
     """A run that is missing on one side is a mistake, not a shorter list."""
     with pytest.raises(ValueError, match="shorter"):
@@ -68,6 +75,24 @@ def test_a_target_is_held_against_the_median(target: object, met: bool | None) -
 def test_a_target_of_a_ratio_that_cannot_be_had_is_not_judged() -> None:
     """Neither met nor missed."""
     assert figure(target=ratio_at_least(0.8), beside=()).met is None
+
+
+@pytest.mark.parametrize(
+    ("target", "missed_by"),
+    [
+        (ratio_at_least(1), 0.2),
+        (ratio_at_most(0.4), 1.0),
+        (at_most(400), 1.0),
+        (at_most(800), None),
+        (ratio_at_least(0.8), None),
+        (None, None),
+    ],
+)
+def test_a_miss_is_told_with_its_distance(target: object, missed_by: float | None) -> None:
+    """As a part of the bound, whichever side it lies on."""
+    missed = figure(target=target).missed_by
+    assert missed == (None if missed_by is None else pytest.approx(missed_by))
+    assert figure(target=target).document()["missed_by"] == (missed_by and pytest.approx(missed_by))
 
 
 def test_a_percentile_is_of_what_was_measured() -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from bench.figure import Figure, Found, Loss, at_most, ratio_at_least
 from bench.page import page
-from bench.report import SCHEMA, amount, document, peer_grid, table
+from bench.peers.measuring import Taken
+from bench.peers.roster import OWN
+from bench.report import BUSY, SCHEMA, amount, disturbed, document, missed, peer_grid, table
 
 CONDITIONS = {"date": "2026-01-02 03:04 UTC", "run": "full", "repeats": "3", "cores": "2", "Python": "3.11.7"}
 
@@ -25,7 +27,7 @@ def found() -> Found:
             Figure("growth", "submit, 1k waiting", "/s", (50.0,), (100.0,)),
             Figure("growth", "submit, 1M waiting", "/s", (45.0,), (100.0,)),
             Figure("peers", "drain", "/s", (1e4,), (2e4,), who="job-runner", note="200 slots"),
-            Figure("peers", "to body p50", "ms", (1.5,), (0.0,), who="job-runner", note="200 slots"),
+            Figure("peers", "to body p50", "ms", (1.5,), who="job-runner", note="200 slots"),
             Figure("peers", "drain", "/s", (2e3,), (2e4,), who="huey", note="4 threads"),
         ],
         losses=[
@@ -80,6 +82,41 @@ def test_a_loss_is_told_as_it_is(told: dict[str, Any]) -> None:
     assert ["job-runner", "10", "0", "0", "1.2", "s"] in lines
 
 
+def test_each_miss_is_told_with_how_far_it_is(told: dict[str, Any]) -> None:
+    """In the table too; too slow is over, too few is short, and a hair's breadth is not nothing."""
+    [few] = missed(told["figures"])
+    assert few == "drain, one watcher, through the conductor: 0.25 of raw, ≥ 0.55 wanted: 55 % short"
+    assert "not met" in table(told)
+    late = Figure("latency", "submit to body, p50", "ms", (2.0001,), (0.5,), target=at_most(2))
+    assert missed([late.document()]) == ["latency, submit to body, p50: 2 ms, ≤ 2 ms wanted: 0.1 % over"]
+
+
+def test_one_run_of_a_loss_is_said_to_be_one(told: dict[str, Any]) -> None:
+    """What was lost is certain; a single time is not."""
+    assert [each["runs"] for each in told["losses"]] == [1, 1]
+    assert any(line.endswith("n = 1 each") for line in table(told))
+
+
+def test_a_busy_machine_is_told_first(told: dict[str, Any]) -> None:
+    """In the table and on the page, and on neither when there was nothing else to do."""
+    assert not disturbed(told["conditions"])
+    told["conditions"][BUSY] = "load 1.57, quiet is up to 0.50 on 2 cores"
+    said = "The machine was busy when this run began (load 1.57, quiet is up to 0.50 on 2 cores): "
+    assert table(told)[1].startswith(said)
+    assert f"**{said}" in page(told, [])
+
+
+def test_what_has_nothing_beside_it_says_so() -> None:
+    """No nought stands there as if raw took no time and no memory."""
+    taken = Taken()
+    for own in (520.0, 530.0):
+        taken.note("bytes a job", own)
+        taken.note("drain", 1e4, 2e4)
+    alone, pair = (each.document() for each in taken.figures(OWN))
+    assert (alone["beside"], alone["beside_is"], alone["ratio"]) == (None, None, None)
+    assert (pair["beside_is"], pair["ratio"]["median"]) == ("raw", 0.5)
+
+
 def test_what_failed_stands_in_the_report(told: dict[str, Any]) -> None:
     """A missing figure is never silent."""
     assert "not over after 60 s" in "\n".join(table(told))
@@ -89,11 +126,12 @@ def test_what_failed_stands_in_the_report(told: dict[str, Any]) -> None:
 def test_the_page_lists_conditions_targets_and_pictures(told: dict[str, Any]) -> None:
     """First what was met and what not, then every table."""
     text = page(told, ["peers.svg"])
-    assert "Of 3 targets 2 are met." in text
-    assert "Not met: drain, one watcher, through the conductor (0.25 of raw, ≥ 0.55)." in text
+    assert "Of 3 targets 2 are met; not met:" in text
+    assert "- drain, one watcher, through the conductor: 0.25 of raw, ≥ 0.55 wanted: 55 % short" in text
     assert "| Python | 3.11.7 |" in text
     assert "- huey: 4 threads" in text
     assert "| huey | 4 of 12 | 4 | 0 | not within 60 s | none |" in text
+    assert "n = 1 for each" in text
     assert "](peers.svg)" in text
     assert "](growth.svg)" not in text
 
