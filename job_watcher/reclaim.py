@@ -87,20 +87,8 @@ class Reclaimer:
             backend = parse_lane(job.lane).backend
             logger.bind(request_id=job.request_id, stream_id=job.entry, backend=backend).error("poison: {}", error)
             failure = Failure("poison", "execute", error, self.clock.now())
-            spec = _readable(job.job)
-            known = spec if isinstance(spec, JobSpec) else None
-            ttl_seconds = known.ttl_seconds if known else None
-            verdicts.append(
-                Verdict(
-                    job.request_id,
-                    job.generation,
-                    job.lane,
-                    job.entry,
-                    failed_tail(spec, failure, request_id=job.request_id, backlog=backlog_of(job.home)),
-                    ttl_ms=int((ttl_seconds or 0) * 1000),
-                    callback=(known.callback_url or "") if known else "",
-                )
-            )
+            place = (job.request_id, job.generation, job.lane, job.entry)
+            verdicts.append(failed_verdict(place, job.job, failure, home=job.home))
         await upkeep.condemn(self.queue, verdicts)
 
     async def _end_lost(self, found: set[LostEntry]) -> None:
@@ -127,6 +115,19 @@ def _readable(job: bytes) -> JobSpec | bytes:
         return JobSpec.from_json(job)
     except InvalidInputError:
         return job
+
+
+def failed_verdict(place: tuple[str, str, str, str], job: bytes, failure: Failure, *, home: str) -> Verdict:
+    """The end of a job whose payload is there; `place` is its request_id, generation, stream and entry."""
+    spec = _readable(job)
+    known = spec if isinstance(spec, JobSpec) else None
+    ttl_seconds = known.ttl_seconds if known else None
+    return Verdict(
+        *place,
+        failed_tail(spec, failure, request_id=place[0], backlog=backlog_of(home)),
+        ttl_ms=int((ttl_seconds or 0) * 1000),
+        callback=(known.callback_url or "") if known else "",
+    )
 
 
 def lost_verdict(request_id: str, generation: str, stream: str, entry: str, clock: Clock) -> Verdict:

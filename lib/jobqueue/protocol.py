@@ -283,11 +283,16 @@ class Swept:
 
 @dataclass(frozen=True, slots=True)
 class DueDone:
-    """What one call for delayed jobs did; `lost` = (request_id, generation, stream) without a payload."""
+    """What one call for delayed jobs did.
+
+    `lost` are those without a payload, `nowhere` those whose row names no intake, each as (request_id, generation,
+    stream): they stay due, and before others, until they have been ended.
+    """
 
     queued: int
     more: bool
     lost: tuple[tuple[str, str, str], ...] = ()
+    nowhere: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

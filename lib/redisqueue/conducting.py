@@ -128,7 +128,9 @@ async def queue_due(queue: Queue) -> DueDone:
 
 
 def _rows(found: list[list[bytes]]) -> tuple[tuple[str, str, str], ...]:
-    return tuple((as_text(request_id), as_text(generation), as_text(stream)) for request_id, generation, stream in found)
+    return tuple(
+        (as_text(request_id), as_text(generation), as_text(stream)) for request_id, generation, stream in found
+    )
 
 
 @dataclass(slots=True)

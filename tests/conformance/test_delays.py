@@ -73,6 +73,44 @@ async def test_a_payload_that_is_gone_is_named_and_condemned(stage: Stage) -> No
     assert (await stage.record("a"))["identity"] == "lost"
 
 
+async def test_an_intake_that_the_leader_did_not_know_is_known_by_its_row(stage: Stage) -> None:
+    """The set of intakes was removed by hand: the job is queued, and the next leader will find its intake."""
+    await stage.submit(submission("a", due_ms=await stage.now_ms() + HOUR_MS, intake="stream:low:any"))
+    await stage.come_due("a")
+    await stage.queue.client.delete(stage.queue.keys.of("intakes"))
+    stage.queue.intakes = ("stream",)
+    first = await conducting.queue_due(stage.queue)
+    assert (first.queued, first.more, first.nowhere) == (0, True, ())
+    assert await queued_due(stage) == 1
+    assert await stage.queue.client.smembers(stage.queue.keys.of("intakes")) == {b"stream:low:any"}
+    assert "streams" in {entry["why"] for entry in await stage.entries("wake")}
+
+
+async def test_a_row_that_names_no_intake_is_named_and_condemned(stage: Stage) -> None:
+    """Changed by hand: told, with its neighbour queued; it ends whatever stream it names."""
+    later = await stage.now_ms() + HOUR_MS
+    await stage.submit(*(submission(name, due_ms=later) for name in "abc"))
+    for name, stream in (("a", "nonsense"), ("b", METAL)):
+        await send_to(stage, name, stream)
+    await stage.come_due("a", "b", "c")
+    due = await conducting.queue_due(stage.queue)
+    generations = {name: (await stage.active(name)).generation for name in "ab"}
+    assert (due.queued, due.more, due.lost) == (1, False, ())
+    assert sorted(due.nowhere) == [("a", generations["a"], "nonsense"), ("b", generations["b"], METAL)]
+    verdicts = [Verdict(name, generation, stream, "", tail(name)) for name, generation, stream in due.nowhere]
+    assert await upkeep.condemn(stage.queue, verdicts) == [True, True]
+    truth = await stage.check()
+    assert (truth.due, truth.delayed, set(truth.rows)) == ({}, {}, {"c"})
+
+
+async def send_to(stage: Stage, name: str, stream: str) -> None:
+    """Change the stream in a row of the default class, as a hand would."""
+    raw = await stage.queue.client.hget(stage.queue.keys.of("index"), name)
+    assert isinstance(raw, bytes)
+    changed = raw.replace(b"|stream|", f"|{stream}|".encode())
+    await stage.queue.client.hset(stage.queue.keys.of("index"), name, changed)
+
+
 async def test_leftovers_of_a_job_that_is_not_delayed_are_cleared(stage: Stage) -> None:
     """A due time without a delayed row wakes nobody for ever."""
     await stage.queue.client.zadd(stage.queue.keys.of("due"), {"ghost": 1})
