@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos.yard import LIFE_SECONDS, RECOVERY_SECONDS, SLACK_SECONDS, SWEEP_SECONDS
+from tests.chaos.yard import RECOVERY_SECONDS, SLACK_SECONDS, YARD_LIFE_SECONDS, YARD_SWEEP_SECONDS
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ async def test_a_death_at_any_step_before_the_commit_is_made_good(yard: Yard, pl
     assert held is not None
     assert held.session.startswith("victim:")
     back = await wait_until(lambda: yard.queued_since("job", died_ms), RECOVERY_SECONDS, what="back in intake")
-    assert back - died_ms <= (LIFE_SECONDS + SWEEP_SECONDS) * 1000 + SLACK_SECONDS * 1000
+    assert back - died_ms <= (YARD_LIFE_SECONDS + YARD_SWEEP_SECONDS) * 1000 + SLACK_SECONDS * 1000
     yard.open_gate("free")
     records = await yard.all_done("job", "occupies")
     assert records["job"]["attempt"] == 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos.yard import LIFE_SECONDS, RECOVERY_SECONDS
+from tests.chaos.yard import RECOVERY_SECONDS, YARD_LIFE_SECONDS
 from tests.support.servers import ValkeyServer
 from tests.support.wait import wait_until
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.chaos
 
 # 11 s down and 15 s up of a life of 20 s, in the shares of the shorter life of tests.
-DOWN_SECONDS = LIFE_SECONDS * 11 / 20
-UP_SECONDS = LIFE_SECONDS * 15 / 20
+DOWN_SECONDS = YARD_LIFE_SECONDS * 11 / 20
+UP_SECONDS = YARD_LIFE_SECONDS * 15 / 20
 ROUNDS = 3
 
 

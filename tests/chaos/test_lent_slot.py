@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos.yard import LIFE_SECONDS, RECOVERY_SECONDS, SLACK_SECONDS, SWEEP_SECONDS
+from tests.chaos.yard import RECOVERY_SECONDS, SLACK_SECONDS, YARD_LIFE_SECONDS, YARD_SWEEP_SECONDS
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
@@ -51,6 +51,6 @@ async def test_a_death_between_the_move_and_the_body_is_made_good(yard: Yard) ->
     assert held is not None
     assert (held.state, held.session.partition(":")[0]) == ("L", "victim")
     back = await wait_until(lambda: yard.queued_since(sent[-1], died_ms), RECOVERY_SECONDS, what="back in intake")
-    assert back - died_ms <= (LIFE_SECONDS + SWEEP_SECONDS + SLACK_SECONDS) * 1000
+    assert back - died_ms <= (YARD_LIFE_SECONDS + YARD_SWEEP_SECONDS + SLACK_SECONDS) * 1000
     assert (await yard.record(sent[-1]))["attempt"] == 1
     assert yard.runs(sent[-1]) == 1

@@ -10,7 +10,7 @@ import pytest
 
 from tests.chaos.machine import history, recovery, schedule, workload
 from tests.chaos.machine.__main__ import main
-from tests.chaos.machine.aof import AofReader, BrokenFileError, Vocabulary, split
+from tests.chaos.machine.aof import AofReader, BrokenFileError, UnknownCommandError, Vocabulary, split
 from tests.chaos.machine.options import Options
 from tests.chaos.machine.run import drawn, written
 from tests.chaos.machine.wiretap import Listening
@@ -170,10 +170,11 @@ def test_a_file_that_lost_what_was_read_is_an_error(tmp_path: Path) -> None:
         ),
         (("XADD", "chaos:jobs:stream", "5-0", "job", "{}"), [["entry", "stream", "5-0", None, None]]),
         (("XDEL", "chaos:jobs:stream", "5-0"), [["gone", "stream", "5-0"]]),
-        (
-            ("XADD", "chaos:jobs:events", "MAXLEN", "=", "9", "5-1", "type", "done", "ids", "[]"),
-            [["told", "done", 5]],
-        ),
+        (("HSET", "chaos:jobs:delayed", "one", "{}"), [["kept", "one", True]]),
+        (("HDEL", "chaos:jobs:delayed", "one"), [["kept", "one", False]]),
+        (("ZADD", "chaos:jobs:retry:zset", "5", "one"), [["due", "one", 5.0]]),
+        (("XADD", "chaos:jobs:events", "MAXLEN", "=", "9", "5-1", "type", "done", "ids", "[]"), []),
+        (("XGROUP", "SETID", "chaos:jobs:lane:metal:any", "watchers", "5-0"), []),
         (
             ("XCLAIM", "chaos:jobs:lane:metal:any", "watchers", "w:1", "0", "5-0", "TIME", "6", "JUSTID"),
             [["held", "lane:metal:any", "5-0", "w:1"]],
@@ -195,6 +196,25 @@ def test_a_file_that_lost_what_was_read_is_an_error(tmp_path: Path) -> None:
 def test_commands_become_the_words_of_the_checker(words: tuple[str, ...], said: list[list[object]]) -> None:
     """Each that matters to a promise; of the rest nothing is said."""
     assert Vocabulary("chaos").operations([[word.encode() for word in words]]) == said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("HSETNX", "chaos:jobs:req:index", "one", "row"),
+        ("DEL", "chaos:jobs:req:index"),
+        ("ZREMRANGEBYSCORE", "chaos:watcher:sessions", "-inf", "5"),
+        ("ZINCRBY", "chaos:jobs:retry:zset", "5", "one"),
+        ("INCR", "chaos:jobs:fence"),
+        ("XTRIM", "chaos:jobs:stream", "MAXLEN", "0"),
+        ("XGROUP", "OTHER", "chaos:jobs:stream", "watchers"),
+        ("HDEL", "chaos:metrics:jobs", "accepted"),
+    ],
+)
+def test_a_command_that_is_not_known_on_a_key_that_is_checked_is_an_error(words: tuple[str, ...]) -> None:
+    """A script that begins to write in another way must not switch a check off."""
+    with pytest.raises(UnknownCommandError, match=r"say in aof\.py what that changes"):
+        Vocabulary("chaos").operations([[word.encode() for word in words]])
 
 
 # --- the wiretap ---------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lib.redisqueue import upkeep
-from tests.chaos.yard import LIFE_SECONDS, RECOVERY_SECONDS, SWEEP_SECONDS
+from tests.chaos.yard import RECOVERY_SECONDS, YARD_LIFE_SECONDS, YARD_SWEEP_SECONDS
 from tests.support.proxy import FaultProxy
 from tests.support.wait import wait_until
 
@@ -76,7 +76,9 @@ async def test_an_outage_longer_than_a_life_robs_nobody(
         for watcher in living:
             watcher.pause()
     await yard.answers()
-    swept = await upkeep.sweep(yard.queue, interval_ms=int(SWEEP_SECONDS * 1000), life_ms=int(LIFE_SECONDS * 1000))
+    swept = await upkeep.sweep(
+        yard.queue, interval_ms=int(YARD_SWEEP_SECONDS * 1000), life_ms=int(YARD_LIFE_SECONDS * 1000)
+    )
     assert (swept.ran, swept.ended) == (True, ())
     for watcher in living:
         watcher.resume()

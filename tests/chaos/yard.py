@@ -36,22 +36,23 @@ if TYPE_CHECKING:
 CATALOGUE = BUILT_IN.with_kinds(*(task.kind for task in (*GATED, *MISBEHAVING)))
 MODULES = "tests.chaos.tasks,tests.support.tasks"
 
-# As short as a watcher on a busy machine can keep: most tests here wait for the end of a life.
-LIFE_SECONDS = 2.4
-SWEEP_SECONDS = 0.6
-RENEW_SECONDS = 0.3
+# As short as a watcher on a busy machine can keep: most tests here wait for the end of a life. A watcher that is told
+# nothing has the times of tests.support.watchers, and those of the chaos machine are part of what its seeds mean.
+YARD_LIFE_SECONDS = 2.4
+YARD_SWEEP_SECONDS = 0.6
+YARD_RENEW_SECONDS = 0.3
 TIMES = {
-    "WATCHER_SESSION_TTL": str(LIFE_SECONDS),
-    "WATCHER_SESSION_RENEW_EVERY": str(RENEW_SECONDS),
-    "WATCHER_POLL_INTERVAL": str(SWEEP_SECONDS),
+    "WATCHER_SESSION_TTL": str(YARD_LIFE_SECONDS),
+    "WATCHER_SESSION_RENEW_EVERY": str(YARD_RENEW_SECONDS),
+    "WATCHER_POLL_INTERVAL": str(YARD_SWEEP_SECONDS),
 }
 
-PAST_LIFE_SECONDS = LIFE_SECONDS + 2 * SWEEP_SECONDS
+PAST_LIFE_SECONDS = YARD_LIFE_SECONDS + 2 * YARD_SWEEP_SECONDS
 """Longer than any session lives that is not renewed, and than the sweep that would find it."""
 
 # What a promise of L + S may take on a machine where everything else runs at the same time.
 SLACK_SECONDS = 10.0
-RECOVERY_SECONDS = LIFE_SECONDS + SWEEP_SECONDS + SLACK_SECONDS
+RECOVERY_SECONDS = YARD_LIFE_SECONDS + YARD_SWEEP_SECONDS + SLACK_SECONDS
 
 
 @dataclass

@@ -7,6 +7,7 @@ that a checker needs. Knows the keys by the contract; no connection is needed, s
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, Final
 
 from lib.redisqueue.keys import Keys
@@ -24,6 +25,13 @@ Operation = list[Any]
 
 class BrokenFileError(Exception):
     """The file became shorter than what was read of it: steps that were answered are gone."""
+
+
+class UnknownCommandError(Exception):
+    """A command that nobody has taught the checker changed a key that it checks."""
+
+    def __init__(self, word: bytes, place: str) -> None:
+        super().__init__(f"{word.decode(errors='replace')} on {place}: say in aof.py what that changes")
 
 
 class AofReader:
@@ -113,8 +121,10 @@ class Vocabulary:
 
     row id raw|None · record id "result"|"failed" raw|None · session id expiry|None · lead session epoch|None ·
     key name holder|None · entry stream id request_id generation · gone stream id · fence value · count name by ·
-    sweep time · told kind time · due id score|None · kept id bool · held lane entry consumer|None ·
-    forgot lane consumer|None (all) · removed key.
+    sweep time · due id score|None · kept id bool · held lane entry consumer|None · forgot lane consumer|None (all).
+
+    `replay.Replay` hears each of them. A command that it does not know, on a key that is checked, is an error: a
+    script that began to write in another way must not switch a check off.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -131,79 +141,83 @@ class Vocabulary:
         self._hashes: Final = hashes
 
     def operations(self, block: Block) -> list[Operation]:
-        """What a block changed, in order; of what nobody checks nothing is said."""
+        """What a block changed, in order; of what nobody checks nothing is said.
+
+        Raises:
+            UnknownCommandError: see there.
+
+        """
         return [operation for command in block for operation in self._of(command)]
 
     def _of(self, command: Command) -> Iterator[Operation]:
         if len(command) < 2:
             return
-        word, key = command[0].upper(), text(command[1])
+        word, key = command[0].upper(), text(command[2 if command[0].upper() == b"XGROUP" else 1])
         name = self._names.get(key, "")
-        if word in {b"HSET", b"HMSET", b"HDEL"}:
-            yield from self._hash(word, name, command[2:])
-        elif word in {b"ZADD", b"ZREM"}:
+        if name in self._hashes or name in {"lock", "sweep", "counters"}:
+            yield from self._hash(word, name, command)
+        elif name in {"sessions", "due"}:
             yield from _zset(word, name, command)
-        elif word in {b"XCLAIM", b"XACK", b"XGROUP"}:
-            yield from self._group(word, command)
-        elif word in {b"XADD", b"XDEL"}:
-            yield from self._stream(word, name, key, command)
-        elif word == b"HINCRBY" and name == "counters":
-            yield ["count", text(command[2]), int(command[3])]
-        elif word == b"SET" and name == "fence":
+        elif name == "fence" and word == b"SET":
             yield ["fence", text(command[2])]
-        elif word in {b"DEL", b"UNLINK"}:
-            yield from ([["lead", None, None]] if name == "lock" else [["removed", key]])
-
-    def _hash(self, word: bytes, name: str, rest: Command) -> Iterator[Operation]:
-        say = self._hashes.get(name)
-        if word == b"HDEL":
-            if say:
-                yield from (say(text(field), None) for field in rest)
-            return
-        values = dict(_pairs(rest))
-        if say:
-            yield from (say(field, value) for field, value in values.items())
-        elif name == "lock":
-            yield ["lead", values.get("session"), values.get("epoch")]
-        elif name == "sweep" and "at" in values:
-            yield ["sweep", int(values["at"])]
-
-    def _stream(self, word: bytes, name: str, key: str, command: Command) -> Iterator[Operation]:
-        if name == "events" and word == b"XADD":
-            entry, fields = _xadd(command)
-            yield ["told", fields.get("type", ""), int(entry.partition("-")[0])]
         elif not name and key.startswith(self._streams):
-            stream = key.removeprefix(self._streams)
-            if word == b"XADD":
-                entry, fields = _xadd(command)
-                yield ["entry", stream, entry, fields.get("id"), fields.get("gen")]
-            else:
-                yield from (["gone", stream, text(entry)] for entry in command[2:])
+            yield from _stream(word, key.removeprefix(self._streams), command)
+        elif name == "fence":
+            raise UnknownCommandError(word, name)
 
-    def _group(self, word: bytes, command: Command) -> Iterator[Operation]:
-        """Deliveries: a read through a group is written as the claim of each entry."""
-        if word == b"XGROUP":
-            if command[1].upper() == b"DESTROY":
-                yield ["forgot", text(command[2]).removeprefix(self._streams), None]
-            elif command[1].upper() == b"DELCONSUMER":
-                yield ["forgot", text(command[2]).removeprefix(self._streams), text(command[4])]
-            return
-        lane = text(command[1]).removeprefix(self._streams)
-        if word == b"XACK":
-            yield from (["held", lane, text(entry), None] for entry in command[3:])
-            return
-        for entry in command[5:]:
-            if b"-" not in entry:
-                break
-            yield ["held", lane, text(entry), text(command[3])]
+    def _hash(self, word: bytes, name: str, command: Command) -> Iterator[Operation]:
+        say, rest = self._hashes.get(name), command[2:]
+        if say and word == b"HDEL":
+            yield from (say(text(field), None) for field in rest)
+        elif say and word in {b"HSET", b"HMSET"}:
+            yield from (say(field, value) for field, value in dict(_pairs(rest)).items())
+        elif name == "counters" and word == b"HINCRBY":
+            yield ["count", text(rest[0]), int(rest[1])]
+        elif name == "lock" and word in {b"DEL", b"UNLINK"}:
+            yield ["lead", None, None]
+        elif name == "lock" and word == b"HSET":
+            values = dict(_pairs(rest))
+            yield ["lead", values.get("session"), values.get("epoch")]
+        elif name == "sweep" and word == b"HSET":
+            yield from (["sweep", int(value)] for field, value in _pairs(rest) if field == "at")
+        else:
+            raise UnknownCommandError(word, name)
+
+
+def _stream(word: bytes, stream: str, command: Command) -> Iterator[Operation]:
+    """Entries and their deliveries: a read through a group is written as the claim of each entry."""
+    match word:
+        case b"XADD":
+            entry, fields = _xadd(command)
+            yield ["entry", stream, entry, fields.get("id"), fields.get("gen")]
+        case b"XDEL":
+            yield from (["gone", stream, text(entry)] for entry in command[2:])
+        case b"XACK":
+            yield from (["held", stream, text(entry), None] for entry in command[3:])
+        case b"XCLAIM":
+            claimed = itertools.takewhile(lambda entry: b"-" in entry, command[5:])
+            yield from (["held", stream, text(entry), text(command[3])] for entry in claimed)
+        case b"XGROUP":
+            yield from _group(command[1].upper(), stream, command)
+        case _:
+            raise UnknownCommandError(word, stream)
+
+
+def _group(word: bytes, stream: str, command: Command) -> Iterator[Operation]:
+    if word == b"DESTROY":
+        yield ["forgot", stream, None]
+    elif word == b"DELCONSUMER":
+        yield ["forgot", stream, text(command[4])]
+    elif word not in {b"CREATE", b"CREATECONSUMER", b"SETID"}:
+        raise UnknownCommandError(b"XGROUP " + word, stream)
 
 
 def _zset(word: bytes, name: str, command: Command) -> Iterator[Operation]:
-    if name not in {"sessions", "due"}:
-        return
     kind = "session" if name == "sessions" else "due"
     if word == b"ZREM":
         yield from ([kind, text(member), None] for member in command[2:])
-        return
-    rest = [each for each in command[2:] if each.upper() not in {b"XX", b"NX", b"CH", b"GT", b"LT"}]
-    yield from ([kind, member, float(score)] for score, member in _pairs(rest))
+    elif word == b"ZADD":
+        rest = [each for each in command[2:] if each.upper() not in {b"XX", b"NX", b"CH", b"GT", b"LT"}]
+        yield from ([kind, member, float(score)] for score, member in _pairs(rest))
+    else:
+        raise UnknownCommandError(word, name)

@@ -1,6 +1,7 @@
 """What only the whole history can tell of promises 1 to 5, 7 and 8: answers, traces and records set side by side.
 
-`soundness.py` looks at single steps and `recovery.py` at how long the dead held jobs. Pure; `checker.py` calls all.
+`soundness.py` looks at single steps, `asked.py` at what was asked for, `recovery.py` at how long the dead held jobs.
+Pure; `checker.py` calls all.
 """
 
 from __future__ import annotations
@@ -13,63 +14,78 @@ from collections import Counter, defaultdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from tests.chaos.machine.asked import answers, as_asked
+from tests.chaos.machine.evidence import (
+    AWAY,
+    SEEN_SECONDS,
+    by_id,
+    calls_of,
+    code_for,
+    post_of,
+    spans_of,
+    standing,
+    way,
+    within,
+)
 from tests.chaos.machine.verdicts import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.chaos.machine.history import BodyRun, Call, History
-    from tests.chaos.machine.replay import Generation, Replay
+    from tests.chaos.machine.replay import Replay
 
-SEEN_SECONDS: Final = 0.5
-"""How much later than it happened a step may have been seen."""
-
-_NEW: Final = frozenset({"submit", "foreign"})
+_NEW: Final = frozenset({"submit", "foreign", "replace"})
 _AGAIN: Final = frozenset({"replace", "retry"})
+_REFUSALS: Final = frozenset({"conflict", "key_busy", "not_found", "unknown_task", "payload_lost"})
+"""Answers after which nothing may have begun by that call."""
+_HOLD_UPS: Final = (*AWAY, "pause", "long_pause", "blackhole", "long_blackhole")
+"""Faults in which a call, or the process that made it, hangs; what it was about begins when they end."""
 
 
 def accepted(history: History, replay: Replay) -> Iterator[Verdict]:
     """Promise 1: what was answered `queued` began, and what began has ended."""
     for said in history.broken:
         yield Verdict(1, "the server's file", f"steps that were answered are gone: {said}")
-    by_id = _by_id(replay)
+    known = by_id(replay)
     for call in history.calls:
         for request_id, code in zip(call.ids, call.codes or (), strict=False):
-            if code == "added" and call.do == "foreign" and history.drained and not by_id[request_id]:
+            if code == "added" and call.do == "foreign" and history.drained and not known[request_id]:
                 yield Verdict(1, request_id, "added by hand, and nothing began", call.sent)
             if code != "queued":
                 continue
-            if not any(_within(call, each.at) for each in by_id[request_id]):
-                seen = [f"generation {each.number} at {each.at:.3f}" for each in by_id[request_id]]
+            if not any(within(call, each.at) for each in known[request_id]):
+                seen = [f"generation {each.number} at {each.at:.3f}" for each in known[request_id]]
                 yield Verdict(
                     1, request_id, f"{call.do} was answered `queued`, and nothing began", call.sent, tuple(seen)
                 )
-    for request_id, generations in by_id.items():
+    for request_id, generations in known.items():
         for each in generations:
             if each.record is None and not history.cut_short:
-                yield Verdict(1, request_id, "accepted, and it has no end", each.at, _way(replay, each))
+                yield Verdict(1, request_id, "accepted, and it has no end", each.at, way(replay, each))
 
 
 def once(history: History, replay: Replay) -> Iterator[Verdict]:
     """Promise 2: every generation behind the first was asked for by a retry or a replacement of its own."""
     asked: defaultdict[str, list[Call]] = defaultdict(list)
-    known: set[str] = set()
+    known: defaultdict[str, list[Call]] = defaultdict(list)
     for call in history.calls:
         for request_id in call.ids:
-            known.add(request_id)
-            if call.do in _AGAIN:
-                asked[request_id].append(call)
-    for request_id, generations in _by_id(replay).items():
+            may = code_for(call, request_id) not in _REFUSALS
+            known[request_id] += [call] if may and call.do in _NEW else []
+            asked[request_id] += [call] if may and call.do in _AGAIN else []
+    for request_id, generations in by_id(replay).items():
         if request_id.startswith("foreign:"):
             continue
-        if request_id not in known:
-            yield Verdict(2, request_id, "nobody asked for it", generations[0].at)
+        if not any(call.sent <= generations[0].at + SEEN_SECONDS for call in known[request_id]):
+            said = "it began, and nobody had asked for it, or all were refused"
+            yield Verdict(2, request_id, said, generations[0].at, calls_of(history, request_id))
         free = list(asked[request_id])
         for each in generations[1:]:
-            cause = next((call for call in free if _within(call, each.at)), None)
+            cause = next((call for call in free if within(call, each.at)), None)
             if cause is None:
                 said = f"generation {each.number} began, and only {generations[0].number} was asked for"
-                yield Verdict(2, request_id, said, each.at, _calls(history, request_id))
+                yield Verdict(2, request_id, said, each.at, calls_of(history, request_id))
             else:
                 free.remove(cause)
     yield from _codes(history, replay)
@@ -77,26 +93,18 @@ def once(history: History, replay: Replay) -> Iterator[Verdict]:
 
 def _codes(history: History, replay: Replay) -> Iterator[Verdict]:
     """An answer about content must agree with what was known: the same is no conflict, other content is one."""
-    by_id = _by_id(replay)
+    known = by_id(replay)
     for call in history.calls:
         for row, code in zip(call.rows, call.codes or (), strict=False):
             if code not in {"conflict", "duplicate_request"} and not code.startswith("already_"):
                 continue
-            standing = _standing(by_id[row[0]], call)
-            same = {each.identity == row[1] for each in standing}
-            if standing and same == {code == "conflict"}:
+            there = standing(known[row[0]], call)
+            same = {each.identity == row[1] for each in there}
+            if there and same == {code == "conflict"}:
                 what = "the same content" if code == "conflict" else "other content"
                 yield Verdict(2, row[0], f"answered {code}, and what was known had {what}", call.sent)
-            elif not standing:
+            elif not there:
                 yield Verdict(2, row[0], f"answered {code}, and nothing was known of it", call.sent)
-
-
-def _standing(generations: list[Generation], call: Call) -> list[Generation]:
-    """The generations that were the newest of their id at some time between a call and its answer."""
-    end = (call.answered or call.sent) + SEEN_SECONDS
-    begun = [each for each in generations if each.at <= end]
-    older = [each for each in begun if each.at <= call.sent - SEEN_SECONDS]
-    return begun[max(len(older) - 1, 0) :]
 
 
 def records(history: History, replay: Replay) -> Iterator[Verdict]:
@@ -121,7 +129,7 @@ def records(history: History, replay: Replay) -> Iterator[Verdict]:
 def fences(history: History, replay: Replay) -> Iterator[Verdict]:
     """Promise 4: no body without a lease, one under each fence, and the next only when the lease before was over."""
     first: dict[str, BodyRun] = {}
-    by_id: defaultdict[str, list[BodyRun]] = defaultdict(list)
+    of_job: defaultdict[str, list[BodyRun]] = defaultdict(list)
     for run in history.runs:
         lease = replay.leases.get(run.fence)
         if lease is None or lease.id != run.id:
@@ -133,8 +141,8 @@ def fences(history: History, replay: Replay) -> Iterator[Verdict]:
                 4, run.id, f"two bodies under fence {run.fence}", run.begun, (str(first[run.fence]), str(run))
             )
         first[run.fence] = run
-        by_id[run.id].append(run)
-    for request_id, runs in by_id.items():
+        of_job[run.id].append(run)
+    for request_id, runs in of_job.items():
         for earlier, later in pairwise(runs):
             lease = replay.leases.get(earlier.fence)
             over = lease is not None and lease.ended is not None and lease.ended <= later.begun + SEEN_SECONDS
@@ -162,8 +170,15 @@ def _has_ended(replay: Replay, session: str, at: float) -> bool:
 
 
 def self_stop(history: History, replay: Replay) -> Iterator[Verdict]:
-    """Promise 5: out of contact for longer than L, a watcher starts no more than one a slot, which was under way."""
+    """Promise 5: out of contact for longer than L, a watcher starts no more than what was past its check already.
+
+    That is one a slot, and only where something stood between check and begin: its process was paused, the reply to
+    its call was held up until a moment ago, or the body runs in a process that had to start.
+    """
     sessions = {session_dir(name): life for name, life in replay.sessions.items()}
+    held_up = list(spans_of(history, *_HOLD_UPS))
+    grace = history.slack / 4
+    watchers = {note["pid"] for note in history.ground if note["is"] == "started"}
     late: Counter[tuple[str, float]] = Counter()
     for run in history.runs:
         life = sessions.get(run.session_dir)
@@ -171,8 +186,15 @@ def self_stop(history: History, replay: Replay) -> Iterator[Verdict]:
             continue
         seen = life.renewals[: bisect_right(life.renewals, run.begun)]
         last = seen[-1] if seen else life.opened
-        if run.begun - last > history.life + SEEN_SECONDS:
-            late[life.name, last] += 1
+        if run.begun - last <= history.life + grace:
+            continue
+        late[life.name, last] += 1
+        post = post_of(life.name)
+        mine = (span for target, span in held_up if target in {f"watcher-{post}", f"wire-{post}", "server"})
+        waited = any(begin < last + history.life + grace and end > run.begun - 2 * grace for begin, end in mine)
+        if not waited and (not watchers or run.pid in watchers):
+            said = f"a body began on it, out of contact for {run.begun - last:.2f} s, and nothing had held it up"
+            yield Verdict(5, life.name, said, run.begun, (f"last contact {last:.3f}", str(run)))
     for (session, last), count in late.items():
         if count > history.slots:
             said = f"{count} bodies began on it, out of contact since {last:.3f}; it has {history.slots} slots"
@@ -192,7 +214,7 @@ def poison(history: History, replay: Replay) -> Iterator[Verdict]:
             continue
         said = json.loads(each.record).get("error_type")
         if said == "poison" and request_id not in history.guilty:
-            yield Verdict(7, request_id, "innocent, and set aside as poison", each.recorded or 0.0, _way(replay, each))
+            yield Verdict(7, request_id, "innocent, and set aside as poison", each.recorded or 0.0, way(replay, each))
         if said != "poison" and request_id in history.guilty:
             yield Verdict(7, request_id, f"guilty, and it ended as {each.head.status}", each.recorded or 0.0)
 
@@ -224,38 +246,6 @@ def last_look(history: History, replay: Replay) -> Iterator[Verdict]:
 
 
 ALL: Final[tuple[Callable[[History, Replay], Iterator[Verdict]], ...]] = (
-    *(accepted, once, records, fences, leaders),
+    *(accepted, once, records, as_asked, answers, fences, leaders),
     *(self_stop, poison, last_look),
 )
-
-
-def _by_id(replay: Replay) -> defaultdict[str, list[Generation]]:
-    found: defaultdict[str, list[Generation]] = defaultdict(list)
-    for (request_id, _), each in replay.generations.items():
-        found[request_id].append(each)
-    return found
-
-
-def _within(call: Call, at: float) -> bool:
-    """Whether a step at this time may be of this call; an unanswered one may have come through at any time since."""
-    return call.sent <= at + SEEN_SECONDS and (call.answered is None or at <= call.answered + SEEN_SECONDS)
-
-
-def _way(replay: Replay, generation: Generation) -> tuple[str, ...]:
-    """Everything that is known of one generation's leases."""
-    leases = [each for each in replay.leases.values() if each.generation == generation.number]
-    row = replay.rows.get(generation.id)
-    return (
-        f"began at {generation.at:.3f}",
-        *(f"lease {each.fence} of {each.session} from {each.at:.3f} to {each.ended}" for each in leases),
-        f"row at the end: {row}",
-    )
-
-
-def _calls(history: History, request_id: str) -> tuple[str, ...]:
-    return tuple(
-        f"{call.do} sent {call.sent:.3f} answered {call.answered}: "
-        f"{'unknown' if call.codes is None else call.codes[call.ids.index(request_id)]}"
-        for call in history.calls
-        if request_id in call.ids
-    )

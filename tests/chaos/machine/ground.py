@@ -22,7 +22,7 @@ from tests.chaos.machine import options as machine
 from tests.chaos.machine.bodies import MODULE
 from tests.chaos.machine.options import PREFIX, Options
 from tests.chaos.machine.producer import Orders
-from tests.chaos.machine.schedule import LIFE_SECONDS, RENEW_SECONDS, SWEEP_SECONDS
+from tests.chaos.machine.schedule import MACHINE_LIFE_SECONDS, MACHINE_RENEW_SECONDS, MACHINE_SWEEP_SECONDS
 from tests.chaos.machine.wires import Wire
 from tests.support.servers import ValkeyServer
 from tests.support.wait import wait_until
@@ -204,9 +204,9 @@ class Ground:
             "PYTHONPATH": str(self.home / "code"),
             "METAL_CONCURRENCY": str(self.options.slots),
             "METAL_QUEUE_MAX": "2",
-            "WATCHER_SESSION_TTL": str(LIFE_SECONDS),
-            "WATCHER_SESSION_RENEW_EVERY": str(RENEW_SECONDS),
-            "WATCHER_POLL_INTERVAL": str(SWEEP_SECONDS),
+            "WATCHER_SESSION_TTL": str(MACHINE_LIFE_SECONDS),
+            "WATCHER_SESSION_RENEW_EVERY": str(MACHINE_RENEW_SECONDS),
+            "WATCHER_POLL_INTERVAL": str(MACHINE_SWEEP_SECONDS),
             "JOBS_TASK_MODULES": MODULE,
             "WATCHER_OUTPUT_ROOT": str(self.home / "disk"),
         }

@@ -52,6 +52,14 @@ class Call:
     codes: tuple[str, ...] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How the body of a job was to end (see `workload.Do`), after how many attempts that fail."""
+
+    do: str
+    fails: int = 0
+
+
 @dataclass(slots=True)
 class History:
     """All of it. `final` is the last look, empty when the run did not get so far."""
@@ -69,6 +77,8 @@ class History:
     ground: list[dict[str, Any]] = field(default_factory=list)
     moves: list[dict[str, Any]] = field(default_factory=list)
     """Who led and who moved jobs, as the wiretap heard it."""
+    asked: dict[str, Asked] = field(default_factory=dict)
+    """By id; a replacement asks for the same with other content."""
     guilty: frozenset[str] = frozenset()
     """Jobs that are meant to kill what runs them."""
     final: dict[str, Any] = field(default_factory=dict)
@@ -106,7 +116,8 @@ def read(home: Path) -> History:
     history.calls.sort(key=lambda call: call.sent)
     history.ground = list(_lines(home / "ground.jsonl"))
     history.moves = list(_lines(home / "moves.jsonl"))
-    history.guilty = _guilty(home)
+    history.asked = _asked(home)
+    history.guilty = frozenset(request_id for request_id, each in history.asked.items() if each.do == "poison")
     if (home / "final.json").exists():
         history.final = json.loads((home / "final.json").read_text())
     return history
@@ -149,12 +160,9 @@ def calls(lines: Iterable[dict[str, Any]]) -> list[Call]:
     return found
 
 
-def _guilty(home: Path) -> frozenset[str]:
-    found = set()
-    for path in home.glob("producer-*.steps"):
-        for step in _lines(path):
-            found |= {job["id"] for job in step["jobs"] if job["do"] == "poison"}
-    return frozenset(found)
+def _asked(home: Path) -> dict[str, Asked]:
+    steps = (step for path in home.glob("producer-*.steps") for step in _lines(path))
+    return {job["id"]: Asked(job["do"], job.get("fails", 0)) for step in steps for job in step["jobs"]}
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

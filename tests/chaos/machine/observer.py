@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 LOOK_SECONDS: Final = 0.03
 
 
-class Observer:
-    """Follows the append-only file of one server."""
+class HistoryWriter:
+    """Follows the append-only file of one server, and writes every step of the queue down."""
 
     def __init__(self, aof_dir: Path, history: Path) -> None:
         self._aof_dir = aof_dir

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tests.chaos.machine.schedule import LIFE_SECONDS, Fault
+from tests.chaos.machine.schedule import MACHINE_LIFE_SECONDS, Fault
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +60,7 @@ class Plant:
 
 
 _LUA: Final = "lib/redisqueue/lua/"
-_BEYOND: Final = LIFE_SECONDS + 1.4
+_BEYOND: Final = MACHINE_LIFE_SECONDS + 1.4
 """A pause that outlasts a session and the sweep that ends it, and is over before the next watcher is done."""
 
 PAUSES: Final = tuple(Fault(1.5 + i * (_BEYOND + 1.0), "long_pause", f"watcher-{i % 3 + 1}", _BEYOND) for i in range(3))
@@ -69,9 +69,15 @@ BLACKHOLES: Final = tuple(
     Fault(1.5 + i * (_BEYOND + 1.0), "long_blackhole", f"wire-{i % 3 + 1}", _BEYOND) for i in range(3)
 )
 LEADER_HALF_DEAF: Final = (Fault(3.0, "half_open", "wire-leader", 6.5),)
+# One watcher's renewals are held back while all that it asks besides comes through. The server's absence moves the
+# expiry of its session: so it is let work on for long after it should have stopped by itself.
+HALF_DEAF: Final = (
+    Fault(2.0, "half_open", "wire-2", 9.0),
+    Fault(2.3, "long_server_pause", "server", MACHINE_LIFE_SECONDS + 0.5),
+)
 SERVER_AWAY: Final = (
     *(Fault(2.0 + i * 0.7, "clock", "server", 0.0, f"+{(i + 1) * 40}") for i in range(8)),
-    Fault(8.0, "long_server_kill", "server", LIFE_SECONDS + 1),
+    Fault(8.0, "long_server_kill", "server", MACHINE_LIFE_SECONDS + 1),
 )
 STALE: Final = tuple(Fault(1.5 + i * 0.5, "stale_entry", "hand", 0.0, "waiting") for i in range(10))
 LOST: Final = tuple(Fault(1.0 + i * 0.7, "lose_reply", "wire-p", detail="reset") for i in range(6))
@@ -135,8 +141,8 @@ PLANTS: Final = (
         "start-without-place",
         (
             Change(
-                f"{_LUA}start.lua",
-                "if not row or not is_at(row, lane, entry, fields.gen) then",
+                f"{_LUA}include/lease.lua",
+                "if not is_at(row, lane, entry, fields.gen) then",
                 "if not row then",
             ),
         ),
@@ -216,5 +222,62 @@ PLANTS: Final = (
         (3,),
         (),
         4.0,
+    ),
+    Plant(
+        "never-stops-by-itself",
+        (
+            Change(
+                "job_watcher/session.py",
+                "return self._clock.elapsed() - self._renewed_at < self.times.life - self.times.margin",
+                "return True",
+            ),
+        ),
+        (5,),
+        HALF_DEAF,
+        12.0,
+    ),
+    Plant(
+        "queued-and-skipped",
+        (
+            Change(
+                f"{_LUA}submit.lua",
+                "replies[i] = place(ask, common, fence)",
+                "replies[i] = i % 4 == 0 and '1-1' or place(ask, common, fence)",
+            ),
+        ),
+        (1,),
+        (),
+        4.0,
+    ),
+    Plant(
+        "every-end-is-a-failure",
+        (Change(f"{_LUA}commit.lua", "status = ask.status, fence", "status = 'failed', fence"),),
+        (3,),
+        (),
+        4.0,
+    ),
+    Plant(
+        "cancel-that-only-says-so",
+        (
+            Change(
+                f"{_LUA}cancel.lua",
+                "  else\n    local attempt",
+                "  elseif row then\n    replies[i] = 'cancelled'\n  else\n    local attempt",
+            ),
+        ),
+        (3,),
+        (),
+        4.0,
+    ),
+    Plant(
+        # Each gap between them is long enough to move every expiry, so nobody's session ever ends.
+        "sweeps-too-far-apart",
+        (
+            Change(f"{_LUA}sweep.lua", "gap < interval * 0.9 and", "gap < interval * 2.2 and"),
+            Change(f"{_LUA}sweep.lua", "return { 0, interval - gap,", "return { 0, math.max(200, interval - gap),"),
+        ),
+        (6,),
+        DEATHS,
+        20.0,
     ),
 )

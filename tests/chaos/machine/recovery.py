@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from tests.chaos.machine.evidence import AWAY, Span, post_of, spans_of
 from tests.chaos.machine.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 SILENCE_SECONDS: Final = 1.5
 """Sessions renew several times a second; where none does for so long, nobody was in touch with the server."""
 
-AWAY: Final = frozenset({"server_kill", "long_server_kill", "server_restart", "server_pause", "long_server_pause"})
-"""Faults in which the server does not answer."""
+AFTER_SECONDS: Final = 2.0
+"""So long after a fault its silence may last: whoever was cut off waits a moment before he tries again."""
 
-Span = tuple[float, float]
+CUT_OFF: Final = ("pause", "long_pause", "blackhole", "long_blackhole", "half_open", "delay", "reset", "lose_reply")
+"""Faults of one watcher, or of its wire, in which it may not be in touch with the server."""
 
 
 @dataclass(slots=True)
@@ -120,19 +122,55 @@ def _look(
 
 
 def silent(history: History, replay: Replay) -> list[Span]:
-    """The spans in which the server was broken or nobody was in touch with it, sorted and without overlaps."""
+    """The spans in which the server was broken or nobody was in touch with it, sorted and without overlaps.
+
+    A silence counts only as far as a noted fault or death explains it: a queue whose watchers all stall would excuse
+    itself otherwise.
+    """
+    excuses = excused(history, replay)
     renewals = sorted(at for life in replay.sessions.values() for at in life.renewals)
     spans = [(a, b) for a, b in pairwise(renewals) if b - a > SILENCE_SECONDS]
+    found = [each for span in spans for each in overlaps(span, excuses)]
+    deaths = ((note["at"], note["at"] + AFTER_SECONDS) for note in history.ground if note["is"] == "dead")
+    cut_off = ((begin, end + AFTER_SECONDS) for _, (begin, end) in spans_of(history, *CUT_OFF))
+    troubles = merged([*excuses, *deaths, *cut_off])
     for (earlier, earlier_ms), (later, later_ms) in pairwise(replay.sweeps):
-        # The queue's own rule; a longer gap without sweeps needs a reason of its own, or it would excuse itself.
-        if later_ms - earlier_ms > 2000 * history.sweep and later - earlier < 2 * history.sweep + SILENCE_SECONDS:
-            spans.append((earlier, later))
-    began = {note["fault"]: note for note in history.ground if note["is"] == "begin"}
+        # The queue's own rule. Whoever swept may have been the one that was hit, and another must find out first.
+        gap = later_ms - earlier_ms > 2000 * history.sweep and later - earlier < 2 * history.sweep + SILENCE_SECONDS
+        if gap and overlaps((earlier, later), troubles):
+            found.append((earlier, later))
+    return merged([*found, *(span for _, span in spans_of(history, *AWAY))])
+
+
+def excused(history: History, replay: Replay) -> list[Span]:
+    """When nobody need have been in touch with the server: it was away, or every watcher was cut off or dead."""
+    away = merged((begin, end + AFTER_SECONDS) for _, (begin, end) in spans_of(history, *AWAY))
+    everybody: list[Span] | None = None
+    for mine in _troubles(history, replay).values():
+        everybody = mine if everybody is None else [each for span in everybody for each in overlaps(span, mine)]
+    return merged([*away, *(everybody or [])])
+
+
+def _troubles(history: History, replay: Replay) -> dict[int, list[Span]]:
+    """By post: when its watcher was cut off by a fault, or dead until the session of the next one."""
+    opened = sorted((life.opened, post_of(name)) for name, life in replay.sessions.items())
+    found: dict[int, list[Span]] = {post: [] for _, post in opened}
+    for target, (begin, end) in spans_of(history, *CUT_OFF):
+        post = int(target.rpartition("-")[2]) if target[-1:].isdigit() else 0
+        found.setdefault(post, []).append((begin, end + AFTER_SECONDS))
     for note in history.ground:
-        begin = began.get(note.get("fault", -1))
-        if note["is"] == "end" and begin is not None and begin["kind"] in AWAY:
-            spans.append((begin["at"], note["at"]))
-    return merged(spans)
+        if note["is"] == "dead":
+            post = post_of(note["name"])
+            until = next((at for at, whose in opened if whose == post and at > note["at"]), float("inf"))
+            found.setdefault(post, []).append((note["at"], until))
+    found.pop(0, None)
+    return {post: merged(spans) for post, spans in found.items()}
+
+
+def overlaps(span: Span, others: Iterable[Span]) -> list[Span]:
+    """The parts of a span that lie in one of the others."""
+    parts = ((max(span[0], begin), min(span[1], end)) for begin, end in others)
+    return [(begin, end) for begin, end in parts if begin < end]
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from tests.chaos.machine.schedule import LIFE_SECONDS, SWEEP_SECONDS
+from tests.chaos.machine.schedule import MACHINE_LIFE_SECONDS, MACHINE_SWEEP_SECONDS
 from tests.chaos.machine.verdicts import PROMISES
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def replay_with(options: Options) -> str:
 def _recovered(found: Recovery) -> str:
     """The figures of promise 6."""
     text = f"{len(found.waits) + len(found.disturbed)} jobs were held by the dead; worst recovery {found.worst:.2f} s"
-    text += f", L + S = {LIFE_SECONDS + SWEEP_SECONDS:g} s"
+    text += f", L + S = {MACHINE_LIFE_SECONDS + MACHINE_SWEEP_SECONDS:g} s"
     if found.disturbed:
         text += f"; {found.worst_disturbed:.2f} s where the server was away (not counted) or its clock stepped"
     return text

@@ -18,7 +18,7 @@ from lib.errors import JobRunnerError
 from tests.chaos.machine import observer, schedule, workload
 from tests.chaos.machine.faults import Breaker, lift
 from tests.chaos.machine.ground import Ground
-from tests.chaos.machine.observer import Observer
+from tests.chaos.machine.observer import HistoryWriter
 from tests.chaos.machine.wiretap import Wiretap
 
 if TYPE_CHECKING:
@@ -84,16 +84,16 @@ class Run:
         self._work = written(options) if work is None else work
         plan = drawn(options) if faults is None else faults
         self._faults = schedule.possible(plan, self._ground.missing)
-        self._observer = Observer(self._ground.server.aof_dir, home / "queue.jsonl")
+        self._writer = HistoryWriter(self._ground.server.aof_dir, home / "queue.jsonl")
         self._cut = drain_seconds is not None
         self._drain_seconds = DRAIN_SECONDS + options.seconds / 10 if drain_seconds is None else drain_seconds
         self.begun = 0.0
         """Monotonic seconds; the times of the schedule count from here."""
         plain = {
             "options": options.as_json(),
-            "life": schedule.LIFE_SECONDS,
-            "sweep": schedule.SWEEP_SECONDS,
-            "renew": schedule.RENEW_SECONDS,
+            "life": schedule.MACHINE_LIFE_SECONDS,
+            "sweep": schedule.MACHINE_SWEEP_SECONDS,
+            "renew": schedule.MACHINE_RENEW_SECONDS,
             "left_out": {kind: schedule.NEEDS[kind] for kind in self._ground.missing},
         }
         (home / "run.json").write_text(json.dumps(plain, indent=1))
@@ -107,7 +107,7 @@ class Run:
         tasks: list[asyncio.Task[Any]] = []
         try:
             await ground.start()
-            tasks += [asyncio.create_task(self._observer.follow()), asyncio.create_task(ground.tend())]
+            tasks += [asyncio.create_task(self._writer.follow()), asyncio.create_task(ground.tend())]
             tasks.append(asyncio.create_task(Wiretap(ground.server.port, ground.home / "moves.jsonl").follow()))
             await self._unless(tasks, self._get_ready())
             tasks.append(asyncio.create_task(self._progress()))
@@ -122,7 +122,7 @@ class Run:
                     (ground.home / "final.json").write_text(json.dumps(found, indent=1))
             finally:
                 await queue.client.aclose()
-            self._observer.look()
+            self._writer.look()
         finally:
             for task in tasks:
                 task.cancel()
@@ -174,7 +174,8 @@ class Run:
                 return
             if time.monotonic() > nudged:
                 nudged = time.monotonic() + _NUDGE_SECONDS
-                with contextlib.suppress(Exception):
+                with contextlib.suppress(RedisError, JobRunnerError, OSError):
+                    # A server that is away says so at the next look, and at the end of the drain.
                     self._ground.log.note(**{"is": "nudge", "jobs": await observer.nudge(queue)})
             await asyncio.sleep(0.1)
         self._ground.log.note(**{"is": "cut short" if self._cut else "not drained"})
@@ -186,6 +187,6 @@ class Run:
             broken = sum(fault.at <= passed for fault in self._faults)
             busy = sum(post.process.running for post in self._ground.posts)
             self._say(
-                f"{passed:5.0f} s  faults {broken}/{len(self._faults)}  records {self._observer.ended}  "
+                f"{passed:5.0f} s  faults {broken}/{len(self._faults)}  records {self._writer.ended}  "
                 f"watchers up {busy}"
             )

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-LIFE_SECONDS: Final = 3.0
-SWEEP_SECONDS: Final = 0.8
-RENEW_SECONDS: Final = 0.4
+MACHINE_LIFE_SECONDS: Final = 3.0
+MACHINE_SWEEP_SECONDS: Final = 0.8
+MACHINE_RENEW_SECONDS: Final = 0.4
 """L, S and the renewals of every watcher here. A seed's schedule depends on them, so they are the machine's own."""
 
 SHORT: Final = (0.2, 1.5)
-BEYOND_LIFE: Final = (LIFE_SECONDS + 0.7, LIFE_SECONDS * 2)
+BEYOND_LIFE: Final = (MACHINE_LIFE_SECONDS + 0.7, MACHINE_LIFE_SECONDS * 2)
 """Longer than a session lives."""
 
 
@@ -51,7 +51,7 @@ class _Kind:
 _NAMES: Final = ("same name", "same name", "new name and host")
 _CATCHES: Final = ("reset", "reset", "silence")
 KINDS: Final[Mapping[str, _Kind]] = {
-    "kill": _Kind(22, "watcher", (0.1, LIFE_SECONDS), _NAMES),
+    "kill": _Kind(22, "watcher", (0.1, MACHINE_LIFE_SECONDS), _NAMES),
     "term": _Kind(4, "watcher", (0.1, 1.0), _NAMES),
     "pause": _Kind(9, "watcher", SHORT),
     "long_pause": _Kind(6, "watcher", BEYOND_LIFE),

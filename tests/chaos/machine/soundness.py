@@ -60,12 +60,18 @@ def _jobs(replay: Replay, step: Step) -> Iterator[Verdict]:
         row, before = replay.rows.get(request_id), step.rows_before.get(request_id)
         if row is not None:
             yield from _row(replay, step, request_id, row)
+        if (request_id in replay.kept or request_id in replay.due) and (row is None or row.state != "D"):
+            yield Verdict(8, request_id, "not delayed, and something of a delay is left", step.at)
         if request_id in step.rows_before:
             yield from _change(replay, step, request_id, before, row)
 
 
 def _row(replay: Replay, step: Step, request_id: str, row: Row) -> Iterator[Verdict]:
     if row.state == "D":
+        if request_id not in replay.kept:
+            yield Verdict(8, request_id, "delayed, and its job is kept nowhere", step.at, _said(row))
+        if request_id not in replay.due and not row.waits_for_key:
+            yield Verdict(8, request_id, "delayed, and it is never due", step.at, _said(row))
         return
     place = (row.stream, row.entry)
     if replay.entries.get(place) != (request_id, row.generation):

@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.chaos.machine.checker import check
 from tests.chaos.machine.checks import session_dir
-from tests.chaos.machine.history import BodyRun, Call, History, Line
+from tests.chaos.machine.history import Asked, BodyRun, Call, History, Line
 
 LIFE, SWEEP = 3.0, 0.8
 LANE = "lane:metal:any"
@@ -68,9 +68,10 @@ class Script:
         words = (state, gen, "0", "", "", place, entry, more.get("identity", IDENTITY), session, fence, reason, key)
         return ("row", job, "|".join(words))
 
-    def submit(self, job: str, *, key: str = "", code: str = "queued", mode: str = "submit") -> str:
-        """A producer asks, the queue accepts, the producer hears; the generation."""
+    def submit(self, job: str, *, key: str = "", code: str = "queued", mode: str = "submit", do: str = "ok") -> str:
+        """A producer asks for what the body is to `do`, the queue accepts, the producer hears; the generation."""
         sent = self.now - 0.01
+        self.history.asked.setdefault(job, Asked(do))
         gen = self.fence()
         ops: list[tuple[Any, ...]] = [("fence", gen), ("entry", INTAKE, f"{gen}-0", job, gen)]
         ops.append(self.row("Q", job, gen, INTAKE, f"{gen}-0", key=key))
@@ -89,7 +90,8 @@ class Script:
     ) -> None:
         """A producer's call and its answer; None: there was none."""
         heard = (None, None) if code is None else (self.now, (code,))
-        self.history.calls.append(Call(mode, sent or self.now, (job,), ((job, identity, 0, ECHO),), *heard))
+        rows = ((job, identity, 0, ECHO),) if mode in {"submit", "replace"} else ()
+        self.history.calls.append(Call(mode, sent or self.now, (job,), rows, *heard))
 
     def move(self, job: str, gen: str, *, key: str = "") -> None:
         """From its intake to the lane."""
@@ -106,12 +108,46 @@ class Script:
         self.history.runs.append(BodyRun(job, fence, session_dir(session), 1, f"n{fence}", self.now, *end))
         return fence
 
+    def move_and_start(self, job: str, gen: str, session: str, *, delivered: bool = True) -> str:
+        """The leader moves it and leases it to its own watcher in one step; the fence."""
+        fence, entry = self.fence(), f"{gen}-1"
+        ops = [("entry", LANE, entry, job, gen), self.row("Q", job, gen, LANE, entry), ("gone", INTAKE, f"{gen}-0")]
+        held = [("held", LANE, entry, session)] if delivered else []
+        leased = self.row("L", job, gen, LANE, entry, session=session, fence=fence)
+        self.step(*ops, *held, ("fence", fence), leased)
+        self.history.runs.append(BodyRun(job, fence, session_dir(session), 1, f"n{fence}", self.now, self.now, "ok"))
+        return fence
+
+    def put_off(self, job: str, gen: str, *, kept: bool = True, due: bool = True) -> None:
+        """Its try is over, and another comes later."""
+        ops: list[tuple[Any, ...]] = [("kept", job, True)] if kept else []
+        ops += [("due", job, self.ms + 1000.0)] if due else []
+        row = self.row("D", job, gen, reason="retry")
+        self.step(*ops, row, ("held", LANE, f"{gen}-1", None), ("gone", LANE, f"{gen}-1"))
+
+    def back(self, job: str, gen: str) -> None:
+        """What was delayed is due, and waits in its intake again."""
+        ops = [("due", job, None), ("kept", job, False), ("entry", INTAKE, f"{gen}-0", job, gen)]
+        self.step(*ops, self.row("Q", job, gen, INTAKE, f"{gen}-0"))
+
+    def cancelled(self, job: str, gen: str) -> None:
+        """The queue ends it at somebody's wish while it waits in its intake."""
+        fence = self.fence()
+        record = self.record(job, gen, fence, status="cancelled")
+        self.step(("fence", fence), record, ("row", job, None), ("gone", INTAKE, f"{gen}-0"))
+
+    def fault(self, kind: str, target: str, seconds: float) -> None:
+        """Something is broken from now on, for so long; the time does not go by."""
+        number, words = len(self.history.ground), {"kind": kind, "target": target}
+        self.history.ground.append({"at": self.now, "is": "begin", "fault": number, **words})
+        self.history.ground.append({"at": self.now + seconds, "is": "end", "fault": number, "said": "", **words})
+
     def record(self, job: str, gen: str, fence: str, **more: Any) -> tuple[Any, ...]:
         """A terminal record as an operation."""
         status = more.get("status", "done")
         body = {"result": {"echo": more.get("echo", digest(ECHO)), "nonce": more.get("nonce", f"n{fence}")}}
-        head = f'{{"schema_version":1,"generation":{gen},"fence":{fence},"attempt":1,"identity":"{IDENTITY}",'
-        head += f'"history":"1-1","status":"{status}",'
+        head = f'{{"schema_version":1,"generation":{gen},"fence":{fence},"attempt":{more.get("attempt", 1)},'
+        head += f'"identity":"{IDENTITY}","history":"1-1","status":"{status}",'
         tail = json.dumps({**body, **more.get("tail", {})})[1:]
         self.records[job] = "result" if status == "done" else "failed"
         return ("record", job, self.records[job], head + tail)
