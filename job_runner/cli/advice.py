@@ -50,6 +50,17 @@ def typed(words: Iterable[object]) -> str:
     return " ".join(shlex.quote(str(word)) for word in words)
 
 
+def after_loss(number: int, files: str = "FILE") -> str:
+    """What a person may do about done jobs whose files are gone: nothing makes them again by itself."""
+    jobs = "1 job" if number == 1 else f"{number} jobs"
+    it = "it" if number == 1 else "them"
+    return (
+        f"file missing: what {jobs} made is not on this machine any more, or not whole. A record stays done, and "
+        f"`retry` and `enqueue` make nothing twice. To make {it} again: change the output_name or the text in {files}, "
+        f"then `job-runner enqueue {files} --replace`; or forget all records with `job-runner flush --hard`"
+    )
+
+
 def no_jobs_in(files: Iterable[object]) -> str:
     """What to say about files without a job."""
     return f"no jobs in {typed(files)}; write them as a list below `jobs:`, each with a dash, a name and a text"

@@ -1,16 +1,18 @@
 """`job-runner report`: what became of the jobs of files."""
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from job_runner.cli.advice import after_failure, typed
+from job_runner.cli.advice import after_failure, after_loss, typed
 from job_runner.cli.noting import Notes, spoken_by_another
 from job_runner.cli.options import JobFiles, Json, NoColor, Quiet, RedisUrl
 from job_runner.cli.running import settings_of, with_queue
 from job_runner.cli.tables import Table, counted, seconds_text, summary_text
 from job_runner.service import outcomes
 from job_runner.service.jobfiles import names_in
+from job_runner.service.outputs_here import OutputsHere
 from lib.command_line.output import Output
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -18,18 +20,26 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 EXAMPLES = """\b
 Examples:
   job-runner report jobs.yaml
+  job-runner report jobs.yaml --status failed
   job-runner report jobs.yaml --json | jq .summary
 
 `done (other content)` is a job that was made before the file was changed: `enqueue --replace` makes it anew.
+`done (file missing)` is one whose audio is not on this machine any more, or has another size than it was made with.
 A beatsheet needs no voice here: what its beats were given by hand is not known, so nothing is called other content.
-Exit code 1 when a job has failed, and only then: what is not yet done or was done with other content exits 0.
+Exit code 1 when a job has failed, and only then: what is not yet done, was done with other content or lacks its
+files exits 0.
 """
+
+Status = Annotated[
+    outcomes.ReportStatus, typer.Option("--status", help="List only those that stand so; the sums are those of all.")
+]
 
 
 @app.command(epilog=EXAMPLES)
 def report(
     files: JobFiles,
     *,
+    status: Status = "all",
     redis_url: RedisUrl = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -39,11 +49,12 @@ def report(
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
     settings = settings_of(redis_url)
     with names_in(files, settings) as jobs:
-        found = with_queue(settings, lambda queue: outcomes.report(queue, jobs))
+        here = OutputsHere.of(settings)
+        found = with_queue(settings, lambda queue: outcomes.report(queue, jobs, here))
     if json:
-        output.document(found.document())
+        output.document(found.document(status))
     else:
-        _show(found, settings.watcher_output_root, output)
+        _show(found, status, settings.watcher_output_root, output)
         notes = Notes()
         for row in found.rows:
             notes.add(spoken_by_another(row.found.record or {}))
@@ -54,9 +65,9 @@ def report(
         raise typer.Exit(1)
 
 
-def _show(found: outcomes.Report, root: Path, output: Output) -> None:
+def _show(found: outcomes.Report, only: outcomes.ReportStatus, root: Path, output: Output) -> None:
     table = Table(("REQUEST ID", "STATUS", "AUDIO", "TOOK"), ("left", "left", "right", "right"))
-    for row in found.rows:
+    for row in found.shown(only):
         record = row.found.record or {}
         speech = outcomes.speech_of(record)
         took = record.get("duration_sec")
@@ -66,7 +77,7 @@ def _show(found: outcomes.Report, root: Path, output: Output) -> None:
             seconds_text(speech.seconds if speech else None),
             seconds_text(took),
             details=_details(row, root, speech),
-            style=row.found.status if row.current is not False else "conflict",
+            style=row.found.status if row.status_text == row.found.status else "conflict",
         )
     output.listing(table.lines(output.width, output.paint))
     output.data()
@@ -78,8 +89,11 @@ def _details(row: outcomes.ReportRow, root: Path, speech: outcomes.Speech | None
     if speech is not None:
         more = f"  (and {counted(speech.others, 'take')} beside it)" if speech.others else ""
         return [outcomes.published_path(root, record, speech) + more]
-    if row.found.status in {"failed", "cancelled"}:
+    if row.found.status == "failed":
         return [f"{record.get('error_type', 'unknown')}: {str(record.get('error', ''))[:200]}"]
+    if row.found.status == "cancelled":
+        # Its record has the kind of an error too; to a person it is none.
+        return [str(record.get("error", ""))[:200]]
     progress = row.found.progress or {}
     return [f"{progress['percent']:g} % {progress.get('message') or ''}".rstrip()] if "percent" in progress else []
 
@@ -91,6 +105,8 @@ def _next_steps(found: outcomes.Report, files: str) -> list[str]:
             f"{outcomes.OTHER_CONTENT}: {counted(found.outdated, 'job')} changed in the file since; "
             f"`job-runner enqueue {files} --replace` makes what is finished anew"
         )
+    if found.missing:
+        steps.append(after_loss(found.missing, files))
     command = f"enqueue {files}" if found.content_known else f"enqueue-beatsheet {files} --voice VOICE"
     if "not_found" in found.summary:
         steps.append(f"not_found: `job-runner {command}` puts them into the queue")

@@ -5,11 +5,12 @@ from typing import Any
 
 import typer
 
-from job_runner.cli.advice import after_failure, no_such_job, typed
+from job_runner.cli.advice import after_failure, after_loss, no_such_job, typed
 from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl, RequestId
 from job_runner.cli.running import settings_of, with_queue
 from job_runner.cli.tables import seconds_text
 from job_runner.service import outcomes
+from job_runner.service.outputs_here import OutputsHere, lacks_a_file
 from lib.command_line.output import Output
 from lib.redisqueue.reader import Found
 from lib.terminal import clean
@@ -21,6 +22,7 @@ Examples:
   job-runner result topic:beat-001
   job-runner result topic:beat-001 --json | jq .record.outputs
 
+`done (file missing)`: what it made is not on this machine any more, or has another size than it was made with.
 Exit code 4 when nothing is known about the id.
 """
 
@@ -35,6 +37,8 @@ _SHOWN = (
     "completed_at",
     "failed_at",
 )
+# The record of a cancelled job has these too, with values that tell of a failure; it is none.
+_OF_FAILURES = frozenset({"error_type", "stage"})
 
 
 @app.command(epilog=EXAMPLES)
@@ -49,7 +53,7 @@ def result(  # the shared flags
     """Show what became of one job."""
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
     settings = settings_of(redis_url)
-    found = with_queue(settings, lambda queue: outcomes.result(queue, request_id))
+    found = with_queue(settings, lambda queue: outcomes.result(queue, request_id, OutputsHere.of(settings)))
     if found.status == "not_found":
         if json:
             output.document(outcomes.result_document(found))
@@ -64,15 +68,17 @@ def result(  # the shared flags
 
 
 def _lines(found: Found) -> list[tuple[str, str]]:
-    lines = [("request_id", clean(found.request_id)), ("status", found.status)]
+    lines = [("request_id", clean(found.request_id)), ("status", outcomes.status_text(found))]
     if found.row is not None:
         return lines + _active(found)
     record = found.record or {}
     lines += [(kind, clean(path)) for kind, path in _outputs(record)]
+    cancelled = found.status == "cancelled"
     for name in _SHOWN:
         value = record.get(name)
-        if value not in (None, ""):
-            lines.append((name, clean(str(value))))
+        if value not in (None, "") and not (cancelled and name in _OF_FAILURES):
+            shown = "cancelled_at" if cancelled and name == "failed_at" else name
+            lines.append((shown, clean(str(value))))
     if "duration_sec" in record:
         lines.append(("took", seconds_text(record["duration_sec"])))
     return lines + _result_lines(record.get("result"))
@@ -128,10 +134,16 @@ def _active(found: Found) -> list[tuple[str, str]]:
 def _outputs(record: dict[str, Any]) -> list[tuple[str, str]]:
     outputs = record.get("outputs") or {}
     named = [("best", outputs.get("best")), *(("take", take) for take in outputs.get("takes") or ())]
-    return [(kind, outcomes.opened_path(entry)) for kind, entry in named if entry]
+    return [
+        (kind, outcomes.opened_path(entry) + ("  (missing)" if entry.get("missing") else ""))
+        for kind, entry in named
+        if entry
+    ]
 
 
 def _next_steps(found: Found) -> list[str]:
+    if lacks_a_file(found.record):
+        return [after_loss(1)]
     if found.status == "failed":
         return after_failure([(found.request_id, str((found.record or {}).get("error_type", "unknown")))])
     if found.status == "cancelled":

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
-from urllib.parse import unquote, urlsplit
 
+from job_runner.service.outputs_here import lacks_a_file, path_of
 from lib.redisqueue import reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from job_runner.service.outputs_here import OutputsHere
     from lib.jobfile import FileJob
     from lib.redisqueue.queue import Queue
 
 HistoryStatus = Literal["done", "failed", "cancelled", "all"]
+ReportStatus = Literal["done", "failed", "cancelled", "queued", "delayed", "leased", "not_found", "all"]
 
 OTHER_CONTENT: Final = "other content"
 """Behind a status in tables: what is known is of another text, voice or output_name than the file has now."""
 
+FILE_MISSING: Final = "file missing"
+"""The same of a record whose files are not on this machine any more, or have another size."""
 
-async def result(queue: Queue, request_id: str) -> reader.Found:
-    """What is known about one id; status `not_found` when nothing is."""
+
+async def result(queue: Queue, request_id: str, here: OutputsHere | None = None) -> reader.Found:
+    """What is known about one id; status `not_found` when nothing is. `here` marks the outputs that are missing."""
     (found,) = await reader.results(queue, [request_id])
+    if here is not None:
+        await asyncio.to_thread(here.mark, [found.record])
     return found
+
+
+def status_text(found: reader.Found) -> str:
+    """The status as people read it: `done (file missing)` when what it made is not there."""
+    return f"{found.status} ({FILE_MISSING})" if lacks_a_file(found.record) else found.status
 
 
 def result_document(found: reader.Found) -> dict[str, Any]:
@@ -52,7 +65,7 @@ class ReportRow:
     @property
     def status_text(self) -> str:
         """The status as people read it: `done (other content)` when the file says something else by now."""
-        return f"{self.found.status} ({OTHER_CONTENT})" if self.current is False else self.found.status
+        return f"{self.found.status} ({OTHER_CONTENT})" if self.current is False else status_text(self.found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +91,21 @@ class Report:
         return sum(row.current is False for row in self.rows)
 
     @property
+    def missing(self) -> int:
+        """How many lack a file of theirs on this machine."""
+        return sum(lacks_a_file(row.found.record) for row in self.rows)
+
+    @property
     def failed(self) -> bool:
         """Whether a job has failed."""
         return any(row.found.status == "failed" for row in self.rows)
 
-    def document(self) -> dict[str, Any]:
-        """The JSON of `report`."""
+    def shown(self, only: ReportStatus = "all") -> Iterator[ReportRow]:
+        """The rows of this status, in their order."""
+        return (row for row in self.rows if only in {"all", row.found.status})
+
+    def document(self, only: ReportStatus = "all") -> dict[str, Any]:
+        """The JSON of `report`, with the rows of one status or all; the counts are always those of all."""
         rows = [
             {
                 "request_id": row.request_id,
@@ -92,13 +114,14 @@ class Report:
                 "current": row.current,
                 "record": row.found.record,
             }
-            for row in self.rows
+            for row in self.shown(only)
         ]
-        return {"job_count": len(rows), "summary": self.summary, "outdated": self.outdated, "rows": rows}
+        counts = {"summary": self.summary, "outdated": self.outdated, "missing": self.missing}
+        return {"job_count": len(self.rows), **counts, "rows": rows}
 
 
-async def report(queue: Queue, jobs: Iterable[FileJob]) -> Report:
-    """What is known about each of `jobs`."""
+async def report(queue: Queue, jobs: Iterable[FileJob], here: OutputsHere | None = None) -> Report:
+    """What is known about each of `jobs`; `here` marks the outputs that are missing."""
     from lib.jobqueue import identity_of  # noqa: PLC0415 - `result` and `history` must not pay for the models
 
     rows: list[ReportRow] = []
@@ -110,6 +133,8 @@ async def report(queue: Queue, jobs: Iterable[FileJob]) -> Report:
         for job in islice(rest, reader.PAGE)
     ]:
         found = await reader.results(queue, [request_id for request_id, _, _ in chunk])
+        if here is not None:
+            await asyncio.to_thread(here.mark, [each.record for each in found])
         rows += [
             ReportRow(request_id, output_name, known, _is_current(known, identity))
             for (request_id, output_name, identity), known in zip(chunk, found, strict=True)
@@ -191,8 +216,3 @@ def opened_path(entry: Mapping[str, Any]) -> str:
         return path_of(stored)
     gone = published.startswith("file://") and not Path(path_of(published)).is_file()
     return path_of(stored) if gone and Path(path_of(stored)).is_file() else path_of(published)
-
-
-def path_of(uri: str) -> str:
-    """The path of a file URI; any other URI as it is."""
-    return unquote(urlsplit(uri).path) if uri.startswith("file://") else uri

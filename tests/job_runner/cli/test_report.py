@@ -41,12 +41,14 @@ def test_the_table_reads_well_at_80_columns(runner: JobRunner, tmp_path: Path) -
     jobs = runner.file(FIVE_JOBS)
     runner("enqueue", jobs)
     runner.by_hand(lambda watcher: _work(watcher, root))
+    long_id = "story:a-name-that-is-much-longer-than-any-column-should-ever-be-wide:beat-0001"
+    (root / ".store" / long_id).mkdir(parents=True)
+    (root / ".store" / long_id / "take_01.wav").write_bytes(b"RIFF12345")
     (root / "story" / "one").mkdir(parents=True)
-    (root / "story" / "one" / "take_01.wav").write_bytes(b"RIFF")
+    (root / "story" / "one" / "take_01.wav").write_bytes(b"RIFF12345")
     runner.file(FIVE_JOBS + "  - {request_id: unknown, task: debug}\n")
     shown = runner("report", jobs)
     assert shown.code == 1
-    long_id = "story:a-name-that-is-much-longer-than-any-column-should-ever-be-wide:beat-0001"
     room = 80 - len("not_found") - len("AUDIO") - len("0.4 s") - 6
     pad = " " * room
     assert shown.out == (
@@ -84,6 +86,7 @@ def test_json_is_the_contracts_document(runner: JobRunner, three: str) -> None:
         "job_count": 3,
         "summary": {"done": 3},
         "outdated": 0,
+        "missing": 0,
         "rows": [
             {"request_id": "story:one", "output_name": "story/one", "status": "done", "current": True},
             {"request_id": "story:two", "output_name": "story/two", "status": "done", "current": True},
@@ -176,3 +179,48 @@ def test_more_jobs_than_one_page(runner: JobRunner) -> None:
     document = runner("report", jobs, "--json").document
     assert document["summary"] == {"queued": 501}
     assert [row["request_id"] for row in document["rows"]] == [f"r{i}" for i in range(501)]
+
+
+def test_deleted_and_damaged_files_are_not_shown_as_done(runner: JobRunner, tmp_path: Path) -> None:
+    """The row, the sum, the JSON and the next step say so; exit 0 as before, since no job has failed."""
+    root = tmp_path / "state" / "output"
+    jobs = runner.file("".join(f"- {{output_name: story/{i}, voice: newsroom, text: Hi}}\n" for i in range(3)))
+    runner("enqueue", jobs)
+    runner.by_hand(lambda watcher: _work(watcher, root))
+    for name, content in (("story:0", b"RIFF12345"), ("story:1", b"RIFF")):
+        (root / ".store" / name).mkdir(parents=True)
+        (root / ".store" / name / "take_01.wav").write_bytes(content)
+    shown = runner("report", jobs)
+    assert shown.code == 0
+    rows = [line.partition("  ")[2].strip() for line in shown.out.splitlines() if line.startswith("story")]
+    statuses = [row.partition("  ")[0] for row in rows]
+    assert statuses == ["done", "done (file missing)", "done (file missing)"]
+    assert shown.out.endswith("3 jobs: 1 done, 2 done (file missing)\n")
+    assert shown.err.startswith("file missing: what 2 jobs made is not on this machine any more, or not whole.")
+    assert "`job-runner enqueue jobs.yaml --replace`" in shown.err
+    document = runner("report", jobs, "--json").document
+    assert (document["summary"], document["missing"]) == ({"done": 3}, 2)
+    marked = [row["record"]["outputs"]["takes"][0].get("missing") for row in document["rows"]]
+    assert marked == [None, True, True]
+
+
+def test_a_cancelled_job_is_no_failure(runner: JobRunner) -> None:
+    """Nobody has to mend what somebody took out."""
+    jobs = runner.file("- {request_id: a, task: debug}\n")
+    runner("enqueue", jobs)
+    runner("cancel", "a", "--yes")
+    shown = runner("report", jobs)
+    assert shown.code == 0
+    assert shown.out.splitlines()[1:3] == ["a           cancelled      -     -", "  cancelled by request"]
+
+
+def test_one_status_of_many(runner: JobRunner, three: str) -> None:
+    """Only its rows are listed; the sums are those of all, in the JSON too."""
+    runner("enqueue", three)
+    runner("cancel", "story:two", "--yes")
+    shown = runner("report", three, "--status", "cancelled")
+    assert [line.split()[0] for line in shown.out.splitlines() if line.startswith(("story", "nap"))] == ["story:two"]
+    assert shown.out.endswith("3 jobs: 2 queued, 1 cancelled\n")
+    document = runner("report", three, "--status", "queued", "--json").document
+    assert [row["request_id"] for row in document["rows"]] == ["story:one", "nap"]
+    assert (document["job_count"], document["summary"]) == (3, {"queued": 2, "cancelled": 1})

@@ -180,3 +180,40 @@ def test_a_published_file_that_is_gone_is_shown_where_it_is_stored(runner: JobRu
     published.parent.mkdir()
     published.write_bytes(b"RIFF")
     assert f"take:          {published}\n" in runner("result", "a").out
+
+
+def test_a_file_that_is_gone_is_said(runner: JobRunner) -> None:
+    """Behind the status and the path, in the JSON, and with what can be done; an answer all the same: exit 0."""
+    runner("enqueue", runner.file("- {request_id: a, task: debug}\n"))
+    stored = runner.home / "take_01.wav"
+    output = RecordedOutput("take_01.wav", "take", stored.as_uri(), 4, "0" * 64)
+
+    async def done(watcher: HandWatcher) -> None:
+        (lease,) = await watcher.lease()
+        await watcher.done(lease, outputs=[output])
+
+    runner.by_hand(done)
+    shown = runner("result", "a")
+    assert shown.code == 0
+    assert shown.out.splitlines()[1:3] == ["status:        done (file missing)", f"take:          {stored}  (missing)"]
+    assert shown.err.startswith("file missing: what 1 job made is not on this machine any more")
+    document = runner("result", "a", "--json").document
+    assert document["status"] == "done"
+    assert document["record"]["outputs"]["takes"][0]["missing"] is True
+    stored.write_bytes(b"RIFF")
+    assert "missing" not in runner("result", "a").out
+
+
+def test_a_cancelled_job_is_not_told_as_a_failure(runner: JobRunner) -> None:
+    """No kind of error and no stage, which would send people to mend a sound job; the record keeps its shape."""
+    runner("enqueue", runner.file("- {request_id: a, task: debug}\n"))
+    runner("cancel", "a", "--yes")
+    assert [line.partition(":")[0] for line in runner("result", "a").out.splitlines()] == [
+        "request_id",
+        "status",
+        "task",
+        "attempt",
+        "error",
+        "cancelled_at",
+    ]
+    assert runner("result", "a", "--json").document["record"]["error_type"] == "permanent"

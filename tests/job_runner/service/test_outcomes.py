@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from job_runner.service.outcomes import Speech, path_of, published_path, speech_of
+from job_runner.service.outcomes import Speech, published_path, speech_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,12 +58,6 @@ def test_a_length_that_nobody_told(result: dict[str, Any] | None) -> None:
     speech = speech_of({"outputs": outputs, "result": result})
     assert speech is not None
     assert speech.seconds is None or result == {"takes": _takes(1.0)}
-
-
-def test_a_path_out_of_a_uri() -> None:
-    """As a person types it; what is no file stays a URI."""
-    assert path_of("file:///out/a%20b/%C3%A9.wav") == "/out/a b/é.wav"
-    assert path_of("s3://bucket/a%20b.wav") == "s3://bucket/a%20b.wav"
 
 
 def test_the_published_file_when_it_is_there(tmp_path: Path) -> None:
