@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.machine import checker, history
 from tests.chaos.machine.options import SHORT_FAULTS, SHORT_JOBS
+from tests.chaos.machine.stopping import in_thread
 from tests.chaos.yard import SLACK_SECONDS
 from tests.support.wait import wait_until
 from tests.support.watchers import ROOT
@@ -39,6 +42,7 @@ def test_a_short_run_keeps_every_promise(tmp_path: Path) -> None:
     found.slack = SLACK_SECONDS
     findings = checker.check(found)
     assert findings.verdicts == []
+    assert any(each["is"] == "move" for each in found.moves)
     assert findings.accepted >= SHORT_JOBS
     left_out = len(json.loads((home / "run.json").read_text())["left_out"])
     assert sum(findings.faults.values()) >= (20 if not left_out else 12)
@@ -55,23 +59,71 @@ def _what_was_lost_is_found(found: history.History) -> None:
     assert checker.check(found).verdicts != []
 
 
-async def test_whoever_interrupts_a_run_finds_nothing_left_of_it(tmp_path: Path) -> None:
-    """Ctrl-C in the middle: server, watchers and producers are ended by their pids, and the disk is given back."""
-    home = tmp_path / "run"
-    command = [sys.executable, "-m", "tests.chaos.machine", "--seed", "1", "--short", "--dir", str(home)]
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+@pytest.mark.parametrize(
+    ("words", "signals"),
+    [(("--seed", "1", "--short"), [signal.SIGINT, signal.SIGINT]), (("planted", "nothing"), [signal.SIGTERM])],
+)
+async def test_whoever_interrupts_a_run_finds_nothing_left_of_it(
+    tmp_path: Path, words: tuple[str, ...], signals: list[signal.Signals]
+) -> None:
+    """Ctrl-C, also an impatient one, or SIGTERM: every process is ended by its pid, disk and folder are given back."""
+    command = [sys.executable, "-m", "tests.chaos.machine", *words]
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environ, stdout=asyncio.subprocess.PIPE)
     try:
-        log = home / "producer-3.jsonl"
-        await wait_until(lambda: log.exists() and b"answer" in log.read_bytes(), 60, what="a producer at work")
-        process.send_signal(signal.SIGINT)
+
+        def at_work() -> bool:
+            return any(b"answer" in log.read_bytes() for log in tmp_path.rglob("producer-3.jsonl"))
+
+        await wait_until(at_work, 60, what="a producer at work")
+        process.send_signal(signals[0])
+        before = len(of(tmp_path))
+        for number in signals[1:]:
+            # In the middle of what the first one has begun, or when all is over already.
+            await wait_until(lambda: len(of(tmp_path)) < before, 30, what="the end of one process")
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(number)
         out, _ = await asyncio.wait_for(process.communicate(), 30)
     finally:
         if process.returncode is None:
             process.kill()
     assert process.returncode == 130
     assert "stopped" in out.decode()
-    assert [line for line in processes() if str(home) in line] == []
-    assert str(home) not in Path("/proc/mounts").read_text()
+    assert of(tmp_path) == []
+    assert str(tmp_path) not in Path("/proc/mounts").read_text()
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_a_thread_has_begun_is_over_before_the_cancellation_is() -> None:
+    """A server that is being started when a run is stopped is there, and can be ended; it does not come later."""
+    begun, go_on = threading.Event(), threading.Event()
+    over: list[str] = []
+
+    def step() -> None:
+        begun.set()
+        assert go_on.wait(30)
+        over.append("the step")
+
+    async def fault() -> None:
+        try:
+            await in_thread(step)
+        finally:
+            over.append("the fault")
+
+    task = asyncio.create_task(fault())
+    await wait_until(begun.is_set)
+    task.cancel()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert over == ["the step", "the fault"]
+
+
+def of(folder: Path) -> list[str]:
+    """What runs and knows of a folder."""
+    return [line for line in processes() if str(folder) in line]
 
 
 def processes() -> list[str]:

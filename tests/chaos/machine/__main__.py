@@ -5,7 +5,7 @@
     python -m tests.chaos.machine check DIR                  judge a run again from what it left
     python -m tests.chaos.machine planted [NAME …]           every planted bug must be caught
 
-Exit code 0: every promise held; 1: one was broken (or a planted bug was not caught); 2: usage.
+Exit code 0: every promise held; 1: one was broken (or a planted bug was not caught); 2: usage; 130: stopped.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ import argparse
 import asyncio
 import random
 import shutil
-import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
-from tests.chaos.machine import checker, history, planted, report, run, schedule
+from tests.chaos.machine import checker, history, planted, report, run, schedule, stopping
 from tests.chaos.machine.options import SHORT_FAULTS, SHORT_JOBS, SHORT_MINUTES, Options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
+
+STOPPED: Final = 130
+"""By Ctrl-C or another signal, before there was a verdict."""
 
 
 def say(line: str) -> None:
@@ -89,10 +91,6 @@ def _positive_int(word: str) -> int:
 
 async def one_run(options: Options, home: Path, slack: float) -> int:
     """Run and check; the exit code."""
-    task = asyncio.current_task()
-    assert task is not None
-    # Ended from outside, it must not leave its processes behind; Ctrl-C cancels as well.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     plan = run.drawn(options)
     say(report.head(options, plan))
     await run.Run(home, options, say).go()
@@ -124,7 +122,7 @@ def main(line: Sequence[str] | None = None) -> int:
         unknown = set(words.names) - set(planted.names())
         if unknown:
             asked.error(f"no such planted bug: {', '.join(sorted(unknown))}; there are {', '.join(planted.names())}")
-        return asyncio.run(planted.run_all(words.names or planted.names(), say))
+        return _until_stopped(planted.run_all(words.names or planted.names(), say))
     if words.names:
         asked.error(f"what is {' '.join(words.names)}?")
     options = options_of(words)
@@ -132,6 +130,15 @@ def main(line: Sequence[str] | None = None) -> int:
         say(schedule.text(run.drawn(options)))
         return 0
     return _kept_if_broken(options, words.dir, words.slack)
+
+
+def _until_stopped(work: Coroutine[Any, Any, int]) -> int:
+    """The exit code of the work, and 130 when it was ended from outside."""
+    try:
+        return asyncio.run(stopping.stoppable(work))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        say("stopped")
+        return STOPPED
 
 
 def _kept_if_broken(options: Options, wished: Path | None, slack: float) -> int:
@@ -143,12 +150,10 @@ def _kept_if_broken(options: Options, wished: Path | None, slack: float) -> int:
     home = (wished or Path(tempfile.mkdtemp(prefix="chaos-"))).resolve()
     code = 1
     try:
-        code = asyncio.run(one_run(options, home, slack))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        say("stopped")
-        code = 130
+        code = _until_stopped(one_run(options, home, slack))
     finally:
-        if wished is None and code == 0:
+        # What was stopped half way has nothing to say; it stays only where somebody wished for it.
+        if wished is None and code in {0, STOPPED}:
             shutil.rmtree(home, ignore_errors=True)
         else:
             say(f"the run is kept in {home}; judge it again with: python -m tests.chaos.machine check {home}")

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from lib.redisqueue.connection import connect
 from tests.chaos.machine.options import PREFIX
 from tests.chaos.machine.schedule import as_json
+from tests.chaos.machine.stopping import in_thread
 from tests.conformance import truth
 from tests.support.servers import ServerFailedError
 
@@ -81,7 +82,7 @@ class Breaker:
         post = self._post(fault)
         post.spared = True
         post.ends += 1
-        await asyncio.to_thread(post.process.kill)
+        await in_thread(post.process.kill)
         self._ground.note_death(post, "killed")
         return await self._again(post, fault)
 
@@ -105,7 +106,7 @@ class Breaker:
             await post.process.ended()
         if post.ends != mine:
             return "it was killed while it stopped"
-        await asyncio.to_thread(post.process.kill)
+        await in_thread(post.process.kill)
         self._ground.note_death(post, "stopped")
         return await self._again(post, fault)
 
@@ -176,16 +177,16 @@ class Breaker:
         if producer.done:
             return "it was done"
         producer.spared = True
-        await asyncio.to_thread(producer.kill)
+        await in_thread(producer.kill)
         await asyncio.sleep(fault.seconds)
         self._ground.start_producer(producer)
         return ""
 
     async def _server_down(self, fault: Fault) -> str:
         server = self._ground.server
-        await asyncio.to_thread(server.stop if fault.kind == "server_restart" else server.kill)
+        await in_thread(server.stop if fault.kind == "server_restart" else server.kill)
         await asyncio.sleep(fault.seconds)
-        await asyncio.to_thread(server.start)
+        await in_thread(server.start)
         return ""
 
     async def _server_pause(self, fault: Fault) -> str:

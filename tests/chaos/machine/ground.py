@@ -23,6 +23,7 @@ from tests.chaos.machine.bodies import MODULE
 from tests.chaos.machine.options import PREFIX, Options
 from tests.chaos.machine.producer import Orders
 from tests.chaos.machine.schedule import MACHINE_LIFE_SECONDS, MACHINE_RENEW_SECONDS, MACHINE_SWEEP_SECONDS
+from tests.chaos.machine.stopping import in_thread
 from tests.chaos.machine.wires import Wire
 from tests.support.servers import ValkeyServer
 from tests.support.wait import wait_until
@@ -157,7 +158,7 @@ class Ground:
 
     async def start(self) -> None:
         """Start the server, the wires and the watchers."""
-        await asyncio.to_thread(self.server.start)
+        await in_thread(self.server.start)
         if "disk_full" not in self.missing:
             machine.mount(self.home / "disk")
         for name in (*(f"wire-{i}" for i in range(1, self.options.watchers + 1)), "wire-p"):

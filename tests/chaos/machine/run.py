@@ -126,8 +126,10 @@ class Run:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            ground.end()
+            try:
+                await asyncio.gather(*tasks, return_exceptions=True)
+            finally:
+                ground.end()
             await ground.close_wires()
 
     async def _get_ready(self) -> None:
