@@ -24,6 +24,7 @@ from bench.peers.environments import python_of
 from bench.peers.roster import OWN, PEERS, Peer
 from bench.peers.side import Trace
 from bench.stand import HOUSE, StandError, jobs, said_by, standing
+from bench.turns import by_turns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -178,7 +179,7 @@ async def measure(sizes: Sizes, step: Steps) -> Found:
 
 
 async def _course(peer: Peer, sizes: Sizes, record: bytes, taken: Taken, number: int) -> None:
-    """Once over all of it; the raw limit is taken just before or after, by turns."""
+    """Once over all of it; raw comes just before or after by turns, but for the bulk submit, whose bytes count."""
     count = int(peer.jobs * sizes.peer_factor)
     pings = sizes.pings // 3
     submissions = await asyncio.to_thread(jobs, count, "t")
@@ -201,9 +202,14 @@ async def _course(peer: Peer, sizes: Sizes, record: bytes, taken: Taken, number:
         taken.note("drain", drained, drained_raw or await raw_rate(run.stand, submissions, record))
         await asyncio.to_thread(client.flushall)
         some = min(_SINGLES, count)
-        told = await run.submit("one", 0, some)
-        alone = await asyncio.to_thread(raw.submit_one_by_one, client, payloads[:some])
-        taken.note("one by one", rate(some, told["seconds"]), rate(some, alone))
+
+        async def own() -> float:
+            return rate(some, (await run.submit("one", 0, some))["seconds"])
+
+        async def beside_it() -> float:
+            return rate(some, await asyncio.to_thread(raw.submit_one_by_one, client, payloads[:some]))
+
+        taken.note("one by one", *await by_turns(number, own, beside_it))
 
 
 async def _pinged(run: Runner, first: int, count: int, taken: Taken) -> None:
