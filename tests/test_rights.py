@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "redis-acl.md"
 LUA = Path(__file__).parents[1] / "lib" / "redisqueue"
 USERS: dict[Role, str] = {"watcher": "jobs", "producer": "producer", "reader": "reader"}
-# Replicas, a transaction that is given up, an entry that comes back to its living owner, callbacks.
-_FOR_RARE_MOMENTS = {"wait", "discard", "xclaim", "exists"}
+# Replicas, a transaction that is given up, an entry that comes back to its living owner, callbacks, a foreign name.
+_FOR_RARE_MOMENTS = {"wait", "discard", "xclaim", "exists", "srem"}
 _CALL = re.compile(r"redis\.p?call\('([A-Z]+)'(?:, '([A-Z]+)')?")
 
 

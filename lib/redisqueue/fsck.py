@@ -16,6 +16,7 @@ from lib.jobqueue.protocol import Verdict
 from lib.jobqueue.records import Failure, failed_tail
 from lib.redisqueue import upkeep
 from lib.redisqueue.connection import as_text, edge
+from lib.redisqueue.keys import is_backlog, is_intake, is_lane
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -40,8 +41,12 @@ FindingKind = Literal[
     "waiter_without_row",
     "waits_for_free_key",
     "stale_entry",
+    "foreign_name",
     "imbalance",
 ]
+
+_NAMES: Final = {"intakes": is_intake, "lanes": is_lane, "backlogs": is_backlog}
+"""The sets of names, and what belongs there."""
 
 SCAN_MAX: Final = 1000
 """Entries that a census reads to tell foreign ones apart; a thousand of 20 KB are 40 ms of the server's time."""
@@ -84,7 +89,7 @@ class Census:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it must be; `subject` is a request_id, a conflict key or the queue itself."""
+    """One thing that is not as it must be; `subject` is a request_id, a conflict key, a name or the queue itself."""
 
     kind: FindingKind
     subject: str
@@ -125,6 +130,7 @@ async def fsck(queue: Queue, *, repair: bool) -> list[Finding]:
     findings = await _rows(queue, repair=repair)
     findings += await _traces(queue, repair=repair)
     findings += await _lanes(queue, repair=repair)
+    findings += await _names(queue, repair=repair)
     counted = await census(queue)
     if counted.balance != 0:
         findings.append(Finding("imbalance", queue.keys.prefix, f"{counted.balance} of {counted}", repaired=False))
@@ -187,6 +193,27 @@ async def _lanes(queue: Queue, *, repair: bool) -> list[Finding]:
             findings += [_finding(item) for item in reply]
             after = f"({as_text(page[-1][0])}"
     return findings
+
+
+async def _names(queue: Queue, *, repair: bool) -> list[Finding]:
+    """Members of the sets of names that name nothing. Every reader passes them over; what a name is never changes."""
+    findings: list[Finding] = []
+    for kind, belongs in _NAMES.items():
+        key = queue.keys.of(kind)
+        async with edge(queue.url):
+            members: Any = await queue.client.smembers(key)
+            foreign = sorted(member for member in members if not belongs(as_text(member)))
+            if foreign and repair:
+                await queue.client.srem(key, *foreign)
+        findings += [
+            Finding("foreign_name", _shown(member), f"stands in {key} and is none of the {kind}", repaired=repair)
+            for member in foreign
+        ]
+    return findings
+
+
+def _shown(member: bytes) -> str:
+    return member.decode("utf-8", "backslashreplace")
 
 
 async def _scan(queue: Queue, key_type: str, name: str) -> AsyncIterator[list[bytes]]:

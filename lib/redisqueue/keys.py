@@ -14,10 +14,10 @@ from typing import Final, Literal
 from lib.errors import SettingsError
 
 GROUP: Final = "watchers"
+"""The consumer group of every lane."""
 
 _NAMES_KEPT: Final = 1024
 """How many names are read once and remembered: every job names its lane and its intake."""
-"""The consumer group of every lane."""
 
 Priority = Literal["high", "normal", "low"]
 Pin = Literal["", "metal", "cloud", "vast"]
@@ -60,7 +60,8 @@ _PART = re.compile(r"[a-z0-9_]{1,64}")
 _BACKLOG = re.compile(r"[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?")
 
 DEFAULT_BACKLOG: Final = "default"
-_DEFAULT_INTAKE: Final = "stream"
+_INLET: Final = "stream"
+"""The intake of unpinned speech of the default backlog: other programs may add to it by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,8 @@ class IntakeName:
 
     def __str__(self) -> str:
         if self == _COMMONEST:
-            return _DEFAULT_INTAKE
-        root = _DEFAULT_INTAKE if self.backlog == DEFAULT_BACKLOG else f"backlog:{self.backlog}"
+            return _INLET
+        root = _INLET if self.backlog == DEFAULT_BACKLOG else f"backlog:{self.backlog}"
         tail = f":{self.pin}" if self.pin else ""
         return f"{root}:{self.priority}:{self.capability}{tail}"
 
@@ -90,10 +91,10 @@ _COMMONEST: Final = IntakeName(DEFAULT_BACKLOG, "normal", "speech")
 @lru_cache(maxsize=_NAMES_KEPT)
 def parse_intake(name: str) -> IntakeName:
     """The intake of a relative name; ValueError for a name that this module did not make."""
-    if name == _DEFAULT_INTAKE:
+    if name == _INLET:
         return _COMMONEST
     parts = name.split(":")
-    if parts[0] == _DEFAULT_INTAKE:
+    if parts[0] == _INLET:
         backlog, rest = DEFAULT_BACKLOG, parts[1:]
     elif parts[0] == "backlog" and len(parts) > 1:
         backlog, rest = parts[1], parts[2:]
@@ -134,6 +135,11 @@ def is_lane(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_backlog(name: str) -> bool:
+    """The same for backlogs."""
+    return _BACKLOG.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, slots=True)

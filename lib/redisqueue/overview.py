@@ -143,7 +143,7 @@ async def _names(queue: Queue) -> _Names:
             pipe.smembers(queue.keys.of(name))
         found: list[Any] = await pipe.execute()
     intakes, lanes, backlogs = ({as_text(name) for name in names} for names in found)
-    # Somebody may have put other names there; fsck looks for those.
+    # Somebody may have put other names there; fsck names those.
     intakes, lanes = {name for name in intakes if is_intake(name)}, {name for name in lanes if is_lane(name)}
     # What comes back from a lane goes to the high intake of its class, which no submit may ever have named.
     intakes |= {str(parse_intake(name).high()) for name in intakes} | {"stream"}

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from lib.errors import QueueError, RefusedError
 from lib.failpoints import reach
@@ -16,6 +16,9 @@ from lib.redisqueue.queue import Queue, batches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+FLUSH_TRIES: Final = 10
+"""Each is beaten only by a stream that is made between two commands."""
 
 
 def submission_row(job: Submission) -> tuple[str | bytes | int, ...]:
@@ -127,12 +130,14 @@ async def flush(queue: Queue, *, hard: bool, force: bool) -> Flushed:
 
     Raises:
         RefusedError: a watcher is alive and `force` is not set.
+        QueueError: each time that the streams were read, there was a new one before they could be emptied.
 
     """
-    while True:
-        await queue.refresh_streams()
+    reply: list[Any] = [b"streams"]
+    for _ in range(FLUSH_TRIES):
+        aside = await queue.refresh_streams()
         reply = await queue.scripts.call(
-            "flush", intakes=queue.intakes, lanes=queue.lanes, hard=int(hard), force=int(force)
+            "flush", intakes=queue.intakes, lanes=queue.lanes, rows=aside, hard=int(hard), force=int(force)
         )
         if as_text(reply[0]) != "streams":
             break
@@ -145,5 +150,10 @@ async def flush(queue: Queue, *, hard: bool, force: bool) -> Flushed:
             )
         case "flushed":
             return Flushed(int(reply[1]), int(reply[2]), tuple(as_text(key) for key in reply[3]))
+        case "streams":
+            raise QueueError(
+                f"nothing was flushed: new intakes or lanes came up each of {FLUSH_TRIES} times",
+                hint="stop what enqueues jobs, then flush again",
+            )
         case other:
             raise QueueError(f"flush answered {other!r}")

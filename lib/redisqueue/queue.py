@@ -55,8 +55,8 @@ class Queue:
             raise torn_apart(self.keys.prefix)
         return features
 
-    async def refresh_streams(self) -> None:
-        """Read again which intakes and lanes exist."""
+    async def refresh_streams(self) -> tuple[tuple[str, bytes | str], ...]:
+        """Read again which intakes and lanes exist; (set, member) of what stands in their sets and is none."""
         async with edge(self.url):
             intakes = await self.client.smembers(self.keys.of("intakes"))
             lanes = await self.client.smembers(self.keys.of("lanes"))
@@ -66,6 +66,8 @@ class Queue:
         # A name once known is kept: losing the sets (DEL, eviction) must not make a live lane unknown.
         self.intakes = tuple(sorted({*self.intakes, *named}))
         self.lanes = tuple(sorted({*self.lanes, *(as_text(name) for name in lanes if is_lane(as_text(name)))}))
+        aside = [("intakes", name) for name in intakes if not is_intake(as_text(name))]
+        return (*aside, *(("lanes", name) for name in lanes if not is_lane(as_text(name))))
 
     def know_intakes(self, names: Iterable[str]) -> None:
         """Add intakes that this process is about to make."""

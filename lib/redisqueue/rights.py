@@ -73,6 +73,7 @@ _PRODUCER: Final[dict[str, str]] = {
 }
 _WATCHER: Final[dict[str, str]] = {
     "del": "KEY",
+    "srem": "KEY m",
     "unlink": "KEY",
     "xclaim": "KEY g c 0 1-1",
     "xgroup|create": "KEY g 0",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from lib.errors import RefusedError
+from lib.errors import QueueError, RefusedError
 from lib.jobqueue.protocol import Lease, OutboxEntry
 from lib.redisqueue import leasing, producing, upkeep
-from lib.redisqueue.queue import BATCH_MAX_JOBS
+from lib.redisqueue.connection import connect
+from lib.redisqueue.fsck import fsck
+from lib.redisqueue.queue import BATCH_MAX_JOBS, Queue
 from tests.conformance.stage import METAL, Stage, ending, submission
 
 
@@ -164,6 +168,34 @@ async def test_a_hard_flush_takes_the_records_and_keeps_the_counter(stage: Stage
     assert await stage.finish("w:1", *(ending(lease) for lease in leases)) == ["refused"]
     await stage.move()
     assert {lease.request_id for lease in await stage.start("w:1")} == {"done", "leased"}
+
+
+async def test_a_name_that_is_none_keeps_no_flush_from_ending(stage: Stage) -> None:
+    """Anybody may have put something into the sets of streams: it is passed over, as by all who read them."""
+    await full_house(stage)
+    client, keys = stage.queue.client, stage.queue.keys
+    await client.sadd(keys.of("intakes"), "junk", b"\xff", METAL, "result", "backlog:A:high:any")
+    await client.sadd(keys.of("lanes"), "stream", "lane:", "events")
+    flushed = await asyncio.wait_for(producing.flush(stage.queue, hard=False, force=True), 20)
+    assert flushed.jobs == 5
+    found = await fsck(stage.queue, repair=True)
+    assert sorted(one.subject for one in found) == sorted(
+        ["junk", "\\xff", METAL, "result", "backlog:A:high:any", "stream", "lane:", "events"]
+    )
+    assert await fsck(stage.queue, repair=False) == []
+    assert set((await stage.check()).all_records) == {"done", "failed"}
+
+
+async def test_a_flush_that_never_sees_all_streams_gives_up(real_stage: Stage) -> None:
+    """Who reads the names elsewhere than the script, as from a replica that lags, is told so and empties nothing."""
+    queue = real_stage.queue
+    await real_stage.submit(submission("a", intake="stream:low:any"))
+    elsewhere = connect(queue.url.rpartition("/")[0] + "/1")
+    behind = Queue(elsewhere, queue.keys, queue.url, queue.scripts)
+    with pytest.raises(QueueError, match="nothing was flushed"):
+        await asyncio.wait_for(producing.flush(behind, hard=True, force=True), 20)
+    assert await real_stage.place("a") == "Q stream:low:any"
+    await elsewhere.aclose()
 
 
 async def test_lanes_keep_their_group_through_a_flush(stage: Stage) -> None:

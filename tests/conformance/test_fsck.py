@@ -230,6 +230,21 @@ async def leave_entry(stage: Stage) -> None:
     await stage.by_hand({"id": "ghost", "gen": "1", "job": "x"}, stream=METAL)
 
 
+async def add_intake(stage: Stage) -> None:
+    """SADD of what is no intake; a lane's name is none."""
+    await stage.queue.client.sadd(stage.queue.keys.of("intakes"), METAL)
+
+
+async def add_lane(stage: Stage) -> None:
+    """SADD of bytes that are no text."""
+    await stage.queue.client.sadd(stage.queue.keys.of("lanes"), b"lane:metal:\xff")
+
+
+async def add_backlog(stage: Stage) -> None:
+    """SADD of what nobody can have submitted to."""
+    await stage.queue.client.sadd(stage.queue.keys.of("backlogs"), "No Backlog")
+
+
 DAMAGE = {
     "stranded": strand,
     "stranded queued": strand_queued,
@@ -245,6 +260,9 @@ DAMAGE = {
     "waits_for_free_key": free_waited_key,
     "waiter_without_row": leave_waiter,
     "stale_entry": leave_entry,
+    "foreign_name intake": add_intake,
+    "foreign_name lane": add_lane,
+    "foreign_name backlog": add_backlog,
 }
 
 

@@ -2,11 +2,12 @@
 --- Empties the queue: soft takes what is waiting, delayed or leased; `hard` = 1 the terminal records too, and what is
 -- still to be published or called back.
 -- The counter of fences stays, so that a late worker of before is still refused. Refused while a watcher is alive,
--- unless `force` = 1.
+-- unless `force` = 1. The rows are members of `intakes` and `lanes` that the caller has read and that name no stream.
 -- KEYS: index result failed due delayed key key_wait history_done history_failed history_cancelled
 -- KEYS: expiry progress events control wake outbox outbox_callback callback_due rejected sessions counters intakes lanes
 -- STREAMS: intakes lanes
 -- ARGV: hard force
+-- EACH: set member
 -- REPLY: 'flushed', jobs removed, records removed, names of the keys removed; or 'alive' and the live sessions;
 -- REPLY: or 'streams' when there is an intake or lane that the caller did not name, so that none is left behind
 -- EVENTS: flushed
@@ -16,9 +17,14 @@ if force ~= '1' and #alive > 0 then
   return { 'alive', alive }
 end
 
-for _, set in ipairs({ K.intakes, K.lanes }) do
-  for _, name in ipairs(redis.call('SMEMBERS', set)) do
-    if not STREAM[name] then
+local aside = { intakes = {}, lanes = {} }
+for i = 1, ROWS do
+  local ask = row_args(i)
+  aside[ask.set][ask.member] = true
+end
+for _, set in ipairs({ 'intakes', 'lanes' }) do
+  for _, name in ipairs(redis.call('SMEMBERS', K[set])) do
+    if not STREAM[name] and not aside[set][name] then
       return { 'streams' }
     end
   end
