@@ -2,7 +2,7 @@
 
 import typer
 
-from job_runner.cli.advice import no_jobs_in, typed
+from job_runner.cli.advice import typed
 from job_runner.cli.options import AnyVoice, JobFiles, Json, NoColor, Quiet
 from job_runner.cli.tables import Align, Table, counted, seconds_text
 from job_runner.service.planned import PlannedJob
@@ -20,8 +20,8 @@ Examples:
   job-runner plan jobs.yaml --json | jq .totals
   job-runner plan jobs.yaml --quiet && echo sound
 
-Exit code 2 when a file has mistakes, an unknown voice among them; with --json they stand in `errors` beside the
-sound jobs. The estimates are for one slot of this machine.
+Exit code 2 when a file has mistakes, an unknown voice among them, or holds no job at all; with --json they stand in
+`errors` beside the sound jobs. The estimates are for one slot of this machine.
 """
 
 
@@ -36,8 +36,6 @@ def plan(
         output.document(made.document(ROWS), rows=made.jobs.documents())
     elif made.jobs and not made.problems and not quiet:
         _show(made, output)
-    for file in made.empty_files:
-        output.say(no_jobs_in([file]))
     if made.problems:
         if made.jobs:
             output.say(f"beside the mistakes below, {counted(len(made.jobs), 'job')} would be sound")

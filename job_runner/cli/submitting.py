@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from job_runner.cli.advice import no_jobs_in, typed
+from job_runner.cli.advice import typed
 from job_runner.cli.noting import Notes
 from job_runner.cli.running import settings_of, with_queue
 from job_runner.cli.tables import Table, counted, summary_text
@@ -67,7 +67,7 @@ def submit_and_tell(
         return found
 
     try:
-        with jobs_of(files, settings, inspect=inspect, notice=output.warn, by_hand=by_hand) as jobs:
+        with jobs_of(files, settings, inspect=inspect, notice=output.warn, by_hand=by_hand, empty_too=False) as jobs:
             done = with_queue(
                 settings, lambda queue: submit_jobs(queue, settings, jobs, backlog=backlog, replace=replace)
             )
@@ -77,8 +77,6 @@ def submit_and_tell(
         raise
     if output.as_json:
         output.document(done.document())
-    elif not done.rows:
-        output.say(no_jobs_in(files))
     else:
         _show(done, output)
     notes.say(output)

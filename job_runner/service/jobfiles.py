@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from lib.settings import Settings
     from lib.voice_synth.voices import VoiceRegistry
 
+NO_JOBS: Final = (
+    "nothing in it: there is no job; write jobs as a list below `jobs:`, each with a dash, a name and a text"
+)
+"""An empty file is zero jobs to whoever reads it, but nobody queues one on purpose: it was cut off, or is another."""
+
 _CLASHES_SHOWN: Final = 100
 """As many as of one file; the rest would not help anybody mend them."""
 
@@ -89,10 +94,12 @@ def jobs_of(
     inspect: Inspect | None = None,
     notice: Notice | None = None,
     by_hand: Mapping[str, Any] | None = None,
+    empty_too: bool = True,
 ) -> Iterator[Iterator[JobSpec]]:
     """The jobs of all files in order; every file is checked before the block begins.
 
-    A file is a job file or a beatsheet, told apart by what stands in it; with `by_hand` all are beatsheets.
+    A file is a job file or a beatsheet, told apart by what stands in it; with `by_hand` all are beatsheets. Without
+    `empty_too` a file that holds no job is a problem.
 
     Raises:
         InvalidJobsError: with the problems of all files.
@@ -103,7 +110,7 @@ def jobs_of(
     if len(files) > 1:
         inspect = _counting(tally, inspect)
     rules = rules_of(settings, inspect, notice=notice, by_hand=by_hand)
-    with _accepted(files, rules) as accepted:
+    with _accepted(files, rules, empty_too=empty_too) as accepted:
         suspects = tally.suspects()
         if suspects and (clashes := _clashes(accepted, suspects)):
             raise InvalidJobsError(tuple(clashes))
@@ -125,14 +132,17 @@ def names_in(files: Sequence[Path], settings: Settings) -> Iterator[Iterator[Fil
 
 @contextmanager
 def _accepted(
-    files: Sequence[Path], rules: FileRules, *, undone: str | None = "queued"
+    files: Sequence[Path], rules: FileRules, *, undone: str | None = "queued", empty_too: bool = True
 ) -> Iterator[list[tuple[Path, Iterator[FileJob]]]]:
     problems: list[Problem] = []
     with ExitStack() as spools:
         accepted: list[tuple[Path, Iterator[FileJob]]] = []
         for file in files:
             try:
-                accepted.append((file, spools.enter_context(_begun(read_jobs(file, rules)))))
+                jobs = spools.enter_context(_begun(read_jobs(file, rules)))
+                if jobs is None and not empty_too:
+                    problems.append(Problem(str(file), 1, "", NO_JOBS))
+                accepted.append((file, jobs or iter(())))
             except InvalidJobsError as exc:
                 problems += exc.problems
         if problems:
@@ -164,12 +174,12 @@ def _clashes(accepted: list[tuple[Path, Iterator[FileJob]]], suspects: frozenset
 
 
 @contextmanager
-def _begun(jobs: Iterator[FileJob]) -> Iterator[Iterator[FileJob]]:
-    """The same jobs, whose spool is closed at the end of the block, read to its end or not."""
+def _begun(jobs: Iterator[FileJob]) -> Iterator[Iterator[FileJob] | None]:
+    """The same jobs, None for none of them; their spool is closed at the end of the block, read to its end or not."""
     # Only a generator that has begun runs its clean-up when it is closed.
     first = next(jobs, None)
     try:
-        yield iter(()) if first is None else chain((first,), jobs)
+        yield None if first is None else chain((first,), jobs)
     finally:
         if isinstance(jobs, Generator):
             jobs.close()

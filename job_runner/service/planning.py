@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from job_runner.service.jobfiles import scanned
+from job_runner.service.jobfiles import NO_JOBS, scanned
 from job_runner.service.planned import PlannedJob, PlannedJobs, Sums
 from job_runner.service.several_files import FirstPlaces
 from job_runner.service.voicing import Voicing
@@ -43,7 +43,6 @@ class Plan:
 
     jobs: PlannedJobs
     problems: tuple[Problem, ...]
-    empty_files: tuple[Path, ...] = ()
     repeated: int = 0
 
     @property
@@ -83,7 +82,6 @@ def plan(files: Sequence[Path], settings: Settings, *, any_voice: bool = False, 
     voicing = Voicing(voices(settings))
     jobs = PlannedJobs()
     problems: list[Problem] = []
-    empty = list(files)
     inspect = None if any_voice else voicing.problems
     repeated, now = 0, datetime.now(UTC)
     # One file alone has no earlier one, and then no name needs to be remembered.
@@ -102,12 +100,12 @@ def plan(files: Sequence[Path], settings: Settings, *, any_voice: bool = False, 
                 repeated += 1
             else:
                 problems.append(earlier.problem(file, found))
-        if found is not None:
-            empty.remove(file)
+        if found is None:
+            problems.append(Problem(source, 1, "", NO_JOBS))
     problems.sort(key=lambda problem: (problem.source, problem.line))
     # A name that is taken is found at the end of a file, when its job was counted already.
     jobs.leave_out({(problem.source, problem.where.partition(".")[0]) for problem in problems})
-    return Plan(jobs, tuple(problems), tuple(empty), repeated)
+    return Plan(jobs, tuple(problems), repeated)
 
 
 class _EarlierFiles:

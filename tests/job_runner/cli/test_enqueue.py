@@ -235,11 +235,11 @@ def test_a_failed_job_is_named_with_its_mend(runner: JobRunner) -> None:
     assert "`job-runner retry ID`" in again.err
 
 
-def test_an_empty_file_is_no_jobs(runner: JobRunner) -> None:
-    """Zero jobs is an answer, not an error."""
-    done = runner("enqueue", runner.file(""), "--json")
-    assert done.code == 0
-    assert done.document == {"schema_version": 1, "rows": [], "summary": {}, "durability": "memory"}
+def test_an_empty_file_is_refused(runner: JobRunner) -> None:
+    """A night of nothing is nobody's wish: exit code 2, and stdout stays empty under --json."""
+    refused = runner("enqueue", runner.file(""), "--json")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith("jobs.yaml:1: nothing in it: there is no job; ")
 
 
 def test_a_missing_file(runner: JobRunner) -> None:

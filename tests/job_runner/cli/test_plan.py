@@ -166,13 +166,22 @@ def test_a_pin_is_where_it_runs(runner: JobRunner) -> None:
 
 @pytest.mark.parametrize("text", ["", "jobs: []\n", "jobs:\n", "# nothing yet\n"])
 def test_an_empty_file(runner: JobRunner, three: str, text: str) -> None:
-    """Zero jobs is an answer; which file it was and what belongs there is said."""
+    """A file that was cut off is no sound one: exit 2, with the file and what belongs there; others do not hide it."""
     empty = runner.file(text, "empty.yaml")
-    said = "no jobs in empty.yaml; write them as a list below `jobs:`, each with a dash, a name and a text\n"
-    shown = runner("plan", empty)
-    assert (shown.code, shown.out, shown.err) == (0, "", said)
-    assert runner("enqueue", empty).err.startswith(said)
-    assert runner("plan", empty, three).err.startswith(said)
+    said = (
+        "empty.yaml:1: nothing in it: there is no job; "
+        "write jobs as a list below `jobs:`, each with a dash, a name and a text\n"
+    )
+    shown = runner("plan", empty, "--quiet")
+    assert (shown.code, shown.out) == (2, "")
+    assert shown.err.startswith(said)
+    for words in (("plan", empty, three), ("plan", three, empty, "--json"), ("enqueue", three, empty)):
+        refused = runner(*words)
+        assert refused.code == 2
+        assert said in refused.err
+    assert runner("status", "--json").document["totals"]["submitted"] == 0
+    (error,) = runner("plan", empty, "--json").document["errors"]
+    assert (error["source"], error["line"]) == ("empty.yaml", 1)
 
 
 def test_the_same_job_in_two_files_is_counted_once(runner: JobRunner, three: str) -> None:
