@@ -16,6 +16,7 @@ from lib.jobfile.findings import Findings, TooManyError
 from lib.jobfile.levels import TTS_FIELDS, Level, merged
 from lib.jobfile.scanning import FileJob
 from lib.jobfile.sheet_reading import read_sheet
+from lib.jobfile.voice_alone import voice_problems
 from lib.jobqueue.normalise import normalize_job_spec
 from lib.jobqueue.output_names import output_name_problem
 from lib.jobqueue.problems import InvalidJobError, nearest, shown
@@ -146,6 +147,9 @@ class BeatScan:
             for problem in exc.problems:
                 value = tts.values.get(problem.field)
                 self._place(problem if rules.reword is None else rules.reword(problem, value), beat, topic, tts)
+            if not voiceless:
+                for problem in voice_problems(tts.values, exc.problems, rules.inspect, beat.where):
+                    self._place(problem, beat, topic, tts)
             return None
         if voiceless and not rules.voiceless:
             return None

@@ -14,6 +14,7 @@ from lib.jobfile.defaults import Defaults
 from lib.jobfile.duplicates import NameTally
 from lib.jobfile.findings import MAX_SHOWN, Findings, TooManyError
 from lib.jobfile.rows import RowReader
+from lib.jobfile.voice_alone import voice_problems
 from lib.jobqueue.catalogue import BUILT_IN, Catalogue
 from lib.jobqueue.fields import cut_to_milliseconds
 from lib.jobqueue.normalise import (
@@ -41,7 +42,8 @@ _EITHER: Final = (frozenset({"voice", "speaker"}), frozenset({"request_id", "out
 class FileRules:
     """What a file may hold; the fields are settings of the same names, sizes in bytes.
 
-    `now` is the `queued_at` of every job that names none. `inspect` looks at each valid job and may find more.
+    `now` is the `queued_at` of every job that names none. `inspect` looks at each valid job and may find more; of one
+    that is not valid it sees the voice, in a plain job named after the row.
     `notice` is told what a person may want to know of a sound file. `by_hand` are speech fields that win over those of
     a beatsheet; with them, an empty mapping included, the file must be one. `voiceless` lets beats pass that name
     neither voice nor speaker: for whoever needs names alone. `reword` may say better what is wrong with the value
@@ -129,6 +131,8 @@ class RowScan:
             for problem in exc.problems:
                 value = values.get(problem.field)
                 self._place(problem if rules.reword is None else rules.reword(problem, value), row, defaults)
+            for problem in voice_problems(values, exc.problems, rules.inspect, row.where):
+                self._place(problem, row, defaults)
             return None
         found = rules.inspect(spec) if rules.inspect is not None else ()
         for problem in found:

@@ -229,6 +229,13 @@ def test_who_inspects_is_heard(tmp_path: Path) -> None:
 
     sheet = {**SHEET, "beats": [{"id": 1, "narration": "x", "tts": {"voice": "v"}}, {"id": 2, "narration": "y"}]}
     assert said(tmp_path, json.dumps(sheet), inspect=inspect) == ["1: beats[0].tts.voice: unknown"]
+    sheet["beats"] = [{"id": 1, "narration": "x", "tts": {"voice": "v", "variants": 0}}]
+    assert [
+        line.partition(": ")[2].partition(":")[0] for line in said(tmp_path, json.dumps(sheet), inspect=inspect)
+    ] == [
+        "beats[0].tts.variants",
+        "beats[0].tts.voice",
+    ]
 
 
 def test_a_wrong_total_is_a_notice(tmp_path: Path) -> None:

@@ -197,7 +197,7 @@ def test_a_single_job_with_a_misspelt_field_is_still_a_job(tmp_path: Path) -> No
 
 
 def test_whoever_looks_at_each_job_has_lines_too(tmp_path: Path) -> None:
-    """`inspect` sees valid jobs only; what it finds stands at the field, in the defaults once, and ends the file."""
+    """What `inspect` finds stands at the field, in the defaults once, and ends the file."""
     seen: list[str] = []
 
     def inspect(spec: JobSpec) -> list[FieldProblem]:
@@ -215,12 +215,38 @@ jobs:
     voice: gone
   - {request_id: e, voice: gone}
 """
-    assert said(tmp_path, text, inspect=inspect)[:3] == [
+    assert said(tmp_path, text, inspect=inspect) == [
         "1: defaults.voice: is away",
         "8: jobs[3].voice: is away",
         "9: jobs[4].text: is missing; write what is to be said",
+        "9: jobs[4].voice: is away",
     ]
-    assert seen == ["a", "b", "c", "d"]
+    # One that is not valid is seen by its place, and never under a name that another row may have.
+    assert seen == ["a", "b", "c", "d", "jobs[4]"]
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("{request_id: a, voice: gone, txet: t}", ["jobs[0].txet", "jobs[0].voice"]),
+        ("{request_id: a, voice: gone, text: 7}", ["jobs[0].text", "jobs[0].voice"]),
+        ("{voice: gone, text: t}", ["jobs[0].request_id", "jobs[0].voice"]),
+        ("{request_id: a, voice: gone, language: 7, text: t}", ["jobs[0].language", "jobs[0].voice"]),
+        ("{request_id: a, voice: A!, text: 7}", ["jobs[0].text", "jobs[0].voice"]),
+        ("{request_id: a, voice: gone, speaker: Ryan, text: t}", ["jobs[0].voice"]),
+        ("{request_id: a, task: sleep, payload: {seconds: 1}, voice: gone}", ["jobs[0].voice"]),
+        ("{request_id: a, task: 7, voice: gone}", ["jobs[0].task"]),
+    ],
+)
+def test_a_voice_is_looked_at_beside_other_mistakes(tmp_path: Path, row: str, told: list[str]) -> None:
+    """It is told in the same round as they are, and a field that is wrong already is told once."""
+
+    def inspect(spec: JobSpec) -> list[FieldProblem]:
+        assert spec.text == "One."
+        return [FieldProblem("text", "of the plain job"), FieldProblem("voice", "is away")]
+
+    lines = said(tmp_path, f"- {row}\n", inspect=inspect)
+    assert sorted(line.split(": ")[1] for line in lines) == told
 
 
 @pytest.mark.parametrize("content", ["{", '{"a": 1', "\x7fELF: [", "<html>: {"])
