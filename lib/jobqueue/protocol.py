@@ -7,7 +7,10 @@ with an `Ending`, a `Retry` or a hand-back. `Swept` is what a sweep found. All t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
+
+PRIORITY_RANK: Final = {"high": 0, "normal": 1, "low": 2}
+"""Which priority goes before which: the conductor deals places by it, and `why` counts by it."""
 
 SubmitMode = Literal["new", "replace", "again"]
 SubmitCode = Literal[

@@ -1,7 +1,9 @@
 """Calls of scripts over a connection: one alone, or many, each sent before the reply to the one before it has come.
 
-Of many the server works on one while the next is packed here. One connection keeps them in order; at most one call
-is ahead, so that little is in doubt when the connection breaks. `lib.redisqueue.scripts` makes the calls.
+Of many the server works on one while the next is packed here. One connection keeps them in order, except where the
+server has just forgotten its scripts: then a call may be run before the one sent ahead of it. The replies are always in
+the order of the calls. At most one call is ahead, so that little is in doubt when the connection breaks.
+`lib.redisqueue.scripts` makes the calls.
 """
 
 from __future__ import annotations
@@ -99,7 +101,11 @@ class OneAhead:
         return replies
 
     async def _send_whole(self, call: Call) -> None:
-        """The server does not know the script: this call and those behind it begin anew, still in order."""
+        """The server does not know the script: this call is sent anew, and those behind it that met the same.
+
+        One behind it has been run already where somebody else sent the script in between. Nobody may rely on the order
+        of two calls for more than which comes first: each answer is true of the moment when its call was run.
+        """
         calls: list[tuple[Call | None, Any]] = [(call, None)]
         while self._sent:
             behind = self._sent.popleft()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from lib.jobqueue.protocol import PRIORITY_RANK
 from lib.redisqueue.connection import as_text, edge
 from lib.redisqueue.keys import is_intake, parse_intake
 
@@ -20,8 +21,6 @@ AHEAD_MAX: Final = 1000
 
 _PAGE_ENTRIES: Final = 100
 """Read at once: some 25 MB where every job is as large as it may be."""
-
-_RANK: Final = {"high": 0, "normal": 1, "low": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +93,8 @@ def _of_other_intakes(stream: str, lengths: dict[str, int]) -> tuple[int, int]:
     """Jobs in intakes of a higher priority, and how many intakes with jobs have the same one."""
     if not lengths:
         return 0, 0
-    rank = _RANK[parse_intake(stream).priority]
-    ranks = {name: _RANK[parse_intake(name).priority] for name in lengths}
+    rank = PRIORITY_RANK[parse_intake(stream).priority]
+    ranks = {name: PRIORITY_RANK[parse_intake(name).priority] for name in lengths}
     higher = sum(length for name, length in lengths.items() if ranks[name] < rank)
     return higher, sum(1 for name, length in lengths.items() if ranks[name] == rank and length)
 

@@ -41,8 +41,9 @@ async def submit(
 ) -> list[SubmitReply]:
     """Accept jobs, each once by its request_id, in batches that each are one step.
 
-    Safe to repeat after any error: what was accepted answers `duplicate_request`. `on` names the connection that
-    a following WAIT must use.
+    Safe to repeat after any error: what was accepted answers `duplicate_request`. Of two with one id the first is
+    accepted; in two batches it may be the other, where the server forgets its scripts between them. `on` names the
+    connection that a following WAIT must use.
     """
     replies: list[SubmitReply] = []
     waiting: deque[Sequence[Submission]] = deque()

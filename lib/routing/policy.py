@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from lib.jobqueue.protocol import LiveWatcher, Move, Survey
+from lib.jobqueue.protocol import PRIORITY_RANK, LiveWatcher, Move, Survey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-_RANK: Final = {"high": 0, "normal": 1, "low": 2}
 _METAL_PINS: Final = ("", "metal")
 
 BACKENDS: Final = ("metal",)
@@ -83,7 +82,7 @@ def decide(view: View) -> list[Move]:
     places = _places(view)
     pool_held = {place.pool: sum(view.survey.held.get(lane, 0) for lane in place.pool) for place in places.values()}
     orders: list[Move] = []
-    ranked = sorted(view.intakes, key=lambda intake: (_RANK[intake.priority], intake.name))
+    ranked = sorted(view.intakes, key=lambda intake: (PRIORITY_RANK[intake.priority], intake.name))
     for priority, group in groupby(ranked, key=lambda intake: intake.priority):
         waiting = [intake for intake in group if view.survey.waiting.get(intake.name, 0) > 0]
         turns = _rotated(waiting, view.served.get(priority, ""))

@@ -10,6 +10,7 @@ from lib.errors import QueueError, UnreachableError
 from lib.redisqueue import producing
 from lib.redisqueue.connection import connect
 from lib.redisqueue.queue import BATCH_MAX_JOBS, Queue
+from lib.redisqueue.scripts import load
 from tests.conformance.stage import submission
 from tests.support.proxy import FaultProxy
 
@@ -32,7 +33,7 @@ def call(queue: Queue, request_id: str) -> dict[str, Any]:
 
 
 async def intake_ids(queue: Queue) -> list[tuple[bytes, bytes]]:
-    """(entry id, request_id) of everything in the default intake."""
+    """(entry id, request_id) of everything in the inlet."""
     page: Any = await queue.client.xrange(queue.keys.stream("stream"))
     return [(entry, fields[b"id"]) for entry, fields in page]
 
@@ -61,6 +62,20 @@ async def test_a_server_that_forgets_its_scripts_is_told_them_again_in_order(sta
     entries = await intake_ids(queue)
     assert [name for _, name in entries] == [b"a", b"b", b"c"]
     assert [reply[0] for reply in replies] == [entry for entry, _ in entries]
+
+
+async def test_a_script_that_somebody_else_sends_again_answers_each_call_its_own(stage: Stage) -> None:
+    """The second call may be run before the first: both are in, and the replies keep the order of the calls."""
+    queue = stage.queue
+    script = load("submit", flags=stage.server != "fakeredis")
+    await queue.client.script_flush()
+    async with queue.scripts.one_ahead() as conversation:
+        replies = await conversation.call("submit", **call(queue, "a"))
+        await queue.client.script_load(script.text)
+        replies += await conversation.call("submit", **call(queue, "b"))
+        replies += await conversation.rest()
+    entries = {name: entry for entry, name in await intake_ids(queue)}
+    assert [reply[0] for reply in replies] == [entries[b"a"], entries[b"b"]]
 
 
 async def test_what_breaks_off_leaves_no_reply_for_the_next_command(real_stage: Stage) -> None:

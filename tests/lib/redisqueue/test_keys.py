@@ -96,7 +96,7 @@ def test_the_commonest_class_has_the_name_that_the_world_knows() -> None:
 
 
 def test_every_fixed_key_has_a_name_of_its_own_under_the_prefix() -> None:
-    """No two names share a key, none collides with the default intake, and all begin with the prefix."""
+    """No two names share a key, none collides with the inlet, and all begin with the prefix."""
     keys = Keys("x").all_fixed()
     assert [key for key, count in Counter(keys.values()).items() if count > 1] == []
     assert all(key.startswith("x:") for key in keys.values())
