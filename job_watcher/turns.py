@@ -36,6 +36,9 @@ TOO_SHORT_SECONDS: Final = 0.01
 LONGEST_WAIT_SECONDS: Final = 1.0
 """How long a job that was leased ahead may wait for its slot."""
 
+AGAIN_SECONDS: Final = 0.5
+"""Between two tries to hand one back while the server does not answer."""
+
 _RECENT: Final = 4
 _PUT_OFF_SECONDS: Final = 2 * SUSPECT_PAUSE_MS / 1000
 
@@ -79,9 +82,8 @@ class Turns:
         """Return when the body may begin; False when the job was handed back instead."""
         turn = self._turns.get(held.lease.fence)
         try:
-            while turn is not None and held.place != "slot":
-                if await self._handed_back(held, turn):
-                    return False
+            if turn is not None and await self._handed_back(held, turn):
+                return False
         finally:
             self._turns.pop(held.lease.fence, None)
             if held.place == "line":
@@ -121,15 +123,18 @@ class Turns:
             pass
         if held.place == "slot":
             return False
-        # Out of the line meanwhile, so that no slot is given to what is on its way back.
+        # Out of the line for good: once a hand-back was sent, the job may be somebody else's, answer or none. To hand
+        # back what is gone already does nothing, so it is asked until there is an answer.
         self.in_hand.put(held, "aside")
-        try:
-            await self.hand_back(held.lease)
-        except JobRunnerError as exc:
-            logger.bind(**log_fields(held.lease)).debug("it waits on, handing it back failed: {}", exc.message)
-            self.in_hand.put(held, "line")
-            turn.clear()
-            self.give()
-            return False
+        while not await self._is_back(held.lease):
+            await self.clock.sleep(AGAIN_SECONDS)
         logger.bind(**log_fields(held.lease)).info("handed back before it began")
+        return True
+
+    async def _is_back(self, lease: Lease) -> bool:
+        try:
+            await self.hand_back(lease)
+        except JobRunnerError as exc:
+            logger.bind(**log_fields(lease)).debug("handing it back failed: {}", exc.message)
+            return False
         return True

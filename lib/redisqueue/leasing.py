@@ -10,7 +10,7 @@ from lib.errors import QueueError
 from lib.jobqueue.protocol import SUSPECT_DEATHS, SUSPECT_PAUSE_MS, Committed, Ending, Lease, Progress, Retry, Started
 from lib.redisqueue.connection import Client, as_text, edge, stream_entries
 from lib.redisqueue.keys import GROUP
-from lib.redisqueue.queue import Queue, batches
+from lib.redisqueue.queue import BATCH_MAX_BYTES, Queue, batches
 from lib.redisqueue.sessions import ensure_lanes
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ async def _start(
         rows=entries,
         session=session,
         read=read,
+        bytes_max=BATCH_MAX_BYTES,
         suspects=suspects,
         suspect_deaths=SUSPECT_DEATHS,
         pause_ms=SUSPECT_PAUSE_MS,

@@ -9,6 +9,7 @@ import pytest
 from lib.errors import SessionLostError
 from lib.jobqueue.protocol import SUSPECT_DEATHS
 from lib.redisqueue import conducting, leasing, sessions
+from lib.redisqueue.queue import BATCH_MAX_BYTES
 from tests.conformance.stage import CLOUD, METAL, Stage, ending, submission
 
 if TYPE_CHECKING:
@@ -53,6 +54,22 @@ async def test_a_read_takes_no_more_than_it_asks_for_over_all_lanes(stage: Stage
     await stage.move(lane=CLOUD, count=3)
     started = await leasing.start(stage.queue, session, [METAL, CLOUD], read=4)
     assert [lease.lane for lease in started.leases] == [METAL] * 3 + [CLOUD]
+
+
+async def test_a_read_takes_no_more_than_one_call_may_carry(stage: Stage) -> None:
+    """Big jobs are leased a few at a time; the others are neither pending nor lost, and the next call has them."""
+    session = await stage.open()
+    await stage.submit(*(submission(f"big-{i}", content="x" * 200_000) for i in range(8)))
+    await stage.submit(submission("small"))
+    for _ in range(8):
+        await stage.move()
+    first = await stage.start(session, read=9)
+    assert sum(len(lease.job) for lease in first) < BATCH_MAX_BYTES + 200_100
+    assert len(await stage.pending()) == len(first)
+    taken = list(first)
+    while more := await stage.start(session, read=9):
+        taken += more
+    assert [lease.request_id for lease in taken] == [*(f"big-{i}" for i in range(8)), "small"]
 
 
 async def test_a_wait_delivers_one_of_each_lane_and_start_takes_it(stage: Stage) -> None:

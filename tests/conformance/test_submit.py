@@ -47,6 +47,19 @@ async def test_twice_in_one_batch_is_one_job(stage: Stage) -> None:
     ]
 
 
+async def test_of_a_whole_batch_those_that_ended_are_known(stage: Stage) -> None:
+    """Promise 2 at any place of a batch: how the ids are looked up, many at once or one by one, changes no answer."""
+    ids = [f"j{i:03}" for i in range(BATCH_MAX_JOBS)]
+    session = await stage.open()
+    ended = {*ids[3:5], ids[49], ids[50], ids[120], ids[-1]}
+    leases = await stage.lease(session, *sorted(ended))
+    failing = {lease.request_id for lease in leases[::2]}
+    endings = [ending(lease, "failed" if lease.request_id in failing else "done") for lease in leases]
+    assert set(await stage.finish(session, *endings)) == {"ok"}
+    known = {each: "already_failed" if each in failing else "already_done" for each in ended}
+    assert await stage.codes(*(submission(each) for each in ids)) == [known.get(each, "queued") for each in ids]
+
+
 async def test_other_content_is_a_conflict_while_active(stage: Stage) -> None:
     """An active job is never replaced."""
     await stage.submit(submission("a"))

@@ -39,10 +39,18 @@ if refusal then
   return refusal
 end
 
-local CHUNK = 50 -- entries read at once: few enough that big payloads do not pile up in the script's memory
 local FOREIGN_MAX = 50
 local budget = tonumber(bytes_max)
 local foreign, moved_ids, moved = {}, {}, {}
+
+-- How many heads to read next: few before it is known how big they are, then what the budget has room for.
+local function heads_to_read()
+  if #moved_ids == 0 then
+    return 2
+  end
+  local taken = tonumber(bytes_max) - budget
+  return math.max(1, math.min(50, math.ceil(budget * #moved_ids / taken)))
+end
 
 local function room_of(ask)
   local pool = 0
@@ -53,7 +61,7 @@ local function room_of(ask)
   return math.min(own, tonumber(ask.pool_limit) - pool, tonumber(ask.count))
 end
 
--- Moves what may be moved of up to a chunk of heads: one command of a kind for all of them but the XADD.
+-- Moves what may be moved of some heads: one command of a kind for all of them but the XADD.
 local function move_chunk(ask, heads, room)
   local ids, fields = {}, {}
   for i, head in ipairs(heads) do
@@ -92,7 +100,7 @@ for i = 1, ROWS do
   local count, from = 0, '-'
   -- A crowd of foreign entries at the head ends the order: they are adopted, and the next round gets further.
   while count < room and budget > 0 and #foreign < FOREIGN_MAX do
-    local heads = redis.call('XRANGE', STREAM[ask.intake], from, '+', 'COUNT', math.min(CHUNK, room - count))
+    local heads = redis.call('XRANGE', STREAM[ask.intake], from, '+', 'COUNT', math.min(heads_to_read(), room - count))
     if #heads == 0 then
       break
     end
@@ -108,7 +116,7 @@ for name in string.gmatch(own, '[^,]+') do
   own_lanes[#own_lanes + 1] = name
 end
 -- What cannot be read here, the watcher's own reader will find, and mend.
-find_new(session, own_lanes, tonumber(read))
+find_new(session, own_lanes, tonumber(read), tonumber(bytes_max))
 local leased = lease_found({
   session = session, suspects = tonumber(suspects), suspect_deaths = suspect_deaths, pause_ms = pause_ms, again = '0',
 })

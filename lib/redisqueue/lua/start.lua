@@ -8,7 +8,7 @@
 -- lease of this session is started anew; otherwise a rewound group is delivering what still runs.
 -- KEYS: fence index due delayed sessions events progress rejected wake
 -- STREAMS: intakes lanes
--- ARGV: session read suspects suspect_deaths pause_ms again
+-- ARGV: session read bytes_max suspects suspect_deaths pause_ms again
 -- EACH: lane entry
 -- REPLY: per entry: code, lane, entry id, then for started: request_id, generation, fence, attempts used,
 -- REPLY: watcher deaths, crashes, home, job
@@ -24,7 +24,7 @@ for i = 1, ROWS do
   find(ask.lane, ask.entry, read_entry(ask.lane, ask.entry))
 end
 
-local refusal = find_new(session, LANES, tonumber(read))
+local refusal = find_new(session, LANES, tonumber(read), tonumber(bytes_max))
 if refusal then
   return refusal
 end

@@ -18,13 +18,33 @@ for i = 1, ROWS do
   ids[i] = asks[i].request_id
 end
 
--- Three reads tell of which ids nothing is known, which are nearly all; only the others are looked at one by one. The
+-- Which of the ids have a record in this hash. Nearly always none has, and a few reads say so; where one has, the
+-- others are only asked about: 500 records of a quarter of a megabyte would stop the server for a second.
+local READ_AT_ONCE = 50
+local function recorded(hash)
+  local known, some = {}, false
+  for from = 1, ROWS, READ_AT_ONCE do
+    local upto = math.min(from + READ_AT_ONCE - 1, ROWS)
+    if some then
+      for i = from, upto do
+        known[i] = redis.call('HEXISTS', hash, ids[i]) == 1
+      end
+    else
+      local records = redis.call('HMGET', hash, unpack(ids, from, upto))
+      for i = from, upto do
+        known[i] = records[i - from + 1] and true
+        some = some or known[i]
+      end
+    end
+  end
+  return known
+end
+
+-- A few reads tell of which ids nothing is known, which are nearly all; only the others are looked at one by one. The
 -- second row of an id is never fresh: the first has just been accepted.
 local fresh = {}
 if mode ~= 'again' then
-  local active = redis.call('HMGET', K.index, unpack(ids))
-  local done = redis.call('HMGET', K.result, unpack(ids))
-  local failed = redis.call('HMGET', K.failed, unpack(ids))
+  local active, done, failed = redis.call('HMGET', K.index, unpack(ids)), recorded(K.result), recorded(K.failed)
   for i = 1, ROWS do
     fresh[ids[i]] = not (active[i] or done[i] or failed[i])
   end

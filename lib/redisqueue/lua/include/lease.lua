@@ -8,21 +8,26 @@ local function find(lane, entry, fields)
   found[#found + 1] = { lane, entry, fields }
 end
 
--- Finds up to `count` new entries in these lanes, one lane after the other; an error reply where none could be read.
-local function find_new(session, lanes, count)
+-- Finds up to `count` new entries of some `bytes_max` in these lanes, one lane after the other; an error reply where
+-- none could be read. What is read is leased, so few are read before it is known how big they are.
+local function find_new(session, lanes, count, bytes_max)
+  local left, taken, read = count, 0, 0
   for _, lane in ipairs(lanes) do
-    if count > 0 then
-      local reply = redis.pcall('XREADGROUP', 'GROUP', 'watchers', session, 'COUNT', count, 'STREAMS', STREAM[lane], '>')
-      if reply and reply.err then
-        if #found == 0 then
-          return redis.error_reply(reply.err)
-        end
-      elseif reply and reply[1] then
-        for _, entry in ipairs(reply[1][2]) do
-          find(lane, entry[1], named(entry[2]))
-          count = count - 1
-        end
+    local more = true
+    while more and left > 0 and taken < bytes_max do
+      local ask = read == 0 and 2 or math.max(1, math.ceil((bytes_max - taken) * read / math.max(taken, 1)))
+      ask = math.min(ask, left)
+      local reply = redis.pcall('XREADGROUP', 'GROUP', 'watchers', session, 'COUNT', ask, 'STREAMS', STREAM[lane], '>')
+      if reply and reply.err and #found == 0 then
+        return redis.error_reply(reply.err)
       end
+      local entries = reply and reply[1] and reply[1][2] or {}
+      for _, entry in ipairs(entries) do
+        local fields = named(entry[2])
+        find(lane, entry[1], fields)
+        taken = taken + #(fields.job or '')
+      end
+      read, left, more = read + #entries, left - #entries, #entries == ask
     end
   end
 end
