@@ -1,23 +1,26 @@
 """What the first description of job-runner told people to type works as it was written there.
 
 Its lines stand here as data, since the description is not part of this house: "Quick Start", "Command Reference",
-"Makefile Shortcuts", "Operational Playbook". Only its paths are others. Each line is typed into a terminal in a fresh
-checkout, with the bundled server and a real watcher in between; questions are answered with yes.
+"Makefile Shortcuts", "Operational Playbook". Only its paths are others. Each line is typed into a terminal in a
+checkout as good as fresh, with the bundled server and a real watcher in between; questions are answered with yes.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+import pytest_asyncio
 
+from lib import embedded
+from lib.redisqueue.connection import connect
 from tests.support.checkout import Checkout, fresh_checkout, without_colour
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from tests.support.terminal import Said
 
@@ -204,13 +207,26 @@ class Yard:
         return said
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def checkout(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Checkout]:
+    """One for all tests of this module; what each leaves behind is cleared away for the next."""
+    async with fresh_checkout(tmp_path_factory.mktemp("description") / "checkout") as made:
+        yield made
+
+
 @pytest.fixture
-async def yard(tmp_path: Path) -> AsyncIterator[Yard]:
-    """Ready to type."""
-    async with fresh_checkout(tmp_path / "checkout") as checkout:
-        ready = Yard(checkout)
-        await ready.type("./run job-runner server start")
-        yield ready
+async def yard(checkout: Checkout) -> Yard:
+    """Ready to type: the server runs and is empty, and nothing was compiled or made before."""
+    server = await embedded.start(checkout.place / ".state", port=None)
+    async with connect(server.url) as client:
+        await client.flushall()
+    left = [path for path in (checkout.place / ".state").iterdir() if path.name not in {"valkey", "server.json"}]
+    for path in (*left, checkout.place / "app", checkout.place / "work"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    return Yard(checkout)
 
 
 def document(said: Said) -> dict[str, Any]:

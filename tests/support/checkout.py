@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from lib import embedded
 from tests.support.terminal import Said, typed
 
 if TYPE_CHECKING:
@@ -67,14 +68,14 @@ async def fresh_checkout(place: Path) -> AsyncIterator[Checkout]:
         (place / ".venv" / stamp).touch()
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TZ") if name in os.environ}
     checkout = Checkout(place, {**kept, "HOME": str(place), "TERM": "xterm-256color", "COLUMNS": "100"})
+    state = place / ".state"
     try:
         # So that `server start`, as documents have it, takes a free port and not 6379, which may be somebody's.
-        for line in ("./run job-runner server start --private", "./run job-runner server stop"):
-            said = await checkout.type(line)
-            assert said.code == 0, said
+        await embedded.start(state, port=None)
+        await embedded.stop(state)
         yield checkout
     finally:
-        await asyncio.shield(checkout.type("./run job-runner server stop"))
+        await asyncio.shield(embedded.stop(state))
 
 
 def _copy_files(place: Path) -> None:
