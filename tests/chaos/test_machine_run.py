@@ -127,9 +127,13 @@ def of(folder: Path) -> list[str]:
 
 
 def processes() -> list[str]:
-    """What runs: the environment and the arguments of each process that may be read."""
+    """What runs: the folder, the environment and the arguments of each process that may be read.
+
+    A server writes its title over its environment, so the folder is all that tells whose it is.
+    """
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            found.append(((place / "cmdline").read_bytes() + (place / "environ").read_bytes()).decode(errors="replace"))
+            words = (place / "cmdline").read_bytes() + (place / "environ").read_bytes()
+            found.append(f"{(place / 'cwd').readlink()} {words.decode(errors='replace')}")
     return found
