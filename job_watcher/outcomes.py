@@ -17,7 +17,8 @@ from loguru import logger
 from job_watcher.log_fields import log_fields
 from job_watcher.metrics.counts import Counts
 from lib.failpoints import reach
-from lib.jobqueue.protocol import Ending, OutboxEntry, Retry
+from lib.jobqueue.outbox import OutboxEntry
+from lib.jobqueue.protocol import Ending, Retry
 from lib.redisqueue import leasing
 from lib.redisqueue.queue import BATCH_MAX_JOBS
 

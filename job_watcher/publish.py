@@ -22,7 +22,7 @@ from lib.stores.artifacts import ArtifactStore, StoredOutput
 if TYPE_CHECKING:
     from job_watcher.session import Session
     from lib.clock import Clock
-    from lib.jobqueue.protocol import OutboxEntry
+    from lib.jobqueue.outbox import OutboxEntry
     from lib.redisqueue.queue import Queue
 
 BATCH: Final = 64

@@ -17,13 +17,14 @@ from job_watcher.cancelling import cancel_all
 from job_watcher.retrying import Again
 from lib.errors import TaskError, TemporaryError
 from lib.failpoints import reach
-from lib.jobqueue.protocol import TriedCallback
+from lib.jobqueue.outbox import TriedCallback
 from lib.redisqueue import callbacks
 
 if TYPE_CHECKING:
     from job_watcher.retrying import RetryPolicy
     from lib.clock import Clock
-    from lib.jobqueue.protocol import Callback, CallbackCode, Ending, Retry
+    from lib.jobqueue.outbox import Callback, CallbackCode
+    from lib.jobqueue.protocol import Ending, Retry
     from lib.redisqueue.queue import Queue
 
 CONCURRENCY: Final = 16

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from job_watcher.callbacks.addresses import Address, Resolver
     from lib.clock import Clock
     from lib.jobqueue.callback_urls import CallbackUrl
-    from lib.jobqueue.protocol import Callback
+    from lib.jobqueue.outbox import Callback
 
 ADDRESSES_MAX: Final = 3
 """How many of a host's addresses are tried; the first may belong to a network that this machine cannot reach."""

@@ -7,7 +7,7 @@ import hmac
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from lib.jobqueue.protocol import Callback
+    from lib.jobqueue.outbox import Callback
 
 SIGNATURE_HEADER: Final = "X-Job-Runner-Signature"
 IDEMPOTENCY_HEADER: Final = "Idempotency-Key"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from lib.jobqueue.protocol import Callback, CallbackCode, CallbacksTaken, TriedCallback
+from lib.jobqueue.outbox import Callback, CallbackCode, CallbacksTaken, TriedCallback
 from lib.redisqueue.connection import as_text
 from lib.redisqueue.queue import Queue, batches
 

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from lib.jobqueue.protocol import (
-    POISON_SUSPECT_DEATHS,
-    SUSPECT_DEATHS,
-    LostEntry,
-    OutboxEntry,
-    PoisonFound,
-    PublishCode,
-    Swept,
-    Verdict,
-)
+from lib.jobqueue.outbox import OutboxEntry, PublishCode
+from lib.jobqueue.protocol import POISON_SUSPECT_DEATHS, SUSPECT_DEATHS, LostEntry, PoisonFound, Swept, Verdict
 from lib.redisqueue.connection import as_text, edge
 from lib.redisqueue.keys import GROUP
 from lib.redisqueue.queue import BATCH_MAX_BYTES, BATCH_MAX_JOBS, Queue, batches

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lib.jobqueue.protocol import Adoption, Callback, CallbacksTaken, Cancellation, ForeignEntry, TriedCallback, Verdict
+from lib.jobqueue.outbox import Callback, CallbacksTaken, TriedCallback
+from lib.jobqueue.protocol import Adoption, Cancellation, ForeignEntry, Verdict
 from lib.redisqueue import callbacks, conducting, leasing, overview, producing, upkeep
 from tests.conformance.stage import Stage, ending, submission, tail
 from tests.conformance.truth import text

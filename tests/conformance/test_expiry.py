@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
 from lib.errors import QueueError, RefusedError
-from lib.jobqueue.protocol import Lease, OutboxEntry
+from lib.jobqueue.outbox import OutboxEntry
 from lib.redisqueue import leasing, producing, upkeep
 from lib.redisqueue.connection import connect
 from lib.redisqueue.fsck import fsck
 from lib.redisqueue.queue import BATCH_MAX_JOBS, Queue
 from tests.conformance.stage import METAL, Stage, ending, submission
+
+if TYPE_CHECKING:
+    from lib.jobqueue.protocol import Lease
 
 
 async def finished(stage: Stage, *names: str, ttl_ms: int = 60_000, publish: bool = False) -> list[Lease]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lib.jobqueue.protocol import OutboxEntry, Retry
+from lib.jobqueue.outbox import OutboxEntry
+from lib.jobqueue.protocol import Retry
 from lib.redisqueue import conducting, leasing, upkeep
 from lib.redisqueue.connection import connect
 from lib.redisqueue.fsck import fsck

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lib.jobqueue.protocol import Callback
+from lib.jobqueue.outbox import Callback
 
 if TYPE_CHECKING:
     import ssl

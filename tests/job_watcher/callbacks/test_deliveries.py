@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from job_watcher.callbacks.deliveries import Deliveries
-    from lib.jobqueue.protocol import Callback
+    from lib.jobqueue.outbox import Callback
     from tests.job_watcher.watching import Stand
 
 

@@ -15,7 +15,7 @@ from tests.job_watcher.watching import Gate
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
-    from lib.jobqueue.protocol import Callback
+    from lib.jobqueue.outbox import Callback
     from tests.job_watcher.watching import Stand
 
 URL = "https://hooks.example.org/done"

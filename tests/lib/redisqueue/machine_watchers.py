@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from lib.jobqueue.protocol import Ending, Lease, OutboxEntry, Progress, Retry, Verdict
+from lib.jobqueue.outbox import OutboxEntry
+from lib.jobqueue.protocol import Ending, Lease, Progress, Retry, Verdict
 from lib.redisqueue import leasing, sessions, upkeep
 from tests.conformance.stage import LIFE_MS, tail
 from tests.conformance.truth import text
