@@ -101,7 +101,7 @@ def test_a_machine_with_other_work_is_marked() -> None:
 
 
 def test_a_run_is_bounded() -> None:
-    """About twenty-five minutes in full, three when quick, and each part has an end of its own."""
+    """Under half an hour in full, three minutes when quick, and each part has an end of its own."""
     full = sum(measure.seconds(quick=False) for measure in MEASURES.values())
     quick = sum(MEASURES[name].seconds(quick=True) for name in parts("", quick=True))
     assert full <= 28 * 60
