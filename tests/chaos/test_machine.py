@@ -303,3 +303,14 @@ def test_a_wrong_command_line_is_refused(words: tuple[str, ...], said: str, caps
     assert code == 2
     told = capsys.readouterr()
     assert said in told.err + told.out
+
+
+def test_a_history_with_words_that_nobody_hears_is_not_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its checks would be off, and it would pass."""
+    (tmp_path / "run.json").write_text(json.dumps({"life": 3.0, "sweep": 0.8, "options": FULL.as_json()}))
+    (tmp_path / "queue.jsonl").write_text('{"at":1,"ops":[["told","done",5]]}\n')
+    with pytest.raises(SystemExit, match="2"):
+        main(["check", str(tmp_path)])
+    assert "no check hears the word `told`" in capsys.readouterr().err

@@ -47,7 +47,16 @@ def test_a_short_run_keeps_every_promise(tmp_path: Path) -> None:
     left_out = len(json.loads((home / "run.json").read_text())["left_out"])
     assert sum(findings.faults.values()) >= (20 if not left_out else 12)
     assert sum(findings.faults.values()) <= SHORT_FAULTS
+    _what_is_not_as_asked_is_found(found)
     _what_was_lost_is_found(found)
+
+
+def _what_is_not_as_asked_is_found(found: history.History) -> None:
+    """The same history, one job of which should have failed: it is known of every job how it was to end."""
+    name, asked = next((name, asked) for name, asked in found.asked.items() if asked.do == "ok")
+    found.asked[name] = history.Asked("fatal")
+    assert {verdict.job for verdict in checker.check(found).verdicts} == {name}
+    found.asked[name] = asked
 
 
 def _what_was_lost_is_found(found: history.History) -> None:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tests.chaos.machine import checker, history, planted, report, run, schedule, stopping
 from tests.chaos.machine.options import SHORT_FAULTS, SHORT_JOBS, SHORT_MINUTES, Options
+from tests.chaos.machine.replay import UnknownWordError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -117,7 +118,10 @@ def main(line: Sequence[str] | None = None) -> int:
         if len(words.names) != 1 or not (Path(words.names[0]) / "run.json").exists():
             asked.error("check needs the directory of a run")
         home = Path(words.names[0])
-        return judge(home, history.options_of(home), words.slack)
+        try:
+            return judge(home, history.options_of(home), words.slack)
+        except UnknownWordError as exc:
+            asked.error(f"{home} cannot be judged: {exc}")
     if words.command == "planted":
         unknown = set(words.names) - set(planted.names())
         if unknown:

@@ -145,7 +145,9 @@ class Replay:
         self.fence_before = self.fence
         for op in line.ops:
             if op[0] not in self._words:
-                raise UnknownWordError(op[0])
+                raise UnknownWordError(
+                    f"no check hears the word `{op[0]}`: it is new, or the history is of an older machine"
+                )
             self._words[op[0]](step, *op[1:])
         self._note_leases(step)
         return step
