@@ -63,7 +63,7 @@ MEASURES = {
     "start": Measure(start_times.measure, 20, 8),
     "plan": Measure(plans.measure, 90, 15),
     "growth": Measure(growth.measure, 450, 60),
-    "speech": Measure(speaking.measure, 60, 15),
+    "speech": Measure(speaking.measure, 65, 15),
     "peers": Measure(measuring.measure, 420, 150),
     "killed": Measure(killing.measure, 300, 240),
 }

@@ -38,7 +38,7 @@ FULL: Final = Sizes(
     rows=(1_000, 10_000, 100_000),
     waiting=(1_000, 10_000, 100_000, 1_000_000),
     sample=10_000,
-    texts=60,
+    texts=40,
     peer_factor=1.0,
 )
 QUICK: Final = Sizes(
