@@ -12,6 +12,7 @@ import asyncio
 import json
 import signal
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, replace
 from functools import partial
@@ -167,6 +168,21 @@ def place(given: Path | None, lack: str) -> Path:
     return given
 
 
+def made_ready(folder: Path) -> None:
+    """Make the folder, before anything is measured.
+
+    Raises:
+        ValueError: nothing can be written there.
+
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as exc:
+        raise ValueError(f"cannot write into {folder}: {exc.strerror}; give another folder with --into") from exc
+
+
 def place_after(folder: Path, found: Found, console: Console) -> Path:
     """The folder, unless that is the documents' and a part of the run came to nothing."""
     broken = [name for name in MEASURES if name in found.failures]
@@ -178,7 +194,7 @@ def place_after(folder: Path, found: Found, console: Console) -> Path:
 
 def written(told: Mapping[str, Any], folder: Path, console: Console) -> None:
     """The JSON, the pictures and the page."""
-    folder.mkdir(parents=True, exist_ok=True)
+    made_ready(folder)
     (folder / "report.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     pictures: list[str] = []
     try:
@@ -208,27 +224,33 @@ async def run(options: argparse.Namespace, names: Sequence[str], peers: Sequence
     facts["parts"] = ", ".join(names)
     facts["took"] = f"{(time.monotonic() - begun) / 60:.1f} min"
     told = report.document(found, facts)
-    written(told, place_after(folder, found, console), console)
+    # First shown, then kept: whatever happens to the disk, half an hour's figures are on the screen.
     if options.json:
         print(json.dumps(told, indent=1, ensure_ascii=False))
     else:
         print("\n".join(report.table(told)))
+    written(told, place_after(folder, found, console), console)
     return 1 if found.failures else 0
 
 
 def main() -> int:
-    """Exit code 0, 1 when a measure failed, 2 for a wrong command line."""
+    """Exit code 0, 1 when a measure failed, 2 for a wrong command line, 130 after Ctrl-C."""
     made = parser()
     options = made.parse_args()
     try:
         names = parts(options.only, quick=options.quick)
         peers = chosen(options.peers, "--peers", KNOWN_PEERS)
         folder = place(options.into, lacking(names, peers, quick=options.quick))
+        made_ready(folder)
     except ValueError as exc:
         made.error(str(exc))
     # Ended from outside, it must not leave its servers and watchers behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    return asyncio.run(run(options, names, peers, folder))
+    try:
+        return asyncio.run(run(options, names, peers, folder))
+    except KeyboardInterrupt:
+        print("interrupted: nothing is kept", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -44,6 +44,19 @@ def test_an_unknown_part_is_refused_with_those_that_there_are() -> None:
         chosen("rabbit", "--peers", ["rq"])
 
 
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_measured(tmp_path: Path) -> None:
+    """Half an hour is not measured in vain: exit code 2, the folder and what to do."""
+    (tmp_path / "file").touch()
+    inside = str(tmp_path / "file" / "report")
+    words = [sys.executable, "-m", "bench", "--quick", "--only", "submit", "--into", inside]
+    ended = subprocess.run(words, cwd=HOUSE, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert f"cannot write into {inside}: Not a directory; give another folder with --into" in " ".join(
+        ended.stderr.split()
+    )
+    assert "measuring" not in ended.stderr
+
+
 def test_only_a_complete_run_goes_into_the_documents() -> None:
     """A quick one would put noise in the place of the last real report."""
     assert lacking(list(MEASURES), [], quick=False) == ""
