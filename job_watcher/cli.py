@@ -12,6 +12,7 @@ import typer
 
 from lib.command_line.boundary import EXIT_ERROR, EXIT_INTERRUPTED, Program
 from lib.command_line.output import Output
+from lib.command_line.server_url_option import checked_server_url
 from lib.errors import InvalidInputError
 from lib.redaction import redacted_streams, this_process
 from lib.settings import Settings, process_environment
@@ -29,15 +30,16 @@ BACKENDS: Final = ("metal",)
 
 _EPILOG = """\b
 Examples:
-  job-watcher                         work until told to stop
-  job-watcher --drain                 work until every job is done, then end
-  job-watcher --consumer-name desk    a name of its own; a second one of it is refused
-  job-watcher ping                    is a watcher of this state directory alive?
+  job-watcher                        work until told to stop
+  job-watcher --drain                work until all is done, then end
+  job-watcher --consumer-name desk   under a name that no other has
+  job-watcher ping                   is a watcher from here alive?
 
 \b
-Ctrl-C or SIGTERM once: finish what runs, then end. Twice: hand it back at once.
-Exit codes: 0 ok; 1 a job failed (--drain, --once) or a name is taken; 2 bad usage
-or settings; 3 Redis does not answer; 130 interrupted.
+Ctrl-C or SIGTERM once: finish what runs, then end.
+Twice: hand it back at once.
+Exit codes: 0 ok; 1 a job failed (--drain, --once) or a name is taken;
+2 bad usage or settings; 3 Redis does not answer; 130 interrupted.
 """
 
 app = typer.Typer(
@@ -89,7 +91,7 @@ def watch(  # noqa: PLR0913 - one parameter for each flag
     redis_url: RedisUrl = None,
     force: Annotated[bool, typer.Option("--force", help="Work even on a Redis that may evict jobs.")] = False,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Log warnings and errors only.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings and errors only.")] = False,
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
     version: Version = False,  # noqa: ARG001 - its callback has done all
@@ -101,7 +103,7 @@ def watch(  # noqa: PLR0913 - one parameter for each flag
     metrics = _metrics_address(metrics_port, metrics_host)
     if once and drain:
         raise InvalidInputError("--once and --drain exclude each other", hint="--drain also waits for retries")
-    settings = Settings.load(redis_url=redis_url)
+    settings = Settings.load(redis_url=checked_server_url(redis_url))
     mode: Mode = "drain" if drain else "once" if once else "forever"
     begun = time.monotonic()
     redact = this_process(process_environment, settings.secret_values())
@@ -191,18 +193,30 @@ def _check_backends(given: str) -> None:
 
 
 @app.command()
-def ping(consumer_name: ConsumerName = None, redis_url: RedisUrl = None) -> None:
+def ping(
+    consumer_name: ConsumerName = None,
+    redis_url: RedisUrl = None,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
     """Say whether a watcher is alive.
 
     It is when its session stands and its last round trip is recent; one of them is enough for exit code 0.
+    Watchers that have ended, and dead ones that another has cleared away, are not listed.
     """
     from job_watcher.pinging import ping as ask  # noqa: PLC0415 - --help must not pay for it
 
-    settings = Settings.load(redis_url=redis_url)
+    output = Output(as_json=json)
+    settings = Settings.load(redis_url=checked_server_url(redis_url))
     answers = asyncio.run(ask(settings, consumer_name))
-    for answer in answers:
-        typer.echo(answer.text)
-    raise typer.Exit(0 if any(answer.alive for answer in answers) else 1)
+    alive = any(answer.alive for answer in answers)
+    if json:
+        output.document({"alive": alive, "watchers": [answer.document() for answer in answers]})
+    elif not answers:
+        output.data("no watcher of this state directory is alive")
+    else:
+        output.data("\n".join(answer.text for answer in answers))
+    raise typer.Exit(0 if alive else 1)
 
 
 PROGRAM: Final = Program("job-watcher", app, tells_interrupts=True)

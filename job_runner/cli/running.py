@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
+from lib.command_line.server_url_option import checked_server_url
 from lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ T = TypeVar("T")
 
 def settings_of(redis_url: str | None) -> Settings:
     """The settings of the environment and the --redis-url flag."""
-    return Settings.load(redis_url=redis_url)
+    return Settings.load(redis_url=checked_server_url(redis_url))
 
 
 def with_queue(settings: Settings, work: Callable[[Queue], Awaitable[T]]) -> T:

@@ -81,6 +81,11 @@ class _Coercion:
             return () if param.multiple or param.nargs == -1 else None
         if type(value) is self._kind or (isinstance(value, str) and value in self._words):
             return value
+        if self._words and isinstance(value, str):
+            # Said here, because the library would say it in the words of pydantic.
+            raise typer.BadParameter(
+                f"{value!r} is not one of {', '.join(map(repr, self._words))}.", ctx=ctx, param=param
+            )
         if self._is_texts and isinstance(value, tuple):
             return list(value)
         return self._library_way().coerce(value, param=param, ctx=ctx)

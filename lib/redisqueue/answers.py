@@ -6,7 +6,7 @@ It knows no connection. `edge` is around every command that the rooms of the que
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from redis import exceptions as redis_errors
 
@@ -57,6 +57,31 @@ _PASSING_KINDS: Final = (
 _DEMOTED: Final = "instance state changed"
 """What a blocked read is told when its server becomes a replica; UNBLOCKED alone also means that a key is gone."""
 
+
+class _WrongUrl(NamedTuple):
+    """An answer that tells of a mistake in the URL: the class of the error, and a part of its text."""
+
+    kind: type[redis_errors.RedisError]
+    sign: str
+    says: str
+    hint: str
+
+
+_WRONG_URLS: Final = (
+    _WrongUrl(
+        redis_errors.AuthenticationError,
+        "",
+        "refuses the user or the password",
+        "write them into REDIS_URL: redis://USER:PASSWORD@HOST:PORT/DB, with % signs for what is not plain",
+    ),
+    _WrongUrl(
+        redis_errors.ResponseError,
+        "DB index is out of range",
+        "has no database of that number",
+        "end the URL in a smaller one, as redis://HOST:PORT/0; `CONFIG GET databases` says how many it has",
+    ),
+)
+
 _MOVED_ON: Final = (redis_errors.ReadOnlyError, redis_errors.ClusterDownError, redis_errors.MovedError)
 
 _TLS_HINTS: Final = (
@@ -91,12 +116,10 @@ def translate(error: redis_errors.RedisError | OSError | TimeoutError, url: str)
     code = text.partition(" ")[0]
     if code in _OURS:
         return _OURS[code](text.partition(" ")[2] or text)
-    if isinstance(error, redis_errors.AuthenticationError):
+    for wrong in _WRONG_URLS:
         # It does answer; to wait for it would wait for ever.
-        return SettingsError(
-            f"Redis at {without_secrets(url)} refuses the user or the password: {text}",
-            hint="write them into REDIS_URL: redis://USER:PASSWORD@HOST:PORT/DB, with % signs for what is not plain",
-        )
+        if isinstance(error, wrong.kind) and wrong.sign in text:
+            return SettingsError(f"Redis at {without_secrets(url)} {wrong.says}: {text}", hint=wrong.hint)
     if code in _PASSING or _DEMOTED in text or isinstance(error, _PASSING_KINDS):
         return UnreachableError(
             f"Redis at {without_secrets(url)} does not answer: {text or type(error).__name__}", hint=_hint(text, url)

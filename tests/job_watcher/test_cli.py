@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import pty
 import re
@@ -70,6 +71,7 @@ async def test_a_failed_job_makes_exit_1(stand: Stand) -> None:
         (("--once", "--drain"), "exclude each other"),
         (("--backends", "metal,moon"), "'moon' is not known"),
         (("--consumer-name", "a/b"), "'a/b' is not allowed"),
+        (("ping", "--redis-url", "http://:secret@foo"), "--redis-url: what is given is no URL of a server"),
     ],
 )
 async def test_bad_usage_exits_2_with_a_hint(stand: Stand, words: tuple[str, ...], told: str) -> None:
@@ -79,6 +81,7 @@ async def test_bad_usage_exits_2_with_a_hint(stand: Stand, words: tuple[str, ...
     assert told in err
     assert "hint: " in err
     assert "Traceback" not in err
+    assert "secret" not in err
 
 
 async def test_a_bad_setting_exits_2(stand: Stand) -> None:
@@ -119,7 +122,9 @@ async def test_ctrl_c_exits_130_and_sigterm_0(stand: Stand) -> None:
 
 async def test_a_taken_name_exits_1_and_ping_knows_who_lives(stand: Stand) -> None:
     """The second of a name is told the first's session; ping answers by session, 0 alive and 1 not."""
-    assert (await run(stand, "ping"))[:2] == (1, "no watcher has run from this state directory\n")
+    assert (await run(stand, "ping"))[:2] == (1, "no watcher of this state directory is alive\n")
+    code, out, _ = await run(stand, "ping", "--json")
+    assert (code, json.loads(out)) == (1, {"schema_version": 1, "alive": False, "watchers": []})
     process = await begin(stand, "--consumer-name", "desk", "--log-json")
     try:
         await wait_until(lambda: stand.member_named("desk"), 20)
@@ -129,6 +134,8 @@ async def test_a_taken_name_exits_1_and_ping_knows_who_lives(stand: Stand) -> No
         code, out, _ = await run(stand, "ping")
         assert code == 0
         assert out.startswith("desk: alive, last round trip ")
+        (found,) = json.loads((await run(stand, "ping", "--json"))[1])["watchers"]
+        assert (found["name"], found["alive"], found["state"]) == ("desk", True, "alive")
         assert (await run(stand, "ping", "--consumer-name", "nobody"))[:2] == (1, "nobody: no session\n")
     finally:
         process.terminate()
@@ -140,10 +147,11 @@ async def test_a_taken_name_exits_1_and_ping_knows_who_lives(stand: Stand) -> No
 @pytest.mark.parametrize("word", ["-h", "--help"])
 async def test_help_names_the_exit_codes(stand: Stand, word: str) -> None:
     """And needs neither a server nor settings."""
-    code, out, _ = await run(stand, word, REDIS_URL="nonsense")
+    code, out, _ = await run(stand, word, REDIS_URL="nonsense", COLUMNS="80")
     assert code == 0
     for each in ("--drain", "--once", "--consumer-name", "--backends", "--force", "Exit codes", "130"):
         assert each in out
+    assert max(map(len, out.splitlines())) <= 80
     assert re.search(r"ping +Say whether a watcher is alive\.\n", out), "not cut"
 
 

@@ -20,8 +20,9 @@ async def test_a_watcher_that_renews_is_alive(stand: Stand) -> None:
         assert answer.alive
         assert answer.text.startswith("desk: alive, last round trip ")
     await watcher.finish()
-    (answer,) = await ping(watcher.settings, None)
+    (answer,) = await ping(watcher.settings, "desk")
     assert (answer.alive, answer.text) == (False, "desk: no session")
+    assert await ping(watcher.settings, None) == []
 
 
 async def test_a_session_without_a_recent_round_trip_is_silent(stand: Stand) -> None:
@@ -42,8 +43,12 @@ async def test_a_session_without_a_recent_round_trip_is_silent(stand: Stand) -> 
 
 
 async def test_of_several_each_is_answered(stand: Stand) -> None:
-    """One line each, the dead ones too."""
+    """One line each; one that died is listed until its session is ended for it, one that ended in order is not."""
     one, two = await stand.watcher("one").start(), await stand.watcher("two").start()
+    (one.settings.jobs_state_dir / "watchers" / "ghost.session").write_text("ghost:1")
+    await stand.queue.client.hset(stand.queue.keys.of("heartbeat"), "ghost", '{"session": "ghost:1"}')
+    states = {answer.name: answer.state for answer in await ping(one.settings, None)}
+    assert states == {"ghost": "no session", "one": "alive", "two": "alive"}
     await two.finish()
-    answers = await ping(one.settings, None)
-    assert [(answer.alive, answer.text.partition(":")[0]) for answer in answers] == [(True, "one"), (False, "two")]
+    await stand.queue.client.hdel(stand.queue.keys.of("heartbeat"), "ghost")
+    assert [answer.name for answer in await ping(one.settings, None)] == ["one"]

@@ -135,6 +135,26 @@ def test_hints_can_be_typed_by_whoever_started_it_through_run(
     assert "; mend: start one with `./run job-watcher`\n" in runner("doctor").out
 
 
+def test_a_bad_url_names_where_it_was_typed(runner: JobRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The option, or the variable; exit code 2, what is allowed, and never the URL, which may hold a password."""
+    for url in ("http://:secret@foo", ""):
+        shown = runner("status", "--redis-url", url)
+        assert (shown.code, shown.out) == (2, "")
+        assert shown.err.startswith("error: --redis-url: what is given is no URL of a server; allowed: redis://")
+        assert "hint: write it so, or leave the option out" in shown.err
+        assert "secret" not in shown.err
+    monkeypatch.setenv("REDIS_URL", "http://foo")
+    assert runner("status").err.startswith("error: REDIS_URL is ")
+
+
+def test_a_database_that_there_is_not(runner: JobRunner) -> None:
+    """The number in the URL is a mistake of whoever typed it: exit code 2, with the mend."""
+    shown = runner("status", "--redis-url", f"{runner.url.removesuffix('/0')}/9999")
+    assert (shown.code, shown.out) == (2, "")
+    assert "has no database of that number: DB index is out of range" in shown.err
+    assert "hint: end the URL in a smaller one, as redis://HOST:PORT/0" in shown.err
+
+
 def test_the_version(runner: JobRunner) -> None:
     """Name and number."""
     shown = runner("--version")

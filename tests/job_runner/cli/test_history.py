@@ -105,6 +105,15 @@ def test_nothing_yet(runner: JobRunner) -> None:
     assert runner("history", "--json").document == {"schema_version": 1, "count": 0, "records": []}
 
 
+def test_a_status_that_there_is_not(runner: JobRunner) -> None:
+    """Named with those that there are, in plain words."""
+    shown = runner("history", "--status", "bad")
+    assert (shown.code, shown.out) == (2, "")
+    assert shown.err.endswith(
+        "Invalid value for '--status': 'bad' is not one of 'done', 'failed', 'cancelled', 'all'.\n"
+    )
+
+
 def test_a_limit_that_cannot_be(runner: JobRunner) -> None:
     """Bad usage: exit code 2."""
     assert runner("history", "--limit", "0").code == 2

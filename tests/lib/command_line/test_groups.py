@@ -63,10 +63,12 @@ def test_values_are_those_of_the_library(words: list[str]) -> None:
     "words", [[], ["a", "--number", "0"], ["a", "--number", "x"], ["a", "--kind", "c"], ["a", "--text"]]
 )
 def test_mistakes_are_refused_as_the_library_refuses_them(words: list[str]) -> None:
-    """Missing ones, and what cannot be converted; with the same words."""
+    """Missing ones, and what cannot be converted; with the same words, but for those of its own inner library."""
     said = []
     for ours in (True, False):
         with pytest.raises(typer.TyperException) as caught:
             called_with(*words, ours=ours)
-        said.append((type(caught.value), caught.value.format_message()))
+        said.append(
+            (type(caught.value), caught.value.format_message().replace("Value error, ", "" if not ours else "?"))
+        )
     assert said[0] == said[1]
