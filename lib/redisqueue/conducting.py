@@ -48,10 +48,12 @@ async def move(queue: Queue, session: str, epoch: str, moves: Sequence[Move], sl
         )
         for order in moves
     ]
+    # As they are now: another task may come to know more of them before the reply is there.
+    intakes, lanes = tuple(queue.intakes), tuple(queue.lanes)
     counts, foreign, survey, leased = await queue.scripts.call(
         "move",
-        intakes=queue.intakes,
-        lanes=queue.lanes,
+        intakes=intakes,
+        lanes=lanes,
         rows=rows,
         session=session,
         epoch=epoch,
@@ -65,16 +67,16 @@ async def move(queue: Queue, session: str, epoch: str, moves: Sequence[Move], sl
     return Moved(
         counts=tuple(int(count) for count in counts),
         foreign=tuple(ForeignEntry(as_text(source), as_text(entry)) for source, entry in foreign),
-        survey=_survey(queue, survey),
+        survey=_survey(intakes, lanes, survey),
         started=started_of(leased),
     )
 
 
-def _survey(queue: Queue, reply: list[Any]) -> Survey:
+def _survey(intakes: Sequence[str], lanes: Sequence[str], reply: list[Any]) -> Survey:
     waiting, held, due_in, newest = reply
     return Survey(
-        waiting=dict(zip(queue.intakes, map(int, waiting), strict=True)),
-        held=dict(zip(queue.lanes, map(int, held), strict=True)),
+        waiting=dict(zip(intakes, map(int, waiting), strict=True)),
+        held=dict(zip(lanes, map(int, held), strict=True)),
         due_in_ms=int(due_in) if int(due_in) >= 0 else None,
         newest=as_text(newest),
     )

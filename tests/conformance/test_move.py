@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -103,6 +104,16 @@ async def test_the_byte_budget_bounds_a_call(stage: Stage) -> None:
     assert 6 * len(big) > BATCH_MAX_BYTES
     assert (await stage.order(order())).counts == (6,)
     assert (await stage.order(order())).counts == (6,)
+
+
+async def test_streams_that_become_known_meanwhile_are_not_in_its_survey(stage: Stage) -> None:
+    """Another duty learns of an intake while the reply is on its way: the counts belong to what was asked."""
+    await stage.lead()
+    asked = set(stage.queue.intakes)
+    looking = asyncio.create_task(conducting.move(stage.queue, stage.leader, stage.epoch, []))
+    await asyncio.sleep(0)
+    stage.queue.know_intakes(["stream:low:speech"])
+    assert set((await looking).survey.waiting) == asked
 
 
 async def test_the_survey_says_what_stands_where(stage: Stage) -> None:

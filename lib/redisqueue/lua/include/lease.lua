@@ -52,7 +52,7 @@ local function refuse(asked, lane, entry, fields, row)
   end
   if not is_at(row, lane, entry, fields.gen) then
     if not fields.id then
-      redis.call('XADD', K.rejected, 'MAXLEN', '~', '1000', '*', 'why', 'stale', 'source', lane, 'entry', entry,
+      redis.call('XADD', K.rejected, 'MAXLEN', '~', KEPT, '*', 'why', 'stale', 'source', lane, 'entry', entry,
         'job', fields.job or '')
     end
     drop_entry(lane, entry)
