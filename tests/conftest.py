@@ -58,8 +58,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_collection_finish() -> None:
     """Spare the collector of garbage what lives to the end of the run: hundreds of modules, thousands of tests.
 
-    It would walk them all, a tenth of a second each time, and be half of what quick tests cost. What tests make is
-    collected as ever.
+    It would walk them all, a tenth of a second each time. What tests make is collected as ever.
     """
     gc.collect()
     gc.freeze()
