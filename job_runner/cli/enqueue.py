@@ -15,6 +15,9 @@ Examples:
   job-runner enqueue monday.yaml tuesday.yaml --target backlog:news
   job-runner enqueue jobs.yaml --replace      after a text was changed
 
+With --replace the record of a finished job goes at the moment when its new generation is queued: if that is cancelled
+or flushed, the old one does not come back, only its files stay.
+
 Running it again is safe: what is queued or done already says so. Exit code 1 when a job was refused (conflict,
 key_busy); the others are queued all the same. A file with mistakes queues nothing (exit code 2).
 """

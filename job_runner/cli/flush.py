@@ -18,8 +18,10 @@ Examples:
   job-runner flush                 what waits goes, records stay
   job-runner flush --hard --yes    records go too
 
-Without its record a request_id is new again. Refused while a watcher is alive, unless --force: what it runs is then
-thrown away.
+Without its record a request_id is new again. A finished job that `enqueue --replace` or `retry` has queued again has
+no record while it waits: its old one went when it was queued, and a flush leaves none.
+
+Refused while a watcher is alive, unless --force: what it runs is then thrown away.
 """
 
 Hard = Annotated[bool, typer.Option("--hard", help="Remove the records of finished jobs too.")]

@@ -69,7 +69,10 @@ def start(
 
 @app.command()
 def stop(*, json: Json = False, quiet: Quiet = False, no_color: NoColor = False) -> None:
-    """Stop it; its data stays, and watchers wait until it is there again."""
+    """Stop it; its data stays.
+
+    Watchers wait until it is there again.
+    """
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
     settings = Settings.load()
     alive = asyncio.run(watchers_of_bundled(settings.jobs_state_dir))
@@ -85,11 +88,22 @@ def stop(*, json: Json = False, quiet: Quiet = False, no_color: NoColor = False)
 
 @app.command()
 def status(*, json: Json = False, quiet: Quiet = False, no_color: NoColor = False) -> None:
-    """Say whether it runs and where; exit code 4 when it does not."""
+    """Say whether it runs and where.
+
+    Exit code 4 when it does not, also when it was killed; its log is named then.
+    """
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
-    found = asyncio.run(embedded.status(Settings.load().jobs_state_dir))
+    settings = Settings.load()
+    found = asyncio.run(embedded.status(settings.jobs_state_dir))
+    # `stop` takes the address away, so one that is there without a server was left by a server that was killed.
+    died = found.server is None and settings.embedded_address_file.exists()
     if json:
-        output.document(_document(found))
+        output.document(_document(found, died=died))
+    if died:
+        raise NotFoundError(
+            f"the bundled server has died, it was not stopped; see {found.log_file}",
+            hint="`job-runner server start` starts it again, with the data that it had on disk",
+        )
     if found.server is None:
         raise NotFoundError("the bundled server does not run", hint="start it with `job-runner server start`")
     if not json:
@@ -103,6 +117,7 @@ def status(*, json: Json = False, quiet: Quiet = False, no_color: NoColor = Fals
         raise typer.Exit(1)
 
 
-def _document(found: embedded.EmbeddedStatus) -> dict[str, Any]:
+def _document(found: embedded.EmbeddedStatus, *, died: bool) -> dict[str, Any]:
     about = {} if found.server is None else asdict(found.server)
-    return {"running": found.server is not None, "answers": found.answers, "log_file": str(found.log_file), **about}
+    running = found.server is not None
+    return {"running": running, "died": died, "answers": found.answers, "log_file": str(found.log_file), **about}

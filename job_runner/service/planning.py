@@ -83,7 +83,7 @@ def plan(files: Sequence[Path], settings: Settings, *, any_voice: bool = False, 
     jobs = PlannedJobs()
     problems: list[Problem] = []
     inspect = None if any_voice else voicing.problems
-    repeated, now = 0, datetime.now(UTC)
+    repeated, odd = 0, _Odd()
     # One file alone has no earlier one, and then no name needs to be remembered.
     places = _EarlierFiles() if len(files) > 1 else None
     for file in files:
@@ -95,7 +95,7 @@ def plan(files: Sequence[Path], settings: Settings, *, any_voice: bool = False, 
                 continue
             earlier = None if places is None else places.before(file, found)
             if earlier is None:
-                jobs.add(_planned(source, found, voicing, now))
+                jobs.add(_planned(source, found, voicing, odd))
             elif earlier.same:
                 repeated += 1
             else:
@@ -128,11 +128,11 @@ class _EarlierFiles:
         return self._places.before(file, found)
 
 
-def _planned(file: str, found: FileJob, voicing: Voicing, now: datetime) -> PlannedJob:
+def _planned(file: str, found: FileJob, voicing: Voicing, odd: _Odd) -> PlannedJob:
     spec = found.spec
     warnings = voicing.notes(spec)
-    if spec.backend is not None or spec.deadline is not None:
-        warnings = (*warnings, *_odd(spec, now))
+    if spec.backend is not None or spec.deadline is not None or spec.conflict_key is not None:
+        warnings = (*warnings, *odd.notes(spec))
     return PlannedJob(
         index=found.index,
         file=file,
@@ -148,14 +148,30 @@ def _planned(file: str, found: FileJob, voicing: Voicing, now: datetime) -> Plan
     )
 
 
-def _odd(spec: JobSpec, now: datetime) -> Iterator[str]:
-    """What is allowed and hardly meant; without the values, so that the same is counted and not repeated."""
-    if spec.backend is not None and spec.backend not in BACKENDS:
-        yield f"backend {spec.backend}: there is none yet, so the job would wait; without backend it runs on metal"
-    if spec.deadline is not None and spec.deadline <= now:
-        yield "the deadline has passed already"
-    elif spec.deadline is not None and spec.run_after is not None and spec.deadline <= spec.run_after:
-        yield "the deadline is not after run_after, so it cannot be met"
+class _Odd:
+    """What is allowed and hardly meant; told without the values, so that the same is counted and not repeated."""
+
+    def __init__(self) -> None:
+        self._now = datetime.now(UTC)
+        # Hashes, since a key may be long and a file may have one in each of a million rows.
+        self._keys: set[int] = set()
+
+    def notes(self, spec: JobSpec) -> Iterator[str]:
+        """A sentence for each such thing in this job, given those that came before it."""
+        if spec.backend is not None and spec.backend not in BACKENDS:
+            yield f"backend {spec.backend}: there is none yet, so the job would wait; without backend it runs on metal"
+        if spec.deadline is not None and spec.deadline <= self._now:
+            yield "the deadline has passed already"
+        elif spec.deadline is not None and spec.run_after is not None and spec.deadline <= spec.run_after:
+            yield "the deadline is not after run_after, so it cannot be met"
+        if spec.conflict_key is not None:
+            key = hash(spec.conflict_key)
+            if key in self._keys and spec.on_conflict == "refuse":
+                yield (
+                    "an earlier job of the same plan has the same conflict_key, so enqueue answers key_busy; "
+                    "with on_conflict: queue it waits its turn"
+                )
+            self._keys.add(key)
 
 
 def source_of(spec: JobSpec) -> str:

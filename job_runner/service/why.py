@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from lib.clock import iso_from_ms
 from lib.redisqueue import reader
-from lib.redisqueue.keys import PINS, is_intake, parse_intake, parse_lane
+from lib.redisqueue.keys import is_intake, parse_intake, parse_lane
 from lib.redisqueue.overview import overview
 from lib.redisqueue.place import AHEAD_MAX, Place, place_of
-from lib.routing.policy import BACKENDS as EXISTING
+from lib.routing.policy import BACKENDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from lib.redisqueue.reader import Found
     from lib.redisqueue.rows import IndexRow
     from lib.settings import Settings
-
-BACKENDS: Final = tuple(pin for pin in PINS if pin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +82,7 @@ def explain(found: Found, place: Place, overview_document: Mapping[str, Any], *,
     assert row is not None  # noqa: S101 - the caller looked
     watchers = [each for each in overview_document["watchers"] if each["alive"]]
     capability, pin = _class_of(row)
+    # A pin may name one that does not exist; that is told as what is in the job's way.
     backends = tuple(_backend_view(backend, capability, pin, watchers) for backend in BACKENDS)
     match row.state:
         case "leased":
@@ -150,7 +149,7 @@ def _of_delay(row: IndexRow, place: Place) -> Iterator[Blocker]:
 def _of_nobody(
     watchers: Sequence[Mapping[str, Any]], backends: Sequence[BackendView], capability: str, pin: str
 ) -> Iterator[Blocker]:
-    absent = pin not in {"", *EXISTING} and not any(view.takes for view in backends)
+    absent = pin not in {"", *BACKENDS} and not any(view.takes for view in backends)
     if absent:
         # Before all else: a watcher that is started now would not take it either.
         yield Blocker(

@@ -40,7 +40,8 @@ Start here:
   voice-synth capabilities           what each engine can do here
 
 \b
-Exit codes: 0 ok; 1 it could not be done; 2 bad usage or input; 4 not found; 130 interrupted.
+Exit codes: 0 ok; 1 it could not be done; 2 bad usage or input; 4 not found;
+130 interrupted.
 With --json an error is one JSON document on stdout too.
 """
 

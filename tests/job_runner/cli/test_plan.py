@@ -205,3 +205,23 @@ def test_one_name_with_other_content_in_two_files_is_a_mistake(runner: JobRunner
         "'story:one' stands in jobs.yaml on line 2 too, with other content; give each job its own"
     )
     assert shown.document["job_count"] == 3
+
+
+def test_two_jobs_that_want_one_conflict_key(runner: JobRunner) -> None:
+    """What enqueue will refuse is said before; one that is content to wait, and the first, are no matter."""
+    rows = "".join(
+        f"- {{request_id: {name}, task: debug, conflict_key: {key}, on_conflict: {what}}}\n"
+        for name, key, what in (("a", "k", "refuse"), ("b", "k", "queue"), ("c", "k", "refuse"), ("d", "m", "refuse"))
+    )
+    jobs = runner.file(rows)
+    shown = runner("plan", jobs)
+    assert shown.code == 0
+    (note,) = [line for line in shown.out.splitlines() if line.startswith("note: ")]
+    assert note.startswith(
+        "note: an earlier job of the same plan has the same conflict_key, so enqueue answers key_busy;"
+    )
+    assert note.endswith("(1 job)")
+    warned = [bool(job["warnings"]) for job in runner("plan", jobs, "--json").document["jobs"]]
+    assert warned == [False, False, True, False]
+    rows_of = runner("enqueue", jobs, "--json").document["rows"]
+    assert [row["status"] for row in rows_of] == ["queued", "queued", "key_busy", "queued"]

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from job_runner.service import bundled
+from lib import embedded
 from lib.redisqueue import sessions
 from lib.redisqueue.connection import connect
 from lib.redisqueue.queue import Queue
 from tests.support.servers import free_port
+from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,6 +118,29 @@ def test_status(lonely: JobRunner) -> None:
         "answers": True,
         "port": started["port"],
     }
+
+
+def test_a_server_that_was_killed_is_not_told_as_stopped(lonely: JobRunner) -> None:
+    """Nobody stopped it: the log is named, where its last words are; after a stop it is just not there."""
+    pid = lonely("server", "start", "--private", "--json").document["pid"]
+    os.kill(pid, signal.SIGKILL)
+
+    async def gone() -> bool:
+        return (await embedded.status(lonely.home.parent / "state")).server is None
+
+    asyncio.run(wait_until(gone, what="the kernel to let go of its lock"))
+    found = lonely("server", "status")
+    assert found.code == 4
+    assert found.err.startswith("error: the bundled server has died, it was not stopped; see ")
+    assert "/valkey/server.log\nhint: `job-runner server start` starts it again" in found.err
+    assert lonely("server", "status", "--json").document["died"] is True
+    lonely("server", "stop")
+    assert lonely("server", "status").err.startswith("error: the bundled server does not run\n")
+
+
+def test_no_line_of_the_list_of_commands_is_cut(lonely: JobRunner) -> None:
+    """What each does fits into its line."""
+    assert "..." not in lonely("server", "--help").out.partition("Commands:")[2]
 
 
 def test_fsync_always_is_what_fsynced_needs(lonely: JobRunner, monkeypatch: pytest.MonkeyPatch) -> None:
