@@ -154,6 +154,20 @@ def test_bodies_that_begin_out_of_contact_break_promise_5(script: Script) -> Non
     assert 5 in broken(script)
 
 
+@pytest.mark.parametrize(("late", "promises"), [(0.1, set[int]()), (1.0, {5})])
+def test_a_renewal_may_be_seen_a_moment_after_what_followed_it(script: Script, late: float, promises: set[int]) -> None:
+    """The server's file is looked at now and then; a body writes its line at once."""
+    script.now += 5
+    script.open(B)
+    gen = script.submit("one")
+    script.move("one", gen)
+    fence = script.start("one", gen, B)
+    script.commit("one", gen, fence)
+    run = script.history.runs[0]
+    script.history.runs[:] = [type(run)(run.id, fence, run.session_dir, 1, run.nonce, 105.3 - late, run.ended, "ok")]
+    assert broken(script) & {5} == promises
+
+
 @pytest.mark.parametrize(("kind", "target"), [("pause", "watcher-2"), ("half_open", "wire-1"), ("pause", "watcher-1")])
 def test_one_body_out_of_contact_is_too_many_where_nothing_held_it_up(script: Script, kind: str, target: str) -> None:
     """Another watcher was paused, or this one long before; or only its renewals are held back, and it works on."""

@@ -184,7 +184,8 @@ def self_stop(history: History, replay: Replay) -> Iterator[Verdict]:
         life = sessions.get(run.session_dir)
         if life is None:
             continue
-        seen = life.renewals[: bisect_right(life.renewals, run.begun)]
+        # A body notes its begin at once, and a renewal is seen a moment after it came.
+        seen = life.renewals[: bisect_right(life.renewals, run.begun + SEEN_SECONDS)]
         last = seen[-1] if seen else life.opened
         if run.begun - last <= history.life + grace:
             continue
