@@ -52,12 +52,12 @@ def typed(words: Iterable[object]) -> str:
 
 def after_loss(number: int, files: str = "FILE") -> str:
     """What a person may do about done jobs whose files are gone: nothing makes them again by itself."""
-    jobs = "1 job" if number == 1 else f"{number} jobs"
-    it = "it" if number == 1 else "them"
+    jobs, each = ("1 job", "it") if number == 1 else (f"{number} jobs", "each of them")
     return (
-        f"file missing: what {jobs} made is not on this machine any more, or not whole. A record stays done, and "
-        f"`retry` and `enqueue` make nothing twice. To make {it} again: change the output_name or the text in {files}, "
-        f"then `job-runner enqueue {files} --replace`; or forget all records with `job-runner flush --hard`"
+        f"file missing: what {jobs} made is not on this machine any more, or not whole; the record stays done, so that "
+        f"`enqueue`, its --replace and `retry` make nothing of it again. To have it made: give {each} a new request_id "
+        f"in {files}, beside the same output_name, and `job-runner enqueue {files}`; or change the text and enqueue "
+        "with --replace; or forget all records with `job-runner flush --hard`"
     )
 
 

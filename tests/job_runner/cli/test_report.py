@@ -196,8 +196,8 @@ def test_deleted_and_damaged_files_are_not_shown_as_done(runner: JobRunner, tmp_
     statuses = [row.partition("  ")[0] for row in rows]
     assert statuses == ["done", "done (file missing)", "done (file missing)"]
     assert shown.out.endswith("3 jobs: 1 done, 2 done (file missing)\n")
-    assert shown.err.startswith("file missing: what 2 jobs made is not on this machine any more, or not whole.")
-    assert "`job-runner enqueue jobs.yaml --replace`" in shown.err
+    assert shown.err.startswith("file missing: what 2 jobs made is not on this machine any more, or not whole;")
+    assert "a new request_id in jobs.yaml, beside the same output_name, and `job-runner enqueue jobs.yaml`" in shown.err
     document = runner("report", jobs, "--json").document
     assert (document["summary"], document["missing"]) == ({"done": 3}, 2)
     marked = [row["record"]["outputs"]["takes"][0].get("missing") for row in document["rows"]]
