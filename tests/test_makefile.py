@@ -123,15 +123,6 @@ def test_a_failed_job_is_the_last_word(checkout: Path) -> None:
     assert done.stdout.splitlines()[-1] == "  REDIS_URL= ./run job-runner report jobs.example.yaml"
 
 
-def test_a_failed_job_of_somebody_else_is_named_as_that(checkout: Path) -> None:
-    """The drain works off whatever waits in the queue; where the demo's own jobs are well, the error is explained."""
-    (checkout / "exit---drain").write_text("1")
-    done = make(checkout, "demo")
-    assert done.returncode == 2
-    assert "All of jobs.example.yaml is well, but another job of this queue failed" in done.stdout
-    assert "\n  REDIS_URL= ./run job-runner history --status failed\nNext: " in done.stdout
-
-
 @pytest.mark.parametrize("code", ["2", "3"])
 def test_a_broken_step_stops_the_demo(checkout: Path, code: str) -> None:
     """A bad file or a server that is away: what follows would only bury the message."""
@@ -228,15 +219,3 @@ def test_check_is_what_ci_runs() -> None:
     assert (HOUSE / ".ci" / "run").read_text().rstrip().endswith("exec make check </dev/null")
     makefile = (HOUSE / "Makefile").read_text()
     assert "\ncheck: lint types imports test ##" in makefile
-
-
-@pytest.mark.parametrize(("words", "workers"), [((), 3), (("TEST_WORKERS=2",), 2)])
-def test_check_has_a_third_worker_unless_told(checkout: Path, words: tuple[str, ...], workers: int) -> None:
-    """Crash tests mostly wait; whoever has a slower machine says so, by a word or by the environment."""
-    assert f"--numprocesses {workers} " in make(checkout, "--dry-run", "check", *words).stdout
-    assert "--numprocesses 2 " in make(checkout, "--dry-run", "test").stdout
-    environ = {**bare_environment(checkout), "TEST_WORKERS": "5"}
-    said = subprocess.run(
-        ["make", "--dry-run", "check"], check=True, capture_output=True, text=True, cwd=checkout, env=environ
-    )
-    assert "--numprocesses 5 " in said.stdout
