@@ -79,8 +79,9 @@ def _show(found: outcomes.Report, only: outcomes.ReportStatus, root: Path, outpu
             details=_details(row, root, speech),
             style=row.found.status if row.status_text == row.found.status else "conflict",
         )
-    output.listing(table.lines(output.width, output.paint))
-    output.data()
+    if only == "all" or any(found.shown(only)):
+        output.listing(table.lines(output.width, output.paint))
+        output.data()
     output.data(f"{counted(len(found.rows), 'job')}: {summary_text(found.summary_text)}")
 
 

@@ -221,6 +221,7 @@ def test_one_status_of_many(runner: JobRunner, three: str) -> None:
     shown = runner("report", three, "--status", "cancelled")
     assert [line.split()[0] for line in shown.out.splitlines() if line.startswith(("story", "nap"))] == ["story:two"]
     assert shown.out.endswith("3 jobs: 2 queued, 1 cancelled\n")
+    assert runner("report", three, "--status", "failed").out == "3 jobs: 2 queued, 1 cancelled\n"
     document = runner("report", three, "--status", "queued", "--json").document
     assert [row["request_id"] for row in document["rows"]] == ["story:one", "nap"]
     assert (document["job_count"], document["summary"]) == (3, {"queued": 2, "cancelled": 1})
