@@ -126,8 +126,12 @@ def _scores(reply: list[Any]) -> dict[str, float]:
 async def read_truth(queue: Queue) -> Truth:
     """Read it; the queue must be quiet meanwhile."""
     client, key = queue.client, queue.keys.of
-    intakes = sorted({text(name) for name in await client.smembers(key("intakes"))} | set(queue.intakes) | {"stream"})
-    lanes = sorted({text(name) for name in await client.smembers(key("lanes"))} | set(queue.lanes))
+    async with client.pipeline(transaction=False) as pipe:
+        pipe.smembers(key("intakes"))
+        pipe.smembers(key("lanes"))
+        known_intakes, known_lanes = await pipe.execute()
+    intakes = sorted({text(name) for name in known_intakes} | set(queue.intakes) | {"stream"})
+    lanes = sorted({text(name) for name in known_lanes} | set(queue.lanes))
     hashes = ("index", "result", "failed", "delayed", "key", "progress", "counters")
     zsets = ("due", "key_wait", "expiry", "sessions")
     async with client.pipeline(transaction=False) as pipe:
@@ -140,7 +144,11 @@ async def read_truth(queue: Queue) -> Truth:
         pipe.get(key("fence"))
         for stream in (*intakes, *lanes):
             pipe.xrange(queue.keys.stream(stream))
-        replies = iter(await pipe.execute())
+        for lane in lanes:
+            pipe.xpending_range(queue.keys.stream(lane), "watchers", min="-", max="+", count=100_000)
+        # A lane without its stream or group has nothing pending; every other error is one.
+        found: list[Any] = await pipe.execute(raise_on_error=False)
+    replies = iter([_unless_no_group(reply) for reply in found])
     index, result, failed, delayed, holders, progress, counters = (_hash(next(replies)) for _ in hashes)
     due, key_wait, expiry, sessions = (_scores(next(replies)) for _ in zsets)
     histories = {status: {e: f["id"] for e, f in _stream(next(replies)).items()} for status in HISTORIES}
@@ -160,7 +168,7 @@ async def read_truth(queue: Queue) -> Truth:
         fence=int(next(replies) or 0),
         intakes={name: _stream(next(replies)) for name in intakes},
         lanes={name: _stream(next(replies)) for name in lanes},
-        pending={lane: await _pending(queue, lane) for lane in lanes},
+        pending={lane: _pending(next(replies)) for lane in lanes},
         keys={text(found) async for found in client.scan_iter(match=f"{queue.keys.prefix}:*", count=1000)},
     )
 
@@ -170,12 +178,13 @@ def _waiter(member: str) -> tuple[str, str, str]:
     return key, generation, request_id
 
 
-async def _pending(queue: Queue, lane: str) -> dict[str, str]:
-    key = queue.keys.stream(lane)
-    groups = await queue.client.xinfo_groups(key) if await queue.client.exists(key) else []
-    if not groups:
-        return {}
-    page: Any = await queue.client.xpending_range(key, "watchers", min="-", max="+", count=100_000)
+def _unless_no_group(reply: Any) -> Any:
+    if isinstance(reply, Exception) and not str(reply).startswith("NOGROUP"):
+        raise reply
+    return [] if isinstance(reply, Exception) else reply
+
+
+def _pending(page: list[dict[str, Any]]) -> dict[str, str]:
     return {text(item["message_id"]): text(item["consumer"]) for item in page}
 
 
