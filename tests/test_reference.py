@@ -182,6 +182,8 @@ async def test_documents_are_of_their_shapes(valkey_url: str, prefix: str, tmp_p
     ):
         await fits(*line.split())
     await run_program(watcher, "--once", "--quiet", environ=environ, cwd=tmp_path)
+    _, out, _ = await run_program(watcher, "ping", "--consumer-name", "x", "--json", environ=environ, cwd=tmp_path)
+    assert misfits(SHAPES["job-watcher ping"], json.loads(out)) == []
     for line in ("report jobs.yaml", "history", "result good", "doctor --fsck"):
         await fits(*line.split())
     for line in ("retry bad", "cancel later --yes", "server stop", "flush --hard --yes"):

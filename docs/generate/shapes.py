@@ -30,6 +30,7 @@ _LINE_MAX: Final = 100
 
 _VERSION: Final = "whole: 1"
 _RECORD: Final = "object | null: see records.md"
+_LOOKED_AT: Final = f"{_RECORD}; an output that is not on this machine any more, or not whole, has `missing: true`"
 _OUTPUT_ROW: Final = {
     "index": "whole: from 0",
     "request_id": "text",
@@ -126,14 +127,15 @@ SHAPES: Final[dict[str, Any]] = {
         "schema_version": _VERSION,
         "job_count": "whole",
         "summary": {"<status>": "whole"},
-        "outdated": "whole: rows whose `current` is false",
+        "outdated": "whole: jobs whose `current` is false",
+        "missing": "whole: jobs that lack a file on this machine",
         "rows": [
             {
                 "request_id": "text",
                 "output_name": "text | null",
                 "status": "text: as in `result`",
                 "current": "boolean | null: is it of the content that the file has now",
-                "record": _RECORD,
+                "record": _LOOKED_AT,
             }
         ],
     },
@@ -146,7 +148,7 @@ SHAPES: Final[dict[str, Any]] = {
         "schema_version": _VERSION,
         "request_id": "text",
         "status": "text: queued, leased, delayed, done, failed, cancelled or not_found",
-        "record": _RECORD,
+        "record": _LOOKED_AT,
         "progress?": {"<field>": "text | number | null"},
     },
     "job-runner why": {
@@ -189,6 +191,7 @@ SHAPES: Final[dict[str, Any]] = {
     "job-runner server status": {
         "schema_version": _VERSION,
         "running": "boolean",
+        "died": "boolean: it is gone, and nobody stopped it",
         "answers": "boolean",
         "log_file": "text",
         "url?": "text",
@@ -204,6 +207,18 @@ SHAPES: Final[dict[str, Any]] = {
         "checks": [{"name": "text", "state": "text: ok, note or wrong", "found": "text", "mend": "text"}],
         "census?": {"<term>": "whole | boolean: of the sum that must hold; with --fsck"},
         "findings?": ["object: what was found, and whether it was mended; with --fsck"],
+    },
+    "job-watcher ping": {
+        "schema_version": _VERSION,
+        "alive": "boolean: one of them at least",
+        "watchers": [
+            {
+                "name": "text",
+                "alive": "boolean",
+                "state": "text: alive, silent or no session",
+                "last_round_trip_sec": "number | null",
+            }
+        ],
     },
     **OFFLINE,
     **VOICES,
