@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final, Literal
 from loguru import logger
 
 from lib.errors import JobRunnerError, UnreachableError
-from lib.redisqueue import overview, sessions
+from lib.redisqueue import sessions
 from lib.redisqueue.keys import parse_intake, parse_lane
+from lib.redisqueue.remaining import remaining
 from lib.routing.policy import IntakeClass, is_offered
 
 if TYPE_CHECKING:
@@ -73,32 +74,32 @@ async def left_to_do(queue: Queue, *, soon_ms: int, also: Sequence[LiveWatcher] 
 
     `also` are watchers to count with those that live: one that has just ended, and may be started again.
     """
-    remaining = await overview.remaining(queue, soon_ms=soon_ms)
+    there = await remaining(queue, soon_ms=soon_ms)
     watchers = [*await sessions.roster(queue), *also]
     unoffered: Counter[str] = Counter()
     offered = 0
-    for name, count in remaining.waiting.items():
+    for name, count in there.waiting.items():
         intake = parse_intake(name)
         if is_offered(IntakeClass(name, intake.priority, intake.capability, intake.pin), watchers):
             offered += count
         elif count:
             unoffered[intake.pin if intake.pin not in {"", "metal"} else intake.capability] += count
-    for name, count in remaining.held.items():
+    for name, count in there.held.items():
         capability = parse_lane(name).capability
         # One that is stopping offers no slot any more and still runs what it has.
         if count and not any(capability in watcher.capabilities for watcher in watchers):
             unoffered[capability] += count
     # What was added by hand is in no row of the index yet, so the entries of the intakes may be more.
     return Left(
-        max(remaining.active - unoffered.total(), offered),
-        remaining.outbox,
+        max(there.active - unoffered.total(), offered),
+        there.outbox,
         dict(unoffered),
-        remaining.callbacks,
-        remaining.callbacks_later,
-        remaining.delayed,
-        remaining.due_ms,
-        remaining.later,
-        remaining.later_ms,
+        there.callbacks,
+        there.callbacks_later,
+        there.delayed,
+        there.due_ms,
+        there.later,
+        there.later_ms,
     )
 
 

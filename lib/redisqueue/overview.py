@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from lib.clock import iso_from_ms
-from lib.jobqueue.protocol import Remaining
 from lib.redisqueue.connection import as_text, edge
 from lib.redisqueue.keys import DEFAULT_BACKLOG, GROUP, is_intake, is_lane, parse_intake, parse_lane
 from lib.redisqueue.reader import read_json
@@ -100,41 +99,6 @@ async def overview(queue: Queue, *, lease_idle_ms: int) -> dict[str, Any]:
         "eta_sec": _eta(totals["outstanding"], rate),
         "spend": {"today_usd": 0.0},  # nothing that is paid runs yet
     }
-
-
-async def remaining(queue: Queue, *, soon_ms: int) -> Remaining:
-    """What a drain still waits for: all but jobs delayed by more than `soon_ms` and those that wait behind them."""
-    await queue.refresh_streams()
-    intakes, lanes = queue.intakes, queue.lanes
-    async with edge(queue.url):
-        seconds, micros = await queue.client.time()
-        now = int(seconds) * 1000 + int(micros) // 1000
-        horizon = now + soon_ms
-        pipe = queue.client.pipeline(transaction=True)
-        pipe.hlen(queue.keys.of("index"))
-        for start, end in ((f"({horizon}", "+inf"), (f"({now}", str(horizon))):
-            pipe.zcount(queue.keys.of("due"), start, end)
-            pipe.zrangebyscore(queue.keys.of("due"), start, end, start=0, num=1, withscores=True)
-        pipe.zcard(queue.keys.of("key_wait"))
-        pipe.xlen(queue.keys.of("outbox"))
-        pipe.zcount(queue.keys.of("callback_due"), "-inf", horizon)
-        pipe.zcount(queue.keys.of("callback_due"), f"({horizon}", "+inf")
-        for name in (*intakes, *lanes):
-            pipe.xlen(queue.keys.stream(name))
-        active, later, first_later, delayed, first_due, *rest = await pipe.execute()
-    behind, outbox, callbacks, callbacks_later, *lengths = rest
-    return Remaining(
-        active=max(int(active) - int(later) - int(behind), 0),
-        waiting=dict(zip(intakes, lengths, strict=False)),
-        held=dict(zip(lanes, lengths[len(intakes) :], strict=True)),
-        outbox=int(outbox),
-        callbacks=int(callbacks),
-        callbacks_later=int(callbacks_later),
-        delayed=int(delayed),
-        due_ms=int(first_due[0][1]) if first_due else 0,
-        later=int(later),
-        later_ms=int(first_later[0][1]) if first_later else 0,
-    )
 
 
 async def _names(queue: Queue) -> _Names:

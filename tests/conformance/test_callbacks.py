@@ -10,7 +10,8 @@ import pytest
 
 from lib.jobqueue.outbox import Callback, CallbacksTaken, TriedCallback
 from lib.jobqueue.protocol import Adoption, Cancellation, ForeignEntry, Verdict
-from lib.redisqueue import callbacks, conducting, leasing, overview, producing, upkeep
+from lib.redisqueue import callbacks, conducting, leasing, producing, upkeep
+from lib.redisqueue.remaining import remaining
 from tests.conformance.stage import Stage, ending, submission, tail
 from tests.conformance.truth import text
 
@@ -261,6 +262,6 @@ async def test_a_drain_sees_which_callbacks_come_soon(stage: Stage) -> None:
     await told(stage, "a", "b")
     callback, _ = (await take(stage)).callbacks
     await settle(stage, callback, "again", delay_ms=600_000)
-    now = await overview.remaining(stage.queue, soon_ms=0)
-    soon = await overview.remaining(stage.queue, soon_ms=60_000)
+    now = await remaining(stage.queue, soon_ms=0)
+    soon = await remaining(stage.queue, soon_ms=60_000)
     assert (now.callbacks, now.callbacks_later, soon.callbacks, soon.callbacks_later) == (0, 2, 1, 1)
