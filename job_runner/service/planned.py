@@ -9,10 +9,12 @@ import weakref
 from collections import Counter
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from tempfile import SpooledTemporaryFile
+from tempfile import SpooledTemporaryFile, gettempdir
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import from_json, to_json
+
+from lib.errors import JobRunnerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -121,8 +123,15 @@ class PlannedJobs:
         self._take(job)
 
     def _write(self) -> None:
-        # The spool's own buffer takes twice the time for each line.
-        self._spool.writelines((b"\n".join(self._lines), b"\n"))
+        try:
+            # The spool's own buffer takes twice the time for each line.
+            self._spool.writelines((b"\n".join(self._lines), b"\n"))
+            self._spool.flush()
+        except OSError as exc:
+            raise JobRunnerError(
+                f"cannot keep a long plan in {gettempdir()}: {exc.strerror}",
+                hint="free some space there, or set TMPDIR to a directory that has it",
+            ) from exc
         self._lines.clear()
 
     def leave_out(self, places: set[tuple[str, str]]) -> None:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import gc
+import tempfile
 import tracemalloc
 import warnings
+from typing import TYPE_CHECKING
+
+import pytest
 
 from job_runner.service.planned import PlannedJob, PlannedJobs
+from lib.errors import JobRunnerError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MOST_BYTES = 4 << 20
 
@@ -64,6 +72,15 @@ def test_many_jobs_take_no_more_memory() -> None:
     finally:
         tracemalloc.stop()
     assert peak < MOST_BYTES
+
+
+def test_a_disk_that_takes_no_more_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is, why, and what to do: no traceback for a full disk."""
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
+    with pytest.raises(JobRunnerError, match=f"cannot keep a long plan in {tmp_path}/file: Not a directory") as caught:
+        spool_of(30_000)
+    assert "TMPDIR" in (caught.value.hint or "")
 
 
 def test_the_spool_goes_with_the_plan() -> None:
