@@ -1,6 +1,7 @@
 """What only the whole history can tell of promises 1 to 5, 7 and 8: answers, traces and records set side by side.
 
-`soundness.py` looks at single steps, `asked.py` at what was asked for, `recovery.py` at how long the dead held jobs.
+`soundness.py` looks at single steps, `asked.py` at what was asked for, `begins.py` at when bodies began, `recovery.py`
+at how long the dead held jobs.
 Pure; `checker.py` calls all.
 """
 
@@ -15,6 +16,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from tests.chaos.machine.asked import answers, as_asked
+from tests.chaos.machine.begins import in_time, told, under_lease
 from tests.chaos.machine.evidence import (
     AWAY,
     SEEN_SECONDS,
@@ -230,7 +232,8 @@ def last_look(history: History, replay: Replay) -> Iterator[Verdict]:
         return
     for said in final["contradictions"]:
         yield Verdict(8, said.partition(":")[0], said)
-    for said in final["outputs"]:
+    # A run of an older machine did not look at what is published.
+    for said in (*final["outputs"], *final.get("published", ())):
         yield Verdict(3, said.partition(":")[0], said)
     if final["imbalance"]:
         yield Verdict(8, "the queue", f"accepted and not accounted for: {final['imbalance']}")
@@ -247,6 +250,6 @@ def last_look(history: History, replay: Replay) -> Iterator[Verdict]:
 
 
 ALL: Final[tuple[Callable[[History, Replay], Iterator[Verdict]], ...]] = (
-    *(accepted, once, records, as_asked, answers, fences, leaders),
-    *(self_stop, poison, last_look),
+    *(accepted, once, records, as_asked, answers, in_time),
+    *(fences, under_lease, leaders, self_stop, told, poison, last_look),
 )

@@ -1,6 +1,6 @@
 """What several checks ask of a history: which generations an id had, whether a call and a step fit, and the evidence.
 
-Judges nothing; `checks.py` and `asked.py` call it.
+Judges nothing; the modules of checks call it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ SEEN_SECONDS: Final = 0.5
 
 AWAY: Final = frozenset({"server_kill", "long_server_kill", "server_restart", "server_pause", "long_server_pause"})
 """Faults in which the server does not answer."""
+
+CUT_OFF: Final = ("pause", "long_pause", "blackhole", "long_blackhole", "half_open", "delay", "reset", "lose_reply")
+"""Faults of one watcher, or of its wire, in which it may not be in touch with the server."""
 
 Span = tuple[float, float]
 

@@ -24,6 +24,8 @@ from tests.chaos.machine.options import PREFIX
 from tests.conformance import truth
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lib.redisqueue.queue import Queue
 
 LOOK_SECONDS: Final = 0.03
@@ -94,8 +96,8 @@ async def left(queue: Queue) -> int:
     return total
 
 
-async def last_look(queue: Queue) -> dict[str, Any]:
-    """What the queue holds when all is quiet, by plain commands and by fsck."""
+async def last_look(queue: Queue, root: Path) -> dict[str, Any]:
+    """What the queue holds when all is quiet, by plain commands and by fsck; outputs are published below `root`."""
     await queue.refresh_streams()
     seen = await truth.read_truth(queue)
     findings = await fsck(queue, repair=False)
@@ -107,6 +109,7 @@ async def last_look(queue: Queue) -> dict[str, Any]:
         "imbalance": truth.imbalance(seen),
         "unknown_keys": sorted(truth.unknown_keys(queue, seen)),
         "outputs": await asyncio.to_thread(_bad_outputs, list(seen.records.values())),
+        "published": await asyncio.to_thread(unpublished, list(seen.records.values()), root),
         "fsck": [f"{each.kind} {each.subject}: {each.detail}" for each in findings],
     }
 
@@ -114,13 +117,31 @@ async def last_look(queue: Queue) -> dict[str, Any]:
 def _bad_outputs(records: list[str]) -> list[str]:
     """Outputs that are not what their record says."""
     bad = []
-    for raw in records:
-        record = json.loads(raw)
-        best = (record.get("outputs") or {}).get("best")
-        if best is None:
-            continue
+    for record, best in _outputs(records):
         place = Path(unquote(urlsplit(best["uri"]).path))
-        content = place.read_bytes() if place.exists() else b""
-        if (len(content), hashlib.sha256(content).hexdigest()) != (best["bytes"], best["sha256"]):
+        if not _holds(place, best):
             bad.append(f"{record['request_id']}: {place} is not as its record says")
     return bad
+
+
+def unpublished(records: list[str], root: Path) -> list[str]:
+    """Published names that do not hold what the newest record has. All is drained: nothing waits to be published."""
+    bad = []
+    for record, best in _outputs(records):
+        name = record.get("output_name")
+        if name and not _holds(root / name / best["name"], best):
+            bad.append(f"{record['request_id']}: {name}/{best['name']} does not hold what its record has")
+    return bad
+
+
+def _outputs(records: list[str]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each record that has an output, with that."""
+    for record in map(json.loads, records):
+        best = (record.get("outputs") or {}).get("best")
+        if best is not None:
+            yield record, best
+
+
+def _holds(place: Path, best: dict[str, Any]) -> bool:
+    content = place.read_bytes() if place.is_file() else b""
+    return (len(content), hashlib.sha256(content).hexdigest()) == (best["bytes"], best["sha256"])

@@ -62,7 +62,8 @@ def names() -> list[str]:
 async def grow(plant: Plant, home: Path) -> Caught:
     """One run with the bug in the copy of the code that all its processes run from."""
     options = Options(seed=SEED, jobs=0, minutes=plant.seconds / 60, faults=len(plant.faults), poison=False)
-    work = workload.steady(SEED, seconds=plant.seconds, producers=options.producers)
+    write = {"steady": workload.steady, "varied": workload.varied, "uneven": workload.uneven}[plant.work]
+    work = write(SEED, seconds=plant.seconds, producers=options.producers)
     run = Run(
         home,
         options,
@@ -70,7 +71,7 @@ async def grow(plant: Plant, home: Path) -> Caught:
         faults=plant.faults,
         work=work,
         prepare=plant.sow,
-        drain_seconds=DRAIN_SECONDS if plant.promises else None,
+        drain_seconds=DRAIN_SECONDS if plant.promises and not plant.drained else None,
     )
     await run.go()
     found = history.read(home)

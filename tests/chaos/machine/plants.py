@@ -8,7 +8,7 @@ loudly and never passes for one that was caught. Nothing here can touch the real
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from tests.chaos.machine.schedule import MACHINE_LIFE_SECONDS, Fault
 
@@ -41,6 +41,10 @@ class Plant:
     promises: tuple[int, ...]
     faults: tuple[Fault, ...] = ()
     seconds: float = 8.0
+    work: Literal["steady", "varied", "uneven"] = "steady"
+    """What the producers ask for meanwhile, by the name of its function in `workload`."""
+    drained: bool = False
+    """Whether the run goes on until nothing is left, and takes its last look: what is wrong shows at the end only."""
 
     def sow(self, code: Path) -> None:
         """Change the copy of the code at `code`.
@@ -279,5 +283,70 @@ PLANTS: Final = (
         (6,),
         DEATHS,
         20.0,
+    ),
+    Plant(
+        "run-after-ignored",
+        (
+            Change(f"{_LUA}submit.lua", "tonumber(common.due_ms) <= now_ms()", "true"),
+            Change(f"{_LUA}include/accept.lua", "  if ask.due_ms > now then\n", "  if false then\n"),
+        ),
+        (3,),
+        seconds=6.0,
+        work="varied",
+    ),
+    Plant(
+        "tries-eaten",
+        (Change(f"{_LUA}retry.lua", "row.attempt = row.attempt + 1", "row.attempt = row.attempt + 4"),),
+        (3,),
+        seconds=6.0,
+        work="varied",
+    ),
+    Plant(
+        "cancel-never-told",
+        (
+            Change(f"{_LUA}renew.lua", "    reply[#reply + 1] = each.fence\n", "    local _ = 1\n"),
+            Change("job_watcher/control.py", 'if word.kind == "cancel" else None', "if False else None"),
+        ),
+        (5,),
+        seconds=12.0,
+        work="varied",
+    ),
+    Plant(
+        "never-published",
+        (
+            Change(
+                "job_watcher/publish.py",
+                "newest = not stored or not name or await self.store.publish(str(name), stored, order=order)",
+                "newest = True",
+            ),
+        ),
+        (3,),
+        seconds=4.0,
+        work="varied",
+        drained=True,
+    ),
+    Plant(
+        # A fault would have to take just the answer to a hand-back, so here each of them is lost.
+        "begins-after-hand-back",
+        (
+            Change(
+                "job_watcher/turns.py",
+                "        while not await self._is_back(held.lease):\n"
+                "            await self.clock.sleep(AGAIN_SECONDS)\n",
+                "        if not await self._is_back(held.lease):\n"
+                '            self.in_hand.put(held, "line")\n'
+                "            await turn.wait()\n"
+                "            return False\n",
+            ),
+            Change(
+                "job_watcher/turns.py",
+                "            await self.hand_back(lease)\n",
+                "            await self.hand_back(lease)\n"
+                '            raise JobRunnerError("its answer was lost", hint="again")\n',
+            ),
+        ),
+        (4,),
+        seconds=12.0,
+        work="uneven",
     ),
 )

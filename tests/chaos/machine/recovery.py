@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from tests.chaos.machine.evidence import AWAY, Span, post_of, spans_of
+from tests.chaos.machine.evidence import AWAY, CUT_OFF, Span, post_of, spans_of
 from tests.chaos.machine.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ SILENCE_SECONDS: Final = 1.5
 
 AFTER_SECONDS: Final = 2.0
 """So long after a fault its silence may last: whoever was cut off waits a moment before he tries again."""
-
-CUT_OFF: Final = ("pause", "long_pause", "blackhole", "long_blackhole", "half_open", "delay", "reset", "lose_reply")
-"""Faults of one watcher, or of its wire, in which it may not be in touch with the server."""
 
 
 @dataclass(slots=True)

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from tests.chaos.machine.history import Line
 
 
+HASTENED_MS = 1
+"""The due time that the drain gives to what is delayed (see `observer.nudge`)."""
+
+
 @dataclass(slots=True)
 class Lease:
     """One lease: taken at `at`, over at `ended` (None: still standing at the end of the history)."""
@@ -40,6 +44,8 @@ class Generation:
     record: str | None = None
     head: Head | None = None
     recorded: float | None = None
+    free: float | None = None
+    """When it was first seen not to be delayed."""
     replaces: str = ""
     """The generation whose record went when this one began."""
 
@@ -115,6 +121,8 @@ class Replay:
         """(session, epoch)."""
         self.due: set[str] = set()
         """Ids that come back at a time."""
+        self.hastened: dict[str, float] = {}
+        """Ids whose due time somebody set to the distant past, and when first: the drain does."""
         self.kept: set[str] = set()
         """Ids whose job is kept outside the streams."""
         self._words: dict[str, Callable[..., None]] = {
@@ -165,6 +173,8 @@ class Replay:
             before = step.records_before.get(request_id) or self.records.get(request_id, ("", ""))[1]
             if before:
                 self.generations[known].replaces = parse_head(before).generation
+        if row.state != "D" and self.generations[known].free is None:
+            self.generations[known].free = step.at
 
     def _record(self, step: Step, request_id: str, place: str, raw: str | None) -> None:
         step.ids.add(request_id)
@@ -201,6 +211,8 @@ class Replay:
     def _due(self, step: Step, request_id: str, score: float | None) -> None:
         step.ids.add(request_id)
         (self.due.discard if score is None else self.due.add)(request_id)
+        if score is not None and score <= HASTENED_MS:
+            self.hastened.setdefault(request_id, step.at)
 
     def _kept(self, step: Step, request_id: str, kept: bool) -> None:  # noqa: FBT001 - as the word has it
         step.ids.add(request_id)

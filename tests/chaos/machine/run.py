@@ -118,7 +118,7 @@ class Run:
                 await ground.stop_watchers()
                 with contextlib.suppress(RedisError, JobRunnerError, OSError):
                     # Without it the checker says that the run did not come to its end.
-                    found = await observer.last_look(queue)
+                    found = await observer.last_look(queue, ground.home / "disk")
                     (ground.home / "final.json").write_text(json.dumps(found, indent=1))
             finally:
                 await queue.client.aclose()

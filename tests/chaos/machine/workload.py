@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Do = Literal["ok", "slow", "flaky", "fatal", "child", "output", "poison"]
 Job = dict[str, Any]
@@ -21,6 +24,9 @@ _BATCHES: Final = (1, 1, 1, 5, 20, 60, 150)
 SUBMIT_SHARE: Final = 0.94
 """The last job is sent at this share of the run, as the last fault comes: what is idle breaks without a sound."""
 KEYS: Final = 8
+CANCEL_SECONDS: Final = 1.2
+"""After so long a job that is to be cancelled while it runs has begun, if the queue is not full of others."""
+_CANCELLED_EVERY: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +143,16 @@ def _steps(chance: random.Random, name: str, seconds: float, jobs: int, poison: 
         if batch:
             author.steps.append(Step(at, "submit", batch))
             author.after(at, batch)
-    return sorted(author.steps, key=lambda step: step.at)
+    return sorted([*author.steps, *_long_and_cancelled(name, seconds)], key=lambda step: step.at)
+
+
+def _long_and_cancelled(name: str, seconds: float) -> Iterator[Step]:
+    """Jobs that would take long, each cancelled while it runs: a body that is not told is seen to go on."""
+    for i in range(int((seconds * SUBMIT_SHARE - CANCEL_SECONDS) / _CANCELLED_EVERY)):
+        at = round(0.3 + i * _CANCELLED_EVERY, 3)
+        job: Job = {"id": f"{name}-long-{i:03}", "do": "slow", "echo": name, "seconds": 5.0, "priority": "high"}
+        yield Step(at, "submit", (job,))
+        yield Step(round(at + CANCEL_SECONDS, 3), "cancel", ids=(job["id"],))
 
 
 def _plain(job: Job) -> Job:
@@ -167,3 +182,37 @@ def _steady(chance: random.Random, name: str, seconds: float) -> list[Step]:
         if beat % 4 == 1:
             author.steps += author.crowd(at)
     return sorted(author.steps, key=lambda step: step.at)
+
+
+def varied(seed: int, *, seconds: float, producers: int) -> list[list[Step]]:
+    """A little of what `steady` has not, every other second: delays, flaky jobs, outputs, and cancels of what runs."""
+    return [_varied(random.Random(f"varied {seed} {i}"), f"p{i}", seconds) for i in range(1, producers + 1)]  # noqa: S311
+
+
+def _varied(chance: random.Random, name: str, seconds: float) -> list[Step]:
+    author = _Author(chance, name)
+    for beat in range(int(seconds * SUBMIT_SHARE / 2)):
+        kinds: tuple[Do, ...] = ("ok", "flaky", "output")
+        jobs = [author.job(kind) for kind in kinds for _ in range(2)]
+        for job in jobs:
+            for name_of in ("delay", "key", "on_conflict"):
+                job.pop(name_of, None)
+        jobs += [{**author.job("ok"), "delay": 2.5} for _ in range(2)]
+        author.steps.append(Step(round(0.2 + beat * 2, 3), "submit", tuple(jobs)))
+    return sorted([*author.steps, *_long_and_cancelled(name, seconds)], key=lambda step: step.at)
+
+
+def uneven(seed: int, *, seconds: float, producers: int) -> list[list[Step]]:
+    """Short jobs and behind them long ones, so that what was leased ahead for the next moment waits in vain."""
+    return [_uneven(random.Random(f"uneven {seed} {i}"), f"p{i}", seconds) for i in range(1, producers + 1)]  # noqa: S311
+
+
+def _uneven(chance: random.Random, name: str, seconds: float) -> list[Step]:
+    """The shorts take about a second and the longs three, of three watchers."""
+    steps = []
+    for beat in range(max(1, int(seconds / 5))):
+        jobs = [(f"{name}-short-{beat}-{i:02}", 0.2) for i in range(40)]
+        jobs += [(f"{name}-long-{beat}-{i:02}", 3.0) for i in range(10)]
+        words = ({"id": job, "do": "slow", "echo": _echo(chance), "seconds": took} for job, took in jobs)
+        steps.append(Step(0.1 + beat * 5, "submit", tuple(words)))
+    return steps
