@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos.machine import history, recovery, schedule, workload
+from tests.chaos.machine import history, recovery, report, schedule, workload
 from tests.chaos.machine.__main__ import main
 from tests.chaos.machine.aof import AofReader, BrokenFileError, UnknownCommandError, Vocabulary, split
+from tests.chaos.machine.ground import commit
 from tests.chaos.machine.options import Options
 from tests.chaos.machine.run import drawn, written
 from tests.chaos.machine.wiretap import Listening
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 FULL = Options(seed=7)
@@ -96,6 +98,38 @@ def test_steady_work_is_more_than_three_watchers_can_do() -> None:
     steps = [step for producer in workload.steady(1, seconds=10, producers=3) for step in producer]
     seconds = {job["id"]: job["seconds"] for step in steps for job in step.jobs}
     assert sum(seconds.values()) > 10 * 3 * FULL.slots
+
+
+@pytest.mark.parametrize("write", [workload.varied, workload.steady, workload.uneven])
+def test_directed_work_is_the_same_each_time_and_in_order(write: Callable[..., list[list[workload.Step]]]) -> None:
+    """A planted bug is looked for in the same work as last time."""
+    work = write(1, seconds=12, producers=3)
+    assert work == write(1, seconds=12, producers=3)
+    for steps in work:
+        assert [step.at for step in steps] == sorted(step.at for step in steps)
+
+
+def test_varied_work_has_what_steady_work_has_not() -> None:
+    """Delays, flaky jobs, outputs; a cancel, and more than a second before it the long job that it is for."""
+    for steps in workload.varied(1, seconds=8, producers=2):
+        jobs = {job["id"]: job for step in steps for job in step.jobs}
+        assert {job["do"] for job in jobs.values()} == {"ok", "flaky", "output", "slow"}
+        assert any("delay" in job for job in jobs.values())
+        sent = {job["id"]: step.at for step in steps for job in step.jobs}
+        cancels = [step for step in steps if step.do == "cancel"]
+        assert cancels
+        for step in cancels:
+            assert step.at == pytest.approx(sent[step.ids[0]] + workload.CANCEL_SECONDS)
+            assert jobs[step.ids[0]]["seconds"] > 3 * workload.CANCEL_SECONDS
+
+
+def test_a_report_says_under_what_a_run_was_made() -> None:
+    """L, S, the server and the code; of a run that noted less, that it is not known."""
+    about = {"life": 3.0, "sweep": 0.8, "renew": 0.4, "server": "valkey 9.1", "commit": "abc-dirty"}
+    said = report.conditions(about)
+    assert said == "L 3 s, S 0.8 s, renewals every 0.4 s; server valkey 9.1; commit abc-dirty"
+    assert "server unknown; commit unknown" in report.conditions({"life": 3.0, "sweep": 0.8})
+    assert commit()
 
 
 # --- the append-only file ------------------------------------------------------------------------------------------

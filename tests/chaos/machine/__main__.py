@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import random
 import shutil
 import sys
@@ -105,6 +106,7 @@ def judge(home: Path, options: Options, slack: float) -> int:
     findings = checker.check(found)
     begun = next((note["at"] for note in found.ground if note["is"] == "begun"), 0.0)
     (home / "verdicts.txt").write_text("".join(each.text(begun) + "\n" for each in findings.verdicts))
+    say(report.conditions(json.loads((home / "run.json").read_text())))
     say(report.tail(findings, begun=begun))
     say(report.replay_with(options))
     return 1 if findings.verdicts else 0
@@ -160,7 +162,7 @@ def _kept_if_broken(options: Options, wished: Path | None, slack: float) -> int:
         if wished is None and code in {0, STOPPED}:
             shutil.rmtree(home, ignore_errors=True)
         else:
-            say(f"the run is kept in {home}; judge it again with: python -m tests.chaos.machine check {home}")
+            say(f"the run is kept in {home}; judge it again with: .venv/bin/python -m tests.chaos.machine check {home}")
     return code
 
 

@@ -59,6 +59,16 @@ def copy_code(to: Path) -> None:
     subprocess.run([sys.executable, "-m", "compileall", "-q", str(to)], check=False, stdout=subprocess.DEVNULL)
 
 
+def commit() -> str:
+    """The commit of the code, and whether files were changed since; `unknown` where this is no clone."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude", "*"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_END_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return said.stdout.strip() or "unknown"
+
+
 class Log:
     """A file of JSON lines, each with the time at which it was written."""
 
@@ -198,6 +208,15 @@ class Ground:
         fresh.rename(self.home / "go")
         self.log.note(**{"is": "begun"})
         return begun
+
+    async def server_version(self) -> str:
+        """Which server it is, as it says itself."""
+        queue = await self.queue()
+        try:
+            said: Any = await queue.client.info("server")
+        finally:
+            await queue.client.aclose()
+        return f"{said.get('server_name', 'redis')} {said.get('valkey_version', said.get('redis_version'))}"
 
     def _watcher(self, post: int, names: int, wire: Wire) -> WatcherProcess:
         host = self.home / "hosts" / f"{post}-{names}"

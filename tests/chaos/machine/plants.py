@@ -346,7 +346,7 @@ PLANTS: Final = (
             ),
         ),
         (4,),
-        seconds=12.0,
+        seconds=14.0,
         work="uneven",
     ),
 )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tests.chaos.machine.schedule import MACHINE_LIFE_SECONDS, MACHINE_SWEEP_SECONDS
 from tests.chaos.machine.verdicts import PROMISES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tests.chaos.machine.checker import Findings
     from tests.chaos.machine.options import Options
@@ -35,6 +35,13 @@ def replay_with(options: Options) -> str:
         f"replay with: make chaos SEED={options.seed} JOBS={options.jobs} MINUTES={options.minutes:g} "
         f"FAULTS={options.faults}"
     )
+
+
+def conditions(about: Mapping[str, Any]) -> str:
+    """Under what a run was made, from what it noted of itself; an older one noted less."""
+    life, sweep, renew = (f"{about[name]:g} s" if name in about else "?" for name in ("life", "sweep", "renew"))
+    server, commit = about.get("server", "unknown"), about.get("commit", "unknown")
+    return f"L {life}, S {sweep}, renewals every {renew}; server {server}; commit {commit}"
 
 
 def _recovered(found: Recovery) -> str:

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from lib.errors import JobRunnerError
 from tests.chaos.machine import observer, schedule, workload
 from tests.chaos.machine.faults import Breaker, lift
-from tests.chaos.machine.ground import Ground
+from tests.chaos.machine.ground import Ground, commit
 from tests.chaos.machine.observer import HistoryWriter
 from tests.chaos.machine.wiretap import Wiretap
 
@@ -89,14 +89,15 @@ class Run:
         self._drain_seconds = DRAIN_SECONDS + options.seconds / 10 if drain_seconds is None else drain_seconds
         self.begun = 0.0
         """Monotonic seconds; the times of the schedule count from here."""
-        plain = {
+        self._about: dict[str, Any] = {
             "options": options.as_json(),
             "life": schedule.MACHINE_LIFE_SECONDS,
             "sweep": schedule.MACHINE_SWEEP_SECONDS,
             "renew": schedule.MACHINE_RENEW_SECONDS,
             "left_out": {kind: schedule.NEEDS[kind] for kind in self._ground.missing},
+            "commit": commit(),
         }
-        (home / "run.json").write_text(json.dumps(plain, indent=1))
+        self._note_about()
         (home / "schedule.txt").write_text(schedule.text(self._faults) + "\n")
         for kind in self._ground.missing:
             say(f"left out: {kind}, for want of {schedule.NEEDS[kind]}")
@@ -132,9 +133,14 @@ class Run:
                 ground.end()
             await ground.close_wires()
 
+    def _note_about(self) -> None:
+        (self._ground.home / "run.json").write_text(json.dumps(self._about, indent=1))
+
     async def _get_ready(self) -> None:
         """Every watcher and every producer is there; the times of schedule and work count from now."""
         await self._ground.ready()
+        self._about["server"] = await self._ground.server_version()
+        self._note_about()
         self.begun = await self._ground.start_producers(self._work)
 
     async def _unless(self, others: Sequence[asyncio.Task[Any]], work: Coroutine[Any, Any, None]) -> None:

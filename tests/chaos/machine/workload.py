@@ -27,6 +27,7 @@ KEYS: Final = 8
 CANCEL_SECONDS: Final = 1.2
 """After so long a job that is to be cancelled while it runs has begun, if the queue is not full of others."""
 _CANCELLED_EVERY: Final = 4.0
+_UNEVEN_SECONDS: Final = 6.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,11 +209,13 @@ def uneven(seed: int, *, seconds: float, producers: int) -> list[list[Step]]:
 
 
 def _uneven(chance: random.Random, name: str, seconds: float) -> list[Step]:
-    """The shorts take about a second and the longs three, of three watchers."""
+    """All longs stand behind all shorts, and end soon after a job has waited its second for one of their slots."""
     steps = []
-    for beat in range(max(1, int(seconds / 5))):
-        jobs = [(f"{name}-short-{beat}-{i:02}", 0.2) for i in range(40)]
-        jobs += [(f"{name}-long-{beat}-{i:02}", 3.0) for i in range(10)]
-        words = ({"id": job, "do": "slow", "echo": _echo(chance), "seconds": took} for job, took in jobs)
-        steps.append(Step(0.1 + beat * 5, "submit", tuple(words)))
+    for beat in range(max(1, int(seconds / _UNEVEN_SECONDS))):
+        at = 0.1 + beat * _UNEVEN_SECONDS
+        for kind, count, takes, later in (("short", 30, (0.2, 0.2), 0.0), ("long", 30, (1.0, 1.6), 0.3)):
+            ids = [f"{name}-{kind}-{beat}-{i:02}" for i in range(count)]
+            words = {"do": "slow", "echo": _echo(chance)}
+            jobs = tuple({"id": job, "seconds": round(chance.uniform(*takes), 3), **words} for job in ids)
+            steps.append(Step(round(at + later, 3), "submit", jobs))
     return steps
