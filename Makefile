@@ -101,7 +101,7 @@ chaos: .venv/dev ## break a whole queue on a seeded schedule and prove the promi
 	.venv/bin/python -m tests.chaos.machine $(if $(SEED),--seed $(SEED)) --jobs $(or $(JOBS),20000) \
 		--minutes $(or $(MINUTES),10) --faults $(or $(FAULTS),200) $(ARGS)
 
-chaos-planted: .venv/dev ## plant bugs in copies of the code; the checker must catch each
+chaos-planted: .venv/dev ## plant bugs in copies of the code; the checker must catch each (some 6 minutes; ARGS='tries-eaten' for one)
 	.venv/bin/python -m tests.chaos.machine planted $(ARGS)
 
 soak: .venv/dev ## load a watcher for half an hour and see whether anything of it grows (MINUTES=30)
