@@ -64,7 +64,8 @@ SPEECH_FIELDS: Final = (
 class JobSpec(BaseModel):
     """A job as it was accepted. Times are UTC with milliseconds."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Strings of jobs hardly repeat: by default each process would keep the last 16 000 of them, a megabyte or two.
+    model_config = ConfigDict(extra="forbid", frozen=True, cache_strings="keys")
 
     request_id: fields.Identifier
     task: fields.Text = DEFAULT_TASK

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
+import sys
 from datetime import UTC
 from typing import Any
 
@@ -26,6 +28,22 @@ def test_the_json_holds_what_differs_from_the_defaults() -> None:
         "queued_at",
         "content_hash",
     }
+
+
+def test_a_job_that_was_read_leaves_nothing_behind() -> None:
+    """A watcher reads jobs for weeks: none of their strings is kept for the next ones, which have others."""
+    raws = [
+        normalize_job_spec({"request_id": f"night:{i:06}", "task": "debug", "payload": {"message": f"m{i}"}}).to_json()
+        for i in range(4000)
+    ]
+    for raw in raws[:1000]:
+        JobSpec.from_json(raw)
+    gc.collect()
+    before = sys.getallocatedblocks()
+    for raw in raws[1000:]:
+        JobSpec.from_json(raw)
+    gc.collect()
+    assert sys.getallocatedblocks() - before < 300
 
 
 def test_the_json_is_compact_utf8() -> None:
