@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.soak.run import Plan, Report, soak
-from tests.soak.watch import COUNTS, Sample, line_through
+from tests.soak.watch import COUNTS, THREADS, Sample, line_through
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,7 +87,14 @@ def test_a_rise_under_load_is_told(figure: str) -> None:
     assert report.text().endswith(f"verdict: not flat: {name} rises")
 
 
-@pytest.mark.parametrize("name", COUNTS)
+def test_threads_may_fill_their_pool_and_no_more() -> None:
+    """A pool makes its threads as calls meet: one more within its bound is no leak, one beyond it is."""
+    assert _report(*_over_a_minute(), after=replace(EVEN, threads=THREADS)).problems() == []
+    over = _report(*_over_a_minute(), after=replace(EVEN, threads=THREADS + 1))
+    assert over.problems() == [f"threads: {EVEN.threads} before, {THREADS + 1} after"]
+
+
+@pytest.mark.parametrize("name", [name for name in COUNTS if name != "threads"])
 def test_what_is_left_over_at_rest_is_told(name: str) -> None:
     """One more of anything; fewer is none of it."""
     was = getattr(EVEN, name)

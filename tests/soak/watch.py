@@ -5,6 +5,7 @@ Nothing here changes anything. `tests.soak.run` asks for a sample every few seco
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from math import sqrt
@@ -58,6 +59,18 @@ class Sample:
 
 COUNTS: Final = ("fds", "threads", "tasks", "children", "work_dirs", "connections", "sessions", "consumers", "keys")
 """What must not be more at rest than it was before."""
+
+THREADS: Final = 1 + min(32, (os.cpu_count() or 1) + 4)
+"""Up to so many are none too many: asyncio's own, and its pool, whose threads are made when calls meet, and stay."""
+
+
+def left_over(before: Sample, after: Sample) -> dict[str, tuple[int, int]]:
+    """Counts that are more than they were: (before, after)."""
+    allowed = {name: getattr(before, name) for name in COUNTS}
+    allowed["threads"] = max(allowed["threads"], THREADS)
+    return {
+        name: (getattr(before, name), getattr(after, name)) for name in COUNTS if getattr(after, name) > allowed[name]
+    }
 
 
 @dataclass(slots=True)
