@@ -19,7 +19,9 @@ from bench.turns import by_turns
 from lib.redisqueue import producing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Sequence
+
+    import redis
 
     from bench.sizes import Sizes
     from bench.stand import Stand
@@ -58,37 +60,36 @@ def _figure(what: str, pairs: list[tuple[float, float]], note: str, *, wanted: f
 
 
 async def _in_bulk(stand: Stand, submissions: list[Submission], number: int) -> tuple[float, float]:
-    """Both rates; the server is empty before each and after both."""
-    payloads = [job.job for job in submissions]
-
-    async def ours() -> float:
-        seconds = await submitted(stand.queue, submissions)
-        await stand.clear()
-        return rate(len(submissions), seconds)
-
-    async def beside() -> float:
-        seconds = await asyncio.to_thread(raw.submit, stand.client, payloads)
-        await stand.clear()
-        return rate(len(payloads), seconds)
-
-    return await by_turns(number, ours, beside)
+    """Both rates of one call for all."""
+    return await _rates(stand, submissions, number, submitted, raw.submit)
 
 
 async def _one_by_one(stand: Stand, submissions: list[Submission], number: int) -> tuple[float, float]:
     """The same with a call for each."""
+    return await _rates(stand, submissions, number, submitted_one_by_one, raw.submit_one_by_one)
+
+
+async def _rates(
+    stand: Stand,
+    submissions: list[Submission],
+    number: int,
+    ours: Callable[[Queue, list[Submission]], Awaitable[float]],
+    beside: Callable[[redis.Redis, Sequence[bytes]], float],
+) -> tuple[float, float]:
+    """Ours and raw's a second; the server is empty before each and after both."""
     payloads = [job.job for job in submissions]
 
-    async def ours() -> float:
-        seconds = await submitted_one_by_one(stand.queue, submissions)
+    async def our_rate() -> float:
+        seconds = await ours(stand.queue, submissions)
         await stand.clear()
         return rate(len(submissions), seconds)
 
-    async def beside() -> float:
-        seconds = await asyncio.to_thread(raw.submit_one_by_one, stand.client, payloads)
+    async def raw_rate() -> float:
+        seconds = await asyncio.to_thread(beside, stand.client, payloads)
         await stand.clear()
         return rate(len(payloads), seconds)
 
-    return await by_turns(number, ours, beside)
+    return await by_turns(number, our_rate, raw_rate)
 
 
 async def submitted(queue: Queue, submissions: list[Submission]) -> float:

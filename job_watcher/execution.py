@@ -83,25 +83,20 @@ class Execution:
         try:
             job = JobSpec.from_json(lease.job)
         except InvalidInputError as exc:
-            failure = Failure("permanent", "validate", self.redact(str(exc)), self.clock.now())
             if self.stopwatch is not None:
                 self.stopwatch.unreadable(lease)
-            return self._failed(lease, lease.job, failure)
+            return self._unreadable(lease, exc)
         running = self._run(job, lease, on_progress, on_room)
         return await (running if self.stopwatch is None else self.stopwatch.timed(lease, job, running))
 
     def after_bug(self, lease: Lease, error: Exception) -> Ending | Retry:
         """As after a crash of its child: tried again some times, and then it is poison."""
-        decision = self.policy.after_crash(crashes=lease.crashes)
-        if isinstance(decision, Again):
-            return Retry(lease, decision.kind, decision.delay_ms)
         try:
-            job: JobSpec | bytes = JobSpec.from_json(lease.job)
-        except InvalidInputError:
-            job = lease.job
-        said = self.redact.cut(f"running it failed in the watcher itself: {type(error).__name__}: {error}")
-        failure = Failure(decision.error_type, "execute", said, self.clock.now(), self.run_id)
-        return self._failed(lease, job, failure)
+            job = JobSpec.from_json(lease.job)
+        except InvalidInputError as exc:
+            return self._unreadable(lease, exc)
+        said = f"running it failed in the watcher itself: {as_task_error(error).message}"
+        return self._answer(lease, job, self.policy.after_crash(crashes=lease.crashes), "execute", said)
 
     async def _run(
         self,
@@ -195,6 +190,10 @@ class Execution:
         # The body that waits for this slot begins before a thread is busy with what this one made.
         await asyncio.sleep(0)
         return await self.store.put(f"{id_hash(lease.request_id)}/{lease.generation}-{lease.fence}", outputs)
+
+    def _unreadable(self, lease: Lease, error: InvalidInputError) -> Ending:
+        failure = Failure("permanent", "validate", self.redact(str(error)), self.clock.now())
+        return self._failed(lease, lease.job, failure)
 
     def _after_error(self, lease: Lease, job: JobSpec, error: TaskError, stage: Stage) -> Ending | Retry:
         decision = self.policy.after_error(error, attempts_used=lease.attempts_used, max_attempts=job.max_attempts)

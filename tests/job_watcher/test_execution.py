@@ -244,6 +244,12 @@ async def test_a_mistake_of_the_watcher_is_no_endless_loop(place: Place) -> None
     assert (record["error_type"], record["job"]["request_id"]) == ("poison", job.request_id)
     assert "KeyError: 'what'" in record["error"]
 
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise ValueError
+
+    assert "MuteError" in record_of(place.execution.after_bug(lease_of(job, crashes=2), MuteError()))["error"]
+
 
 async def test_an_output_outside_the_work_directory_is_refused(place: Place) -> None:
     """A body cannot make the watcher store a file that is not its own."""

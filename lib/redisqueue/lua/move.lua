@@ -43,14 +43,7 @@ local FOREIGN_MAX = 50
 local budget = tonumber(bytes_max)
 local foreign, moved_ids, moved = {}, {}, {}
 
--- How many heads to read next: few before it is known how big they are, then what the budget has room for.
-local function heads_to_read()
-  if #moved_ids == 0 then
-    return 2
-  end
-  local taken = tonumber(bytes_max) - budget
-  return math.max(1, math.min(50, math.ceil(budget * #moved_ids / taken)))
-end
+local CHUNK = 50 -- heads read at once, at most
 
 local function room_of(ask)
   local pool = 0
@@ -100,7 +93,8 @@ for i = 1, ROWS do
   local count, from = 0, '-'
   -- A crowd of foreign entries at the head ends the order: they are adopted, and the next round gets further.
   while count < room and budget > 0 and #foreign < FOREIGN_MAX do
-    local heads = redis.call('XRANGE', STREAM[ask.intake], from, '+', 'COUNT', math.min(heads_to_read(), room - count))
+    local fit = entries_that_fit(#moved_ids, tonumber(bytes_max) - budget, budget)
+    local heads = redis.call('XRANGE', STREAM[ask.intake], from, '+', 'COUNT', math.min(CHUNK, fit, room - count))
     if #heads == 0 then
       break
     end

@@ -15,8 +15,7 @@ local function find_new(session, lanes, count, bytes_max)
   for _, lane in ipairs(lanes) do
     local more = true
     while more and left > 0 and taken < bytes_max do
-      local ask = read == 0 and 2 or math.max(1, math.ceil((bytes_max - taken) * read / math.max(taken, 1)))
-      ask = math.min(ask, left)
+      local ask = math.min(left, entries_that_fit(read, taken, bytes_max - taken))
       local reply = redis.pcall('XREADGROUP', 'GROUP', 'watchers', session, 'COUNT', ask, 'STREAMS', STREAM[lane], '>')
       if reply and reply.err and #found == 0 then
         return redis.error_reply(reply.err)

@@ -26,6 +26,15 @@ local function wake(reason, changes)
   redis.call('XADD', K.wake, 'MAXLEN', '~', WAKES_KEPT, '*', 'why', reason, unpack(changes or {}))
 end
 
+-- How many entries to read next where `left` bytes may still be taken, after `count` entries of `taken` bytes: few before
+-- it is known how big they are, so that big jobs are not read to be left where they are.
+local function entries_that_fit(count, taken, left)
+  if count == 0 then
+    return 2
+  end
+  return math.max(1, math.ceil(left * count / math.max(taken, 1)))
+end
+
 local function add_entry(stream, request_id, generation, job)
   return redis.call('XADD', STREAM[stream], '*', 'id', request_id, 'gen', generation, 'job', job)
 end
