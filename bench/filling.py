@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bench.stand import many_jobs
 from lib.jobqueue import JobSpec
-from lib.jobqueue.protocol import Ending, Move
+from lib.jobqueue.moves import Move
+from lib.jobqueue.protocol import Ending
 from lib.jobqueue.records import Run, done_tail
 from lib.redisqueue import conducting, leasing, producing, sessions
 from lib.redisqueue.keys import GROUP

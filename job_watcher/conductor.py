@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from job_watcher.lane import LentSlot
     from job_watcher.session import Session
     from lib.clock import Clock
-    from lib.jobqueue.protocol import LiveWatcher, Move, Moved, Survey
+    from lib.jobqueue.moves import LiveWatcher, Move, Moved, Survey
     from lib.redisqueue.conducting import WakePosition, Woken
     from lib.redisqueue.connection import Client
     from lib.redisqueue.queue import Queue
@@ -169,7 +169,7 @@ class Conductor:
         return self._decided(replace(seen, waiting=waiting, held=held))
 
     def _decided(self, survey: Survey) -> list[Move]:
-        orders = decide(self._view(survey))
+        orders = list(decide(self._view(survey)).orders)
         self._served |= {parse_intake(order.intake).priority: order.intake for order in orders}
         return orders
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lib.capabilities.speech import SpeechEngines, WarmEngine
+    from lib.capabilities.text_model import TextModel
     from lib.voice_synth.engines.base import SpeechEngine
     from lib.voice_synth.listening import Listener
 
@@ -54,7 +55,8 @@ class AttemptContext:
     """The `TaskContext` of one attempt.
 
     `make_work_dir` gives the directory when a body first asks; `report` is given each progress as the JSON that
-    people see; `voices` are the built-in ones where nobody speaks; `nearly` hears that the body is nearly over.
+    people see; `voices` are the built-in ones where nobody speaks; `nearly` hears that the body is nearly over;
+    `model` is the text model, where there is one.
     """
 
     request_id: str
@@ -64,11 +66,26 @@ class AttemptContext:
     report: Callable[[dict[str, Any]], None]
     voices: VoiceRegistry = _BUILT_IN_VOICES
     nearly: Callable[[], None] = lambda: None
+    model: TextModel | None = None
 
     @property
     def work_dir(self) -> Path:
         """An existing directory of this attempt's own."""
         return self.make_work_dir()
+
+    @property
+    def text_model(self) -> TextModel:
+        """The model that the maker gave.
+
+        Raises:
+            PermanentError: it gave none, as the task's kind does not say that it needs one.
+
+        """
+        if self.model is None:
+            raise PermanentError(
+                "the task asked for a text model", hint="give its TaskKind capability='text_model', inline"
+            )
+        return self.model
 
     async def progress(
         self,

@@ -25,7 +25,7 @@ from job_watcher.work_dirs import WorkDirs
 from lib import wiring
 from lib.clock import SystemClock
 from lib.errors import JobRunnerError, NameTakenError, RefusedError, SessionLostError, UnreachableError
-from lib.jobqueue.protocol import LiveWatcher
+from lib.jobqueue.moves import LiveWatcher
 from lib.logs import about
 from lib.redaction import this_process
 from lib.redisqueue.rights import require_rights

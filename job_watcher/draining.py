@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from job_watcher.in_hand import InHand
     from job_watcher.publish import Publisher
     from lib.clock import Clock
-    from lib.jobqueue.protocol import LiveWatcher
+    from lib.jobqueue.moves import LiveWatcher
     from lib.redisqueue.queue import Queue
 
 Mode = Literal["forever", "drain", "once"]

@@ -22,7 +22,8 @@ from loguru import logger
 from job_watcher.log_fields import log_fields
 from job_watcher.turns import SHORT_SECONDS, Turns
 from lib.failpoints import reach
-from lib.jobqueue.protocol import LostEntry, OwnSlot, Started
+from lib.jobqueue.moves import OwnSlot
+from lib.jobqueue.protocol import LostEntry, Started
 from lib.logs import about
 from lib.redisqueue import leasing, sessions
 

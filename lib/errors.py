@@ -19,8 +19,16 @@ Who calls it: all modules raise these; vendor and Redis errors become one of the
     │   └── WrongKeyError            a key holds another type than the protocol's
     └── TaskError                    raised by a task's body
         ├── TemporaryError           try again later: network, 429, 5xx, lost host
-        │   └── TaskTimeoutError     the attempt's deadline passed
-        └── PermanentError           never try again: bad voice, bad payload, blocked content
+        │   ├── TaskTimeoutError     the attempt's deadline passed
+        │   ├── OverloadedError      the service answers that it cannot now, or stalls in the middle of an answer
+        │   ├── AnswerError          an answer that is none: empty, no JSON, not what the schema asks for
+        │   └── WaitError            no fault of the job, so no attempt is used up
+        │       ├── QuotaError       the quota of a minute or a day is used up
+        │       ├── BudgetError      the day's budget is reached
+        │       └── PausedError      the backend cannot do such jobs now: its server is down, its model is missing
+        └── PermanentError           never try again: bad voice, bad payload
+            ├── BlockedError         the model refuses the content
+            └── TruncatedError       the answer, or the prompt, was cut off
 """
 
 from __future__ import annotations
@@ -169,7 +177,65 @@ class TaskTimeoutError(TemporaryError):
     code = "timeout"
 
 
+class OverloadedError(TemporaryError):
+    """The service says that it is overloaded, or stalled in the middle of an answer."""
+
+    code = "overloaded"
+
+
+class AnswerError(TemporaryError):
+    """The answer is none: empty, no JSON, or not what the schema asks for; another try may give a better one."""
+
+    code = "answer"
+
+
+class WaitError(TemporaryError):
+    """What the job waits for is no fault of its own: tried again after `delay_seconds`, and no attempt is used."""
+
+    code = "wait"
+
+
+class QuotaError(WaitError):
+    """The quota of a key and model is used up; `window` says which: `minute` or `day`."""
+
+    code = "quota"
+
+    def __init__(self, message: str, *, window: str = "minute", hint: str | None = None, delay_seconds: float) -> None:
+        super().__init__(message, hint=hint, delay_seconds=delay_seconds)
+        self.window = window
+
+
+class BudgetError(WaitError):
+    """The day's budget is reached: nothing that is paid for begins before the next day, or a higher budget."""
+
+    code = "budget"
+
+
+class PausedError(WaitError):
+    """The backend cannot do such jobs now; `capability` is what it lacks for the time being."""
+
+    code = "paused"
+
+    def __init__(
+        self, message: str, *, capability: str, hint: str | None = None, delay_seconds: float | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, delay_seconds=delay_seconds)
+        self.capability = capability
+
+
 class PermanentError(TaskError):
     """The same input will fail the same way: no other attempt is made."""
 
     code = "permanent"
+
+
+class BlockedError(PermanentError):
+    """The model refuses the content, and will refuse it again."""
+
+    code = "blocked"
+
+
+class TruncatedError(PermanentError):
+    """The answer ended at its limit of tokens, or the prompt was longer than what the model can see."""
+
+    code = "truncated"

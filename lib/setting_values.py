@@ -27,6 +27,8 @@ HOST = re.compile(r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\
 BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
 OBJECT_PREFIX = re.compile(r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")
 HTTP_URL = re.compile(r"^https?://[^/\s?#@]+(/[^\s?#]*)?$")
+MODEL = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}$")
+_DATABASE_URL = re.compile(r"^(sqlite://(/.*)?|[a-z][a-z0-9+]*://[^\s\[\]]+)$", re.DOTALL)
 _INTEGER = re.compile(r"^[+-]?[0-9]+$")
 _DECIMAL = re.compile(r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)$")
 
@@ -51,6 +53,47 @@ def seconds(low: float, high: float) -> Callable[[str], float]:
         if not _DECIMAL.match(text) or not low <= float(text) <= high:
             raise ValueError(f"seconds, from {low:g} to {high:g}")
         return float(text)
+
+    return parse
+
+
+def whole_or_unlimited(low: int, high: int) -> Callable[[str], int | None]:
+    """The same; 0 for no limit, since the empty text means the default."""
+    parse = whole(0, high)
+
+    def parse_limit(text: str) -> int | None:
+        number = parse(text)
+        if 0 < number < low:
+            raise ValueError(f"a whole number from {low} to {high}, or 0 for no limit")
+        return number or None
+
+    return parse_limit
+
+
+def decimal(low: float, high: float) -> Callable[[str], float]:
+    """A number within bounds."""
+
+    def parse(text: str) -> float:
+        if not _DECIMAL.match(text) or not low <= float(text) <= high:
+            raise ValueError(f"a number from {low:g} to {high:g}")
+        return float(text)
+
+    return parse
+
+
+def decimal_or_none(low: float, high: float) -> Callable[[str], float | None]:
+    """The same, or none."""
+    parse = decimal(low, high)
+    return lambda text: parse(text) if text else None
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """One of these words."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(" or ".join((", ".join(words[:-1]), words[-1])))
+        return text
 
     return parse
 
@@ -119,6 +162,23 @@ def directory(text: str) -> Path:
 def directory_or_none(text: str) -> Path | None:
     """A directory, or none."""
     return directory(text) if text else None
+
+
+def file_or_none(text: str) -> Path | None:
+    """A file that is there, or none."""
+    if not text:
+        return None
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise ValueError("a file that can be read")
+    return path.absolute()
+
+
+def database_url(text: str) -> str:
+    """A URL as SQLAlchemy reads it; which databases there are, the task that opens one says."""
+    if not _DATABASE_URL.match(text):
+        raise ValueError("sqlite:///FILE or postgresql+pg8000://USER:PASSWORD@HOST:PORT/NAME")
+    return text
 
 
 def yes_or_no(text: str) -> bool:

@@ -1,16 +1,13 @@
 """What producers, watchers and the queue say to each other: plain values, no I/O.
 
-A `Submission` goes in; the conductor orders `Move`s after a `Survey`; a watcher gets `Lease`s and answers each
+A `Submission` goes in; the conductor orders moves (`lib.jobqueue.moves`); a watcher gets `Lease`s and answers each
 with an `Ending`, a `Retry` or a hand-back. `Swept` is what a sweep found. All times are milliseconds.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
-
-PRIORITY_RANK: Final = {"high": 0, "normal": 1, "low": 2}
-"""Which priority goes before which: the conductor deals places by it, and `why` counts by it."""
+from typing import Literal, NamedTuple
 
 SubmitMode = Literal["new", "replace", "again"]
 SubmitCode = Literal[
@@ -79,59 +76,6 @@ class ForeignEntry:
 
     source: str
     entry: str
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """An order of the conductor: up to `count` jobs from the head of an intake to a lane.
-
-    `limit` is the lane's room, `pool_limit` that of all lanes in `pool` together, both counting what waits
-    and what runs.
-    """
-
-    intake: str
-    lane: str
-    count: int
-    limit: int
-    pool: tuple[str, ...]
-    pool_limit: int
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """What stood in the queue at the end of the last move: entries by relative name.
-
-    `due_in_ms` is None when nothing is delayed; `newest` the id of the inlet's newest entry or empty.
-    """
-
-    waiting: dict[str, int]
-    held: dict[str, int]
-    due_in_ms: int | None
-    newest: str
-
-
-@dataclass(frozen=True, slots=True)
-class OwnSlot:
-    """A free slot of the leader's own watcher, which a move may fill at once from these lanes.
-
-    `suspects` is how many suspects may be leased into it.
-    """
-
-    lanes: tuple[str, ...]
-    suspects: int
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """How many each order moved, and which entries must be adopted before they can move.
-
-    `started` is what was leased into the leader's own slot.
-    """
-
-    counts: tuple[int, ...]
-    foreign: tuple[ForeignEntry, ...]
-    survey: Survey
-    started: Started
 
 
 class Lease(NamedTuple):
@@ -314,17 +258,6 @@ class Leadership:
     def mine(self) -> bool:
         """Whether the caller leads."""
         return self.epoch != ""
-
-
-@dataclass(frozen=True, slots=True)
-class LiveWatcher:
-    """A watcher whose session stands: what it can run, and how many at once on each backend."""
-
-    name: str
-    session: str
-    capabilities: frozenset[str]
-    slots: dict[str, int]
-    last_seen_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lib.jobqueue.protocol import (
-    SUSPECT_DEATHS,
-    SUSPECT_PAUSE_MS,
-    Adoption,
-    DueDone,
-    ForeignEntry,
-    Move,
-    Moved,
-    OwnSlot,
-    Survey,
-)
+from lib.jobqueue.moves import Move, Moved, OwnSlot, Survey
+from lib.jobqueue.protocol import SUSPECT_DEATHS, SUSPECT_PAUSE_MS, Adoption, DueDone, ForeignEntry
 from lib.redisqueue.connection import Client, as_text, edge, stream_entries
 from lib.redisqueue.keys import is_intake
 from lib.redisqueue.leasing import started_of

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from lib.jobqueue.protocol import PRIORITY_RANK
+from lib.jobqueue.moves import PRIORITY_RANK
 from lib.redisqueue.connection import as_text, edge
 from lib.redisqueue.keys import is_intake, parse_intake
 

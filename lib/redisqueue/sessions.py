@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any, cast
 
 from lib.errors import NameTakenError, SessionLostError
-from lib.jobqueue.protocol import Leadership, Lease, LiveWatcher, Renewed
+from lib.jobqueue.moves import LiveWatcher
+from lib.jobqueue.protocol import Leadership, Lease, Renewed
 from lib.redisqueue.connection import as_text, edge
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lib.capabilities.speech import SpeechEngines
+    from lib.capabilities.text_model import TextModel
     from lib.jobqueue import JobSpec
     from lib.voice_synth.voices import VoiceRegistry
 
@@ -37,10 +38,14 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """What an attempt gives back: `result` is plain JSON for the record, `outputs` the files to store."""
+    """What an attempt gives back: `result` is plain JSON for the record, `outputs` the files to store.
+
+    `cost` is what the attempt was charged (`usd`, and what it was charged for); a backend adds it, no task does.
+    """
 
     result: dict[str, Any] | None = None
     outputs: tuple[Output, ...] = ()
+    cost: dict[str, Any] | None = None
 
 
 class TaskContext(Protocol):
@@ -65,6 +70,13 @@ class TaskContext(Protocol):
     @property
     def voices(self) -> VoiceRegistry:
         """The voices that a job may name here and now; one that was registered since the last job is among them."""
+
+    @property
+    def text_model(self) -> TextModel:
+        """The text model of the backend that runs this.
+
+        Raises `PermanentError` in a task whose kind does not need `text_model`.
+        """
 
     async def progress(
         self,

@@ -10,17 +10,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lib.jobqueue.protocol import (
-    Cancellation,
-    Ending,
-    Lease,
-    Move,
-    Moved,
-    Submission,
-    SubmitMode,
-    SubmitReply,
-    Swept,
-)
+from lib.jobqueue.moves import Move, Moved
+from lib.jobqueue.protocol import Cancellation, Ending, Lease, Submission, SubmitMode, SubmitReply, Swept
 from lib.redisqueue import conducting, leasing, producing, sessions, upkeep
 from tests.conformance.truth import Row, Truth, contradictions, imbalance, parse_row, read_truth, text, unknown_keys
 

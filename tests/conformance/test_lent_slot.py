@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lib.errors import NotLeaderError, QueueError
-from lib.jobqueue.protocol import Move, Moved, OwnSlot
+from lib.jobqueue.moves import Move, Moved, OwnSlot
 from lib.redisqueue import conducting, sessions
 from tests.conformance.stage import CLOUD, METAL, Stage, ending, submission
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from lib.errors import NotLeaderError, QueueError
-from lib.jobqueue.protocol import Move
+from lib.jobqueue.moves import Move
 from lib.redisqueue import conducting, sessions
 from lib.redisqueue.queue import BATCH_MAX_BYTES
 from tests.conformance.stage import CLOUD, METAL, Stage, submission

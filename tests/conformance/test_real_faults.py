@@ -10,7 +10,7 @@ import pytest
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from lib.errors import ServerFullError, UnreachableError
-from lib.jobqueue.protocol import Move
+from lib.jobqueue.moves import Move
 from lib.redisqueue import conducting, leasing, producing, sessions
 from lib.redisqueue.connection import connect
 from lib.redisqueue.queue import Queue

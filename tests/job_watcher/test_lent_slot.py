@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lib.jobqueue.protocol import Move
+from lib.jobqueue.moves import Move
 from lib.redisqueue import conducting, leasing, sessions
 from tests.job_watcher.watching import ANY, Gate
 from tests.support.wait import wait_until
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from job_watcher.lane import LaneReader
-    from lib.jobqueue.protocol import OwnSlot, Started
+    from lib.jobqueue.moves import OwnSlot
+    from lib.jobqueue.protocol import Started
     from tests.job_watcher.watching import Stand, Watcher
 
 LONG: dict[str, Any] = {

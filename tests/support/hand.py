@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lib.jobqueue import JobSpec
-from lib.jobqueue.protocol import Ending, Lease, Move
+from lib.jobqueue.moves import Move
+from lib.jobqueue.protocol import Ending, Lease
 from lib.jobqueue.records import ErrorType, Failure, RecordedOutput, Run, done_tail, failed_tail
 from lib.redisqueue import conducting, leasing, sessions
 from lib.redisqueue.connection import connect

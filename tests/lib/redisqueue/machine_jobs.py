@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from lib.jobqueue.protocol import Adoption, Cancellation, Move
+from lib.jobqueue.moves import Move
+from lib.jobqueue.protocol import Adoption, Cancellation
 from lib.redisqueue import conducting, producing
 from tests.conformance.stage import submission, tail
 from tests.lib.redisqueue.machine_ground import HOUR_MS, IDS, LANES, LOST, Ground

@@ -7,12 +7,18 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.jobqueue.protocol import LiveWatcher, Move, Survey
-from lib.routing.policy import IntakeClass, LaneClass, Limits, View, decide, is_offered
+from lib.jobqueue.moves import LiveWatcher, Move, Survey
+from lib.routing.policy import IntakeClass, LaneClass, Limits, View, is_offered
+from lib.routing.policy import decide as decision
 
 RANK = {"high": 0, "normal": 1, "low": 2}
 CAPABILITIES = ("speech", "text_model", "any")
 PINS = ("", "metal", "cloud", "vast")
+
+
+def decide(seen: View) -> list[Move]:
+    """The orders of a decision."""
+    return list(decision(seen).orders)
 
 
 def watcher(name: str, slots: int, *capabilities: str, backend: str = "metal") -> LiveWatcher:

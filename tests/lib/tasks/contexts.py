@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lib.capabilities.speech import SpeechEngines
+    from lib.capabilities.text_model import TextModel
 
 
 @dataclass
@@ -26,6 +27,13 @@ class RecordingContext:
     attempt: int = 1
     reports: list[tuple[float, int | None, int | None, str]] = field(default_factory=list)
     nearly_at: list[int] = field(default_factory=list)
+    model: TextModel | None = None
+
+    @property
+    def text_model(self) -> TextModel:
+        """The model that the test gave."""
+        assert self.model is not None
+        return self.model
 
     async def progress(
         self,

@@ -1,0 +1,106 @@
+"""What a decision is made from, and what it is: plain values that the conductor fills in, or the simulator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lib.jobqueue.moves import LiveWatcher, Move, Survey
+    from lib.setting_fields.compute import Policy
+
+BACKENDS: Final = ("metal", "cloud")
+"""Those that there are by now, the free one first; a job that is pinned elsewhere waits."""
+
+Condition = Literal["metal_full", "near_limit", "rate_paused", "api_closed", "budget_reached", "holding"]
+"""What is true at a decision and a person wants to know.
+
+`metal_full`: a job that metal could run was offered to the cloud, since metal has no room. `near_limit`: the limit of
+jobs a minute has nothing left. `rate_paused`: for that reason a job was not given to the cloud. `api_closed`: the same,
+since the API is closed for everybody. `budget_reached`: the same, since the day's budget is. `holding`: a job that
+somebody alive offers a place for has none now.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeClass:
+    """What the policy knows of an intake by its name."""
+
+    name: str
+    priority: str
+    capability: str
+    pin: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaneClass:
+    """What the policy knows of a lane by its name."""
+
+    name: str
+    backend: str
+    capability: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the settings say.
+
+    `metal_queue_max`: jobs on metal, waiting and running together, for each live slot. `cloud_queue_max`: jobs that
+    wait for a slot of the cloud. `budget`: of the day, in millionths of a dollar, None without a cap.
+    """
+
+    metal_queue_max: int
+    cloud_queue_max: int = 5
+    budget: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a job takes somewhere: seconds at p50 and p90; its price, expected and at worst, in millionths of a dollar."""
+
+    p50: float
+    p90: float
+    price: int = 0
+    worst_price: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Urgent:
+    """A waiting job with a deadline (Unix ms), and what it takes on each backend that it may run on."""
+
+    request_id: str
+    intake: str
+    deadline_ms: int
+    estimates: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything a decision is made from.
+
+    `served` names, by priority, the intake that was given a place last: the one after it comes first now. An intake
+    that waits is so passed over at most once by each of its equals, however many of them come and go.
+    `estimates` are those of an average job of a (backend, capability). `urgent` are the jobs with a deadline, the
+    nearest first, and `now_ms` is the server's time; only the policy `deadline` looks at these.
+    """
+
+    survey: Survey
+    intakes: tuple[IntakeClass, ...]
+    lanes: tuple[LaneClass, ...]
+    watchers: tuple[LiveWatcher, ...]
+    limits: Limits
+    served: Mapping[str, str] = field(default_factory=dict)
+    policy: Policy = "local-first"
+    estimates: Mapping[tuple[str, str], Estimate] = field(default_factory=dict)
+    urgent: tuple[Urgent, ...] = ()
+    now_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Orders for the next move, and what is true meanwhile."""
+
+    orders: tuple[Move, ...] = ()
+    says: frozenset[Condition] = frozenset()

@@ -1,0 +1,1 @@
+"""What can be set, in groups: the queue and its watchers, compute, outputs and callbacks."""
