@@ -53,6 +53,13 @@ _FIXED: Final = {
     "lock": ("watcher:lock", "hash"),
     "heartbeat": ("watcher:heartbeat", "hash"),
     "counters": ("metrics:jobs", "hash"),
+    "quota": ("quota:pools", "hash"),
+    "quota_grants": ("quota:grants", "zset"),
+    "quota_calls": ("quota:calls", "hash"),
+    "spend": ("spend:days", "hash"),
+    "spend_open": ("spend:open", "hash"),
+    "measures": ("measure:sums", "hash"),
+    "moves": ("quota:moves", "zset"),
 }
 
 _PREFIX = re.compile(r"[A-Za-z0-9_.{}-]{1,64}")

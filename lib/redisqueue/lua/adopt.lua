@@ -2,13 +2,13 @@
 -- A row with `identity` is a valid job in its canonical form; one without it is unreadable and becomes the failed
 -- record `foreign:<stream>:<entry>` whose tail is `job`. An entry that has meanwhile gone is left alone.
 -- KEYS: fence index result failed due delayed key key_wait history_done history_failed history_cancelled
--- KEYS: expiry events wake intakes backlogs counters rejected outbox outbox_callback callback_due progress
+-- KEYS: expiry events wake intakes backlogs counters rejected outbox outbox_callback callback_due progress spend_open
 -- STREAMS: intakes
 -- EACH: source entry request_id identity job intake backlog due_ms key on_conflict attempt
 -- REPLY: per row: code
 -- CODES: queued duplicate_request already_done already_failed already_cancelled conflict key_busy failed gone
 -- EVENTS: queued dropped rejected finished
--- INCLUDE: base rows streams records conflict callbacks finish accept
+-- INCLUDE: base rows streams records conflict callbacks spend finish accept
 local first = take_fences(ROWS)
 local replies = {}
 local seen = { queued = {}, dropped = {}, rejected = {}, finished = {} }

@@ -2,13 +2,13 @@
 --- Ends jobs at a person's wish, in whatever state they are, as long as it is the generation that was looked at.
 -- A running body is told over `control`; its commit is refused from now on.
 -- KEYS: fence index result failed due delayed key key_wait history_done history_failed history_cancelled
--- KEYS: expiry progress events control wake outbox outbox_callback callback_due
+-- KEYS: expiry progress events control wake outbox outbox_callback callback_due spend_open
 -- STREAMS: intakes lanes
 -- EACH: request_id generation tail ttl_ms callback
 -- REPLY: per row: code
 -- CODES: cancelled changed streams not_active
 -- EVENTS: cancelled
--- INCLUDE: base rows streams records conflict callbacks finish
+-- INCLUDE: base rows streams records conflict callbacks spend finish
 local replies, cancelled = {}, {}
 for i = 1, ROWS do
   local ask = row_args(i)

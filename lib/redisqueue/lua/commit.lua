@@ -2,14 +2,14 @@
 --- Ends leased jobs: session alive and fence right, or refused. The fence already in the record answers `already`,
 -- so a commit whose reply was lost can be sent again.
 -- KEYS: index result failed due key key_wait history_done history_failed history_cancelled
--- KEYS: expiry progress events wake outbox outbox_callback callback_due sessions
+-- KEYS: expiry progress events wake outbox outbox_callback callback_due sessions spend_open
 -- STREAMS: lanes
 -- ARGV: session
 -- EACH: request_id fence status tail ttl_ms publish callback
 -- REPLY: per row: the outbox entry id, or '', of a job that has ended now; else a list of one code
 -- CODES: already refused
 -- EVENTS: done failed cancelled
--- INCLUDE: base rows streams records conflict callbacks finish
+-- INCLUDE: base rows streams records conflict callbacks spend finish
 local live = is_live(session)
 local replies, asks, ids = {}, {}, {}
 local ended = { done = {}, failed = {}, cancelled = {} }

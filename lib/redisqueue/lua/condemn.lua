@@ -3,12 +3,12 @@
 -- place where it was found, and that no live session holds.
 -- `lost` = 1: the payload is gone, so the id may be enqueued anew with --replace whatever its content.
 -- KEYS: fence index result failed due delayed key key_wait history_done history_failed history_cancelled
--- KEYS: expiry progress events wake outbox outbox_callback callback_due sessions
+-- KEYS: expiry progress events wake outbox outbox_callback callback_due sessions spend_open
 -- STREAMS: intakes lanes
 -- EACH: request_id generation stream entry lost tail ttl_ms callback
 -- REPLY: per row: 1 ended, 0 it has moved on
 -- EVENTS: failed
--- INCLUDE: base rows streams records conflict callbacks finish
+-- INCLUDE: base rows streams records conflict callbacks spend finish
 local replies, failed = {}, {}
 for i = 1, ROWS do
   local ask = row_args(i)

@@ -2,13 +2,13 @@
 --- Looks at rows of the index, each again in this one step, and mends what stands where nobody would find it.
 -- A session's life is the sweep's business: what a dead one holds as pending is left to it, and what a live one runs
 -- is only given back to its pending list.
--- KEYS: index result failed due delayed key key_wait sessions progress events wake
+-- KEYS: index result failed due delayed key key_wait sessions progress events wake spend_open
 -- STREAMS: intakes lanes
 -- ARGV: repair
 -- EACH: request_id
 -- REPLY: per finding: kind, request_id, detail, 1 repaired or 0, generation, stream, entry
 -- EVENTS: queued
--- INCLUDE: base rows streams conflict put_back
+-- INCLUDE: base rows streams conflict spend put_back
 local mending = repair == '1'
 local findings, queued = {}, {}
 

@@ -3,13 +3,13 @@
 -- What is leased must be this session's: under this fence, or under whichever it has when the caller knows none
 -- (`fence` = '': a lease whose reply was lost). What nobody has leased yet goes back whoever asks: another session to
 -- which it was delivered meanwhile finds no entry to lease (`stale`), and nothing is lost.
--- KEYS: index due delayed progress events wake sessions
+-- KEYS: index due delayed progress events wake sessions spend_open
 -- STREAMS: intakes lanes
 -- ARGV: session
 -- EACH: lane entry request_id generation fence
 -- REPLY: per row: 1 put back, 0 leased by another, or moved on
 -- EVENTS: queued
--- INCLUDE: base rows streams put_back
+-- INCLUDE: base rows streams spend put_back
 local live = is_live(session)
 local replies, queued = {}, {}
 for i = 1, ROWS do

@@ -2,13 +2,13 @@
 --- Ends a try of leased jobs, to be tried again after a delay: `attempt` used one up, `crash` counts one crash of the
 -- job's child, `free` (a quota wait, a preempted host) counts nothing. The job is carried by the caller, so that an
 -- entry trimmed by hand loses nothing.
--- KEYS: index due delayed progress events wake sessions
+-- KEYS: index due delayed progress events wake sessions spend_open
 -- STREAMS: lanes
 -- ARGV: session
 -- EACH: request_id fence kind delay_ms home job
 -- REPLY: per row: 1 delayed, 0 refused
 -- EVENTS: delayed
--- INCLUDE: base rows streams put_back
+-- INCLUDE: base rows streams spend put_back
 local live = is_live(session)
 local replies, delayed = {}, {}
 for i = 1, ROWS do

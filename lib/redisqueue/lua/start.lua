@@ -6,7 +6,7 @@
 -- this session's own, running already. stale: not what the index says, removed.
 -- lost: pending without an entry. `again` = 1: the entries named were delivered before and their answer was lost, so a
 -- lease of this session is started anew; otherwise a rewound group is delivering what still runs.
--- KEYS: fence index due delayed sessions events progress rejected wake
+-- KEYS: fence index due delayed sessions events progress rejected wake spend_open
 -- STREAMS: intakes lanes
 -- ARGV: session read bytes_max suspects suspect_deaths pause_ms again
 -- EACH: lane entry
@@ -14,7 +14,7 @@
 -- REPLY: watcher deaths, crashes, home, job
 -- EVENTS: started delayed
 -- ERRORS: NOSESSION NOGROUP
--- INCLUDE: base rows streams put_back lease
+-- INCLUDE: base rows streams spend put_back lease
 if not is_live(session) then
   return redis.error_reply('NOSESSION this session has ended')
 end

@@ -4,7 +4,7 @@
 -- the record.
 
 -- What the endings of a batch still have to write: one command of a kind for all of them.
-local ends = { result = {}, failed = {}, ids = {}, keys = {}, entries = {} }
+local ends = { result = {}, failed = {}, ids = {}, keys = {}, entries = {}, paid = {} }
 
 -- Ends a job as soon as `settle_ends` is called, which must be before this script looks at the same id again. Returns
 -- the id of the outbox entry, or '' when nothing is to be published.
@@ -32,6 +32,9 @@ local function finish_soon(request_id, row, ending)
     local entries = ends.entries[row.stream] or {}
     ends.entries[row.stream] = entries
     entries[#entries + 1] = row.entry
+    if money_lane(row.stream) then
+      ends.paid[#ends.paid + 1] = request_id
+    end
   end
   return outbox
 end
@@ -56,7 +59,10 @@ local function settle_ends()
   for stream, entries in pairs(ends.entries) do
     drop_entries(stream, entries)
   end
-  ends = { result = {}, failed = {}, ids = {}, keys = {}, entries = {} }
+  if #ends.paid > 0 then
+    money_release_jobs(ends.paid)
+  end
+  ends = { result = {}, failed = {}, ids = {}, keys = {}, entries = {}, paid = {} }
 end
 
 -- The same at once, for a job in any state.

@@ -1,6 +1,14 @@
 -- From a lane back to intake, never to a lane: every limit is checked again at the next move. `home` is the
 -- high intake of the job's class, as the move wrote it into the entry. An intake that this caller did not
--- know yet is reached by way of the delayed jobs, due at once.
+-- know yet is reached by way of the delayed jobs, due at once. What was reserved for it on its lane is free again.
+
+local function leave_lane(request_id, lane, entry)
+  redis.call('HDEL', K.progress, request_id)
+  drop_entry(lane, entry)
+  if money_lane(lane) then
+    money_release_jobs({ request_id })
+  end
+end
 
 -- Out of the lane into the delayed jobs, for `delay_ms`; afterwards its home decides. `fields` has its `home` and `job`:
 -- the entry's, or those that the caller carries.
@@ -11,8 +19,7 @@ local function put_off(request_id, row, fields, delay_ms)
   redis.call('HSET', K.delayed, request_id, fields.job)
   redis.call('ZADD', K.due, digits(now_ms() + delay_ms), request_id)
   write_row(request_id, row)
-  redis.call('HDEL', K.progress, request_id)
-  drop_entry(lane, entry)
+  leave_lane(request_id, lane, entry)
 end
 
 local function put_back(request_id, row, fields)
@@ -26,6 +33,5 @@ local function put_back(request_id, row, fields)
   row.state = 'Q'
   row.entry = add_entry(row.stream, request_id, row.generation, fields.job)
   write_row(request_id, row)
-  redis.call('HDEL', K.progress, request_id)
-  drop_entry(lane, entry)
+  leave_lane(request_id, lane, entry)
 end

@@ -1,0 +1,61 @@
+"""Notes what jobs took, and carries it to the queue: a duty like the others, never in a job's way.
+
+What cannot be sent is kept up to a bound and sent later, the oldest dropped first: a lost sample makes an estimate a
+little worse, a lost job is another matter. Told by whoever sees a job end well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from lib.redisqueue import measures
+from lib.redisqueue.measures import Sample
+
+if TYPE_CHECKING:
+    from lib.clock import Clock
+    from lib.redisqueue.queue import Queue
+
+GATHER_SECONDS: Final = 1.0
+"""How long samples are gathered before one call: nobody waits for them, and thousands of jobs a second end at times."""
+
+KEPT_MAX: Final = 10_000
+"""So many wait for a server that does not answer."""
+
+_CALL_MAX: Final = 500
+"""So many go in one call, as everywhere."""
+
+
+@dataclass(slots=True)
+class Measuring:
+    """The samples that are still to be sent."""
+
+    queue: Queue
+    clock: Clock
+    _samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=KEPT_MAX))
+    _any: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def note(self, task: str, backend: str, size: float, seconds: float, micro: int = 0) -> None:
+        """A job ended well: its size (`lib.jobqueue.sizes`), seconds, and cost in millionths of a dollar."""
+        self._samples.append(Sample(task, backend, size, seconds, micro))
+        self._any.set()
+
+    async def run_once(self) -> None:
+        """Wait for a sample, gather others, and send all there are."""
+        await self._any.wait()
+        await self.clock.sleep(GATHER_SECONDS)
+        while self._samples:
+            sent = [self._samples.popleft() for _ in range(min(len(self._samples), _CALL_MAX))]
+            try:
+                await measures.add(self.queue, sent)
+            except BaseException:
+                self._keep(sent)
+                raise
+        self._any.clear()
+
+    def _keep(self, sent: list[Sample]) -> None:
+        """Back to the front, as many as there is room for: what came meanwhile is newer."""
+        room = KEPT_MAX - len(self._samples)
+        self._samples.extendleft(reversed(sent[-room:] if room > 0 else []))
