@@ -1,6 +1,7 @@
 """What a child inherits: the environment without secrets, and the few settings that it needs.
 
-A body handles other people's text with other people's models; it has no business with Redis or with an API key.
+A body handles other people's text with other people's models; it has no business with Redis or with an API key. The
+database is the exception: rounds through it are what some tasks are for.
 Used by the parent to build the environment and by the child to read back what it must load.
 """
 
@@ -43,6 +44,8 @@ def child_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[
     kept["JOBS_STATE_DIR"] = str(settings.jobs_state_dir)
     kept["JOBS_TASK_MODULES"] = ",".join(settings.jobs_task_modules)
     kept["WATCHER_VOICES_DIR"] = str(settings.watcher_voices_dir)
+    # The tasks that try the database run in a child, so it has this one secret.
+    kept["DATABASE_URL"] = settings.database_url
     kept["QWEN_TTS_MODELS"] = str(settings.qwen_tts_models or "")
     kept["QWEN_TTS_DOWNLOAD"] = "yes" if settings.qwen_tts_download else "no"
     kept["PYTHONPATH"] = os.pathsep.join(entry or "." for entry in sys.path)

@@ -48,7 +48,10 @@ def main(argv: list[str]) -> int:
     lifeline.arm(arguments.lifeline)
     _lower_own_rank(suspect=arguments.suspect)
     faulthandler.enable()
-    registry = TaskRegistry((*built_in_tasks(), *load_task_modules(task_modules(os.environ))))
+    # Taken out, so that no program that a body starts inherits it.
+    registry = TaskRegistry(
+        (*built_in_tasks(os.environ.pop("DATABASE_URL", "")), *load_task_modules(task_modules(os.environ)))
+    )
     engines, voices = warm_engines(), voices_of(os.environ)
     with socket.socket(fileno=arguments.wire) as end:
         end.set_inheritable(False)

@@ -8,14 +8,17 @@ So the kinds stand here, pure, and `lib.tasks` binds bodies to them. It does no 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from lib.errors import InvalidInputError
+from lib.jobqueue import receipts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from lib.jobqueue.receipts import ReceiptCheck
 
 Capability = Literal["speech", "text_model", "any"]
 """What a task needs and a backend offers; `any` is offered by every backend."""
@@ -36,7 +39,8 @@ class TaskKind:
 
     `payload` is the model of its `payload` field, or None when its fields are flat in the job (only `speak`).
     `timeout_seconds` is the limit of one attempt unless the job says otherwise. `positional` names, in order,
-    the arguments that a task manifest may give without a name.
+    the arguments that a task manifest may give without a name. `receipt` says what is wrong with a done record of
+    such a job, for `job-runner verify`; None believes every done record.
     """
 
     name: str
@@ -46,6 +50,7 @@ class TaskKind:
     timeout_seconds: int
     isolation: Isolation
     positional: tuple[str, ...] = ()
+    receipt: ReceiptCheck | None = None
 
 
 class Catalogue:
@@ -94,6 +99,9 @@ class Catalogue:
         return Catalogue((*self._kinds, *kinds))
 
 
+Seconds = Annotated[float, Field(strict=True, ge=0, le=_LONGEST_SLEEP_SECONDS, allow_inf_nan=False)]
+
+
 class DebugPayload(BaseModel):
     """`debug` answers with its message, or fails as it is told, to try out the way of a job."""
 
@@ -108,14 +116,46 @@ class SleepPayload(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seconds: Annotated[float, Field(strict=True, ge=0, le=_LONGEST_SLEEP_SECONDS, allow_inf_nan=False)]
+    seconds: Seconds
+
+
+class CrudPayload(BaseModel):
+    """`fast_crud` takes `data`, any JSON, through a round: created, read, updated, verified, deleted, looked for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: Any = None
+
+
+class SleepCrudPayload(BaseModel):
+    """`sleep_crud` does the same, and holds its connection for so many seconds before it writes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seconds: Seconds
+    data: Any = None
 
 
 BUILT_IN: Final = Catalogue(
     (
-        TaskKind("speak", (), "speech", None, 600, "child"),
-        TaskKind("debug", ("tasks.debug_task",), "any", DebugPayload, 60, "inline", ("message",)),
-        TaskKind("sleep", ("tasks.sleep_task",), "any", SleepPayload, _DAY_SECONDS, "inline", ("seconds",)),
+        TaskKind("speak", (), "speech", None, 600, "child", receipt=receipts.spoke),
+        TaskKind("debug", ("tasks.debug_task",), "any", DebugPayload, 60, "inline", ("message",), receipts.echoed),
+        TaskKind(
+            "sleep", ("tasks.sleep_task",), "any", SleepPayload, _DAY_SECONDS, "inline", ("seconds",), receipts.slept
+        ),
+        TaskKind(
+            "fast_crud", ("tasks.fast_crud_task",), "any", CrudPayload, 300, "child", ("data",), receipts.went_round
+        ),
+        TaskKind(
+            "sleep_crud",
+            ("tasks.sleep_crud_task",),
+            "any",
+            SleepCrudPayload,
+            _DAY_SECONDS,
+            "child",
+            ("seconds", "data"),
+            receipts.slept_and_went_round,
+        ),
     )
 )
 """The tasks that come with job-runner."""

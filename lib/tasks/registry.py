@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from lib.errors import PermanentError, SettingsError
 from lib.jobqueue.catalogue import Catalogue, TaskKind
+from lib.tasks.crud import Databases, FastCrud, SleepCrud
 from lib.tasks.diagnostics import Debug, Sleep
 from lib.tasks.speak import Speak
 
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     from lib.tasks.base import Task
 
 
-def built_in_tasks() -> tuple[Task, ...]:
-    """The tasks that every installation has."""
-    return (Speak(), Debug(), Sleep())
+def built_in_tasks(database_url: str = "") -> tuple[Task, ...]:
+    """The tasks that every installation has; `database_url` is where those go round that try a database."""
+    databases = Databases(database_url)
+    return (Speak(), Debug(), Sleep(), FastCrud(databases), SleepCrud(databases))
 
 
 class TaskRegistry:

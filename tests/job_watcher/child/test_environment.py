@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         ("db_password", "x"),
         ("GOOGLE_APPLICATION_CREDENTIALS", "x"),
         ("REDIS_URL", "redis://127.0.0.1"),
-        ("DATABASE_URL", "postgres://someone:something@db/x"),
+        ("OTHER_DATABASE", "postgres://someone:something@db/x"),
         ("ANY_NAME", "redis://:something@db/x"),
     ],
 )
@@ -58,6 +58,14 @@ def test_settings_win_over_the_environment(tmp_path: Path) -> None:
     assert task_modules(seen) == (MODULE,)
     assert seen["JOBS_STATE_DIR"] == str(tmp_path)
     assert seen["WATCHER_VOICES_DIR"] == str(tmp_path / "voices")
+
+
+def test_the_database_is_that_of_the_settings(tmp_path: Path) -> None:
+    """Its password goes along, because rounds through it are made in children; what was inherited does not."""
+    url = "postgresql+pg8000://someone:something@127.0.0.1/x"
+    settings = settings_in(tmp_path, DATABASE_URL=url)
+    assert child_environment(settings, {"DATABASE_URL": "sqlite://"})["DATABASE_URL"] == url
+    assert child_environment(settings_in(tmp_path), {})["DATABASE_URL"] == f"sqlite:///{tmp_path}/database.sqlite3"
 
 
 def test_a_child_imports_from_where_its_parent_does(tmp_path: Path) -> None:
