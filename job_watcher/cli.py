@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
@@ -15,23 +16,26 @@ from lib.command_line.output import Output
 from lib.command_line.server_url_option import checked_server_url
 from lib.errors import InvalidInputError
 from lib.redaction import redacted_streams, this_process
+from lib.redisqueue.keys import parse_backlog
 from lib.settings import Settings, process_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from job_watcher.daemon import Role
     from job_watcher.display import Display
     from job_watcher.draining import Mode
     from job_watcher.metrics.address import Address
     from job_watcher.outcomes import Tally
     from lib.redaction import Redactor
 
-BACKENDS: Final = ("metal",)
+BACKENDS: Final = ("metal", "cloud")
 
 _EPILOG = """\b
 Examples:
   job-watcher                        work until told to stop
   job-watcher --drain                work until all is done, then end
+  job-watcher --backends metal,cloud here and on the cloud
   job-watcher --consumer-name desk   under a name that no other has
   job-watcher ping                   is a watcher from here alive?
 
@@ -40,6 +44,18 @@ Ctrl-C or SIGTERM once: finish what runs, then end.
 Twice: hand it back at once.
 Exit codes: 0 ok; 1 a job failed (--drain, --once) or a name is taken;
 2 bad usage or settings; 3 Redis does not answer; 130 interrupted.
+"""
+
+_CONDUCT_EPILOG = """\b
+Examples:
+  job-watcher conduct --backlog backlog:stress --rate-limit 2.0
+  job-watcher conduct --policy deadline --log-json
+
+\b
+It says, each once per change: Fed Metal, Fed Cloud, M1 is full, trying
+Gemini, Gemini near rate limit, Cloud Paused due to Rate Limit,
+No compute available holding.
+Watchers elsewhere do the work: job-watcher --backends metal,cloud
 """
 
 app = typer.Typer(
@@ -82,7 +98,9 @@ MetricsHost = Annotated[str, typer.Option("--metrics-host", help="Address of thi
 def watch(  # noqa: PLR0913 - one parameter for each flag
     ctx: typer.Context,
     *,
-    backends: Annotated[str, typer.Option("--backends", help="Where jobs may run here: metal.")] = "metal",
+    backends: Annotated[
+        str, typer.Option("--backends", help="Where jobs may run here: metal, cloud, or both.")
+    ] = "metal",
     once: Annotated[bool, typer.Option("--once", help="Work off what waits now, then end.")] = False,
     drain: Annotated[
         bool, typer.Option("--drain", help="Work until all that is due within 15 minutes is done, retries too.")
@@ -99,29 +117,98 @@ def watch(  # noqa: PLR0913 - one parameter for each flag
     """Lease jobs from the queue and run them on this machine."""
     if ctx.invoked_subcommand is not None:
         return
-    _check_backends(backends)
+    chosen = _chosen_backends(backends)
     metrics = _metrics_address(metrics_port, metrics_host)
     if once and drain:
         raise InvalidInputError("--once and --drain exclude each other", hint="--drain also waits for retries")
     settings = Settings.load(redis_url=checked_server_url(redis_url))
     mode: Mode = "drain" if drain else "once" if once else "forever"
+
+    def role() -> Role:
+        from job_watcher.conductor import ConductorSetup  # noqa: PLC0415 - --help must not pay for it
+        from job_watcher.daemon import Role  # noqa: PLC0415 - ditto
+
+        return Role(chosen, ConductorSetup.of(settings))
+
+    manner = _Manner(mode, consumer_name, force=force, log_json=log_json, quiet=quiet, metrics=metrics)
+    _run(settings, role, manner)
+
+
+@app.command(epilog=_CONDUCT_EPILOG)
+def conduct(  # noqa: PLR0913 - one parameter for each flag
+    *,
+    backlog: Annotated[
+        list[str] | None, typer.Option("--backlog", help="Only these, as backlog:NAME.", show_default="all")
+    ] = None,
+    rate_limit: Annotated[
+        float | None,
+        typer.Option("--rate-limit", help="Jobs a minute for the cloud.", show_default="CLOUD_TOKENS_PER_MIN"),
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option("--policy", help="local-first, cheapest or deadline.", show_default="CONDUCTOR_POLICY"),
+    ] = None,
+    drain: Annotated[bool, typer.Option("--drain", help="End when all that is due is done.")] = False,
+    consumer_name: ConsumerName = None,
+    redis_url: RedisUrl = None,
+    force: Annotated[bool, typer.Option("--force", help="Work even on a Redis that may evict jobs.")] = False,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log JSON lines.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings and errors only.")] = False,
+) -> None:
+    """Only conduct: move jobs from backlogs to watchers, and say each decision. It runs no job itself.
+
+    It takes the lead from a watcher that leads beside its work; when it ends, one of those leads again.
+    """
+    given = {"CLOUD_TOKENS_PER_MIN": rate_limit, "CONDUCTOR_POLICY": policy}
+    flags = {name: str(value) for name, value in given.items() if value is not None}
+    settings = Settings.load({**process_environment(), **flags}, redis_url=checked_server_url(redis_url))
+    backlogs = [parse_backlog(each) for each in backlog or ()]
+
+    def role() -> Role:
+        from job_watcher.conductor import ConductorSetup  # noqa: PLC0415 - --help must not pay for it
+        from job_watcher.daemon import Role  # noqa: PLC0415 - ditto
+
+        return Role((), ConductorSetup.of(settings, backlogs=backlogs, dedicated=True))
+
+    _run(settings, role, _Manner("drain" if drain else "forever", consumer_name, force, log_json, quiet, bars=False))
+
+
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    """How a process goes on, and how it is shown."""
+
+    mode: Mode
+    consumer_name: str | None
+    force: bool
+    log_json: bool
+    quiet: bool
+    metrics: Address | None = None
+    bars: bool = True
+
+
+def _run(settings: Settings, role: Callable[[], Role], manner: _Manner) -> NoReturn:
+    """Be a watcher until it ends, and say how it went."""
+    mode, log_json, quiet = manner.mode, manner.log_json, manner.quiet
     begun = time.monotonic()
     redact = this_process(process_environment, settings.secret_values())
-    with redacted_streams(redact), _shown(mode, redact, log_json=log_json, quiet=quiet) as display:
+    with redacted_streams(redact), _shown(mode, redact, log_json=log_json, quiet=quiet, bars=manner.bars) as display:
         from job_watcher.daemon import Daemon  # noqa: PLC0415 - --help must not pay for it
 
+        if not manner.bars:
+            _log("Start of script")
         daemon = Daemon(
             settings,
+            role=role(),
             mode=mode,
-            consumer_name=consumer_name,
+            consumer_name=manner.consumer_name,
             display=display,
-            force=force,
-            metrics=metrics,
+            force=manner.force,
+            metrics=manner.metrics,
             redact=redact,
         )
         asyncio.run(daemon.run())
     tally = daemon.tally
-    if mode != "forever" and not quiet:
+    if mode != "forever" and not quiet and manner.bars:
         _tell(_summary(tally, time.monotonic() - begun), log_json=log_json)
         if daemon.left:
             _tell(_left(daemon.left, mode), log_json=log_json)
@@ -149,20 +236,24 @@ def _tell(text: str, *, log_json: bool) -> None:
     if not log_json:
         Output().say(text)
         return
+    _log(text)
+
+
+def _log(text: str) -> None:
     from loguru import logger  # noqa: PLC0415 - --help must not pay for it
 
     logger.info("{}", text)
 
 
 @contextlib.contextmanager
-def _shown(mode: Mode, redact: Redactor, *, log_json: bool, quiet: bool) -> Iterator[Display]:
+def _shown(mode: Mode, redact: Redactor, *, log_json: bool, quiet: bool, bars: bool = True) -> Iterator[Display]:
     """Bars at a terminal for a watcher that ends by itself, else the log."""
     from job_watcher.display import Bars, NoDisplay  # noqa: PLC0415 - --help must not pay for it
     from job_watcher.draining import SOON_MS  # noqa: PLC0415 - ditto
     from lib import logs  # noqa: PLC0415 - ditto
 
     level = "WARNING" if quiet else "INFO"
-    if mode == "forever" or log_json or quiet or not sys.stderr.isatty():
+    if not bars or mode == "forever" or log_json or quiet or not sys.stderr.isatty():
         logs.configure(json_lines=log_json, level=level, redact=redact)
         yield NoDisplay()
         return
@@ -184,12 +275,12 @@ def _metrics_address(port: int | None, host: str) -> Address | None:
     return Address(host, port)
 
 
-def _check_backends(given: str) -> None:
-    for name in given.split(","):
-        if name.strip() not in BACKENDS:
-            raise InvalidInputError(
-                f"--backends: {name.strip()!r} is not known", hint=f"allowed here: {', '.join(BACKENDS)}"
-            )
+def _chosen_backends(given: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in given.split(","))
+    for name in names:
+        if name not in BACKENDS:
+            raise InvalidInputError(f"--backends: {name!r} is not known", hint=f"allowed here: {', '.join(BACKENDS)}")
+    return names
 
 
 @app.command()

@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from loguru import logger
 
+from job_watcher.herald import Herald
 from lib.errors import NotLeaderError
 from lib.failpoints import reach
+from lib.jobqueue.moves import RateLimits
 from lib.redisqueue import conducting, sessions
 from lib.redisqueue.keys import parse_intake, parse_lane
-from lib.routing.policy import IntakeClass, LaneClass, Limits, View, decide
+from lib.routing.policy import decide
+from lib.routing.view import Decision, IntakeClass, LaneClass, Limits, View
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from contextlib import AbstractAsyncContextManager
 
     from job_watcher.adoption import Adopter
@@ -28,19 +32,52 @@ if TYPE_CHECKING:
     from job_watcher.lane import LentSlot
     from job_watcher.session import Session
     from lib.clock import Clock
-    from lib.jobqueue.moves import LiveWatcher, Move, Moved, Survey
+    from lib.jobqueue.moves import LiveWatcher, Moved, Survey
     from lib.redisqueue.conducting import WakePosition, Woken
     from lib.redisqueue.connection import Client
     from lib.redisqueue.queue import Queue
+    from lib.setting_fields.compute import Policy
+    from lib.settings import Settings
 
 _ROSTER_NEWS: Final = frozenset({"roster", "streams"})
 
 
-class LendingLane(Protocol):
-    """The lane reader of the leader's own watcher; see `job_watcher.lane`."""
+class LendingLanes(Protocol):
+    """The lane readers of the leader's own watcher; see `job_watcher.lanes`."""
 
-    def lent_slot(self) -> AbstractAsyncContextManager[LentSlot]:
-        """A slot for a move to fill, or none, for the length of a block."""
+    def lent_slot(self, lane: str) -> AbstractAsyncContextManager[LentSlot]:
+        """A slot for a move to this lane to fill, or none, for the length of a block."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConductorSetup:
+    """What the settings and the command line say of the conducting here.
+
+    `backlogs` are those that it serves, None for all. A `dedicated` conductor does nothing else, and takes the lead
+    from a watcher that leads beside its work.
+    """
+
+    limits: Limits
+    rate: RateLimits
+    policy: Policy = "local-first"
+    backlogs: frozenset[str] | None = None
+    dedicated: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings, *, backlogs: Collection[str] = (), dedicated: bool = False) -> ConductorSetup:
+        """From the settings of this process."""
+        budget = None if settings.budget_per_day_usd is None else round(settings.budget_per_day_usd * 1_000_000)
+        return cls(
+            Limits(settings.metal_queue_max, settings.cloud_queue_max, budget),
+            RateLimits.per_minute(settings.cloud_tokens_per_min, budget),
+            settings.conductor_policy,
+            frozenset(backlogs) or None,
+            dedicated,
+        )
+
+    def conducts(self, intake: str) -> bool:
+        """Whether the jobs of this intake are its business."""
+        return self.backlogs is None or parse_intake(intake).backlog in self.backlogs
 
 
 @dataclass(slots=True)
@@ -52,11 +89,12 @@ class Conductor:
     session: Session
     adopter: Adopter
     due: DueJobs
-    lane: LendingLane
-    limits: Limits
+    lanes: LendingLanes
+    setup: ConductorSetup
     clock: Clock
     interval: float
     sessions_ended: asyncio.Event
+    herald: Herald = field(default_factory=Herald)
     _epoch: str = ""
     _watchers: tuple[LiveWatcher, ...] = ()
     _roster_at: float = 0.0
@@ -93,7 +131,7 @@ class Conductor:
         self._look = True
 
     async def _take_lead(self) -> bool:
-        leadership = await sessions.lead(self.queue, self.session.id)
+        leadership = await sessions.lead(self.queue, self.session.id, dedicated=self.setup.dedicated)
         if not leadership.mine:
             return False
         logger.bind(epoch=leadership.epoch).info("leading")
@@ -119,43 +157,50 @@ class Conductor:
         self._roster_at = self.clock.elapsed()
 
     async def _round(self) -> int | None:
-        """Move until nothing more can move; milliseconds until the next delayed job, None without one."""
-        orders = self._orders_by_hearsay()
+        """Move until nothing more can move; milliseconds until something may, None when only news can tell."""
+        decision = self._by_hearsay()
         by_hearsay, stalled = True, False
         while True:
-            moved = await self._move(orders)
+            moved = await self._move(decision)
             adopted = await self.adopter.adopt(moved.foreign) if moved.foreign else 0
             if not by_hearsay and not adopted and not any(moved.counts):
                 break
             by_hearsay = False
             if moved.survey.due_in_ms == 0 and not stalled:
                 queued = await self.due.run_once()
-                moved = await self._move([])
+                moved = await self._move(Decision())
                 stalled = not queued and moved.survey.due_in_ms == 0
-            orders = self._decided(moved.survey)
-            if not orders:
+            decision = self._decided(moved.survey)
+            self.herald.seen(decision)
+            if not decision.orders:
                 break
         self._seen = moved.survey
         if moved.survey.newest:
             self._position.inlet = moved.survey.newest
         # What is due and cannot be queued is tried again after the interval, never spun on.
-        return None if stalled else moved.survey.due_in_ms
+        return _soonest(None if stalled else moved.survey.due_in_ms, moved.survey, decision)
 
-    async def _move(self, orders: list[Move]) -> Moved:
+    async def _move(self, decision: Decision) -> Moved:
         """Move; a single job is leased in the same call where this watcher has a slot for it.
 
         More than one are left to their lanes, so that all watchers have their share.
         """
+        orders, limits = decision.orders, self.setup.rate
         if sum(order.count for order in orders) != 1:
-            return await conducting.move(self.queue, self.session.id, self._epoch, orders)
-        async with self.lane.lent_slot() as lent:
-            moved = await conducting.move(self.queue, self.session.id, self._epoch, orders, lent.slot)
-            if moved.started.leases:
-                reach("move.leased")
-            lent.started = moved.started
+            moved = await conducting.move(self.queue, self.session.id, self._epoch, orders, limits=limits)
+        else:
+            [lane] = [order.lane for order in orders if order.count]
+            async with self.lanes.lent_slot(lane) as lent:
+                moved = await conducting.move(
+                    self.queue, self.session.id, self._epoch, orders, lent.slot, limits=limits
+                )
+                if moved.started.leases:
+                    reach("move.leased")
+                lent.started = moved.started
+        self.herald.fed(decision, moved.counts)
         return moved
 
-    def _orders_by_hearsay(self) -> list[Move]:
+    def _by_hearsay(self) -> Decision:
         """What to move if things are as they were seen last, but for what was said since; none: only look.
 
         The queue checks every order, so what is not so costs nothing; what is, costs no look before it.
@@ -163,24 +208,25 @@ class Conductor:
         heard, seen = self._heard, self._seen
         self._heard = Counter()
         if seen is None or not heard:
-            return []
+            return Decision()
         waiting = {name: max(0, count + heard[name]) for name, count in seen.waiting.items()}
         held = {name: max(0, count + heard[name]) for name, count in seen.held.items()}
         return self._decided(replace(seen, waiting=waiting, held=held))
 
-    def _decided(self, survey: Survey) -> list[Move]:
-        orders = list(decide(self._view(survey)).orders)
-        self._served |= {parse_intake(order.intake).priority: order.intake for order in orders}
-        return orders
+    def _decided(self, survey: Survey) -> Decision:
+        decision = decide(self._view(survey))
+        self._served |= {parse_intake(order.intake).priority: order.intake for order in decision.orders}
+        return decision
 
     def _view(self, survey: Survey) -> View:
         return View(
             survey=survey,
-            intakes=tuple(_intake_class(name) for name in survey.waiting),
+            intakes=tuple(_intake_class(name) for name in survey.waiting if self.setup.conducts(name)),
             lanes=tuple(_lane_class(name) for name in survey.held),
             watchers=self._watchers,
-            limits=self.limits,
+            limits=self.setup.limits,
             served=self._served,
+            policy=self.setup.policy,
         )
 
     async def _wait(self, due_in_ms: int | None) -> Woken:
@@ -188,6 +234,16 @@ class Conductor:
         if due_in_ms is not None:
             block_ms = min(block_ms, max(due_in_ms, 1))
         return await conducting.wait_for_wake(self.queue, self.blocking, self._position, block_ms=block_ms)
+
+
+def _soonest(due_in_ms: int | None, survey: Survey, decision: Decision) -> int | None:
+    """When to look again without news: a job is due, or a limit that holds jobs back lets one through."""
+    times = [] if due_in_ms is None else [due_in_ms]
+    if "rate_paused" in decision.says and survey.rate.next_ms is not None:
+        times.append(survey.rate.next_ms)
+    if "api_closed" in decision.says and survey.rate.closed_ms > 0:
+        times.append(survey.rate.closed_ms)
+    return min(times, default=None)
 
 
 def _intake_class(name: str) -> IntakeClass:

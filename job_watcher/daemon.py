@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import random
 import signal
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
 from loguru import logger
 
-from job_watcher.backends.metal import Metal
+from job_watcher.backends.registry import make_backends
 from job_watcher.cancelling import cancel_all
+from job_watcher.conductor import ConductorSetup
 from job_watcher.draining import SOON_MS, left_to_do
 from job_watcher.execution import Execution
 from job_watcher.life import Equipment, Life
@@ -32,20 +34,31 @@ from lib.redisqueue.rights import require_rights
 from lib.settings import process_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Collection, Coroutine
 
+    from job_watcher.backends.base import Backend
     from job_watcher.callbacks.delivery import CallbackSender
     from job_watcher.display import Display
     from job_watcher.draining import Mode
     from job_watcher.lane import Execute
     from job_watcher.metrics.address import Address
     from job_watcher.naming import WatcherName
+    from job_watcher.session import Session
+    from lib.errors import PausedError
     from lib.redaction import Redactor
     from lib.redisqueue.queue import Queue
     from lib.settings import Settings
 
 RECONNECT_SECONDS: Final = 2.0
 """How often a starting watcher tries a server that does not answer yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What this process is to do: the backends whose jobs run here (none: it only conducts), and how it conducts."""
+
+    backends: Collection[str]
+    conducting: ConductorSetup
 
 
 class Daemon:
@@ -55,6 +68,7 @@ class Daemon:
         self,
         settings: Settings,
         *,
+        role: Role | None = None,
         mode: Mode,
         consumer_name: str | None,
         display: Display,
@@ -63,6 +77,7 @@ class Daemon:
         redact: Redactor | None = None,
     ) -> None:
         self._settings = settings
+        self._role = role or Role(("metal",), ConductorSetup.of(settings))
         self._mode: Mode = mode
         self._consumer_name = consumer_name
         self._display = display
@@ -92,19 +107,20 @@ class Daemon:
             loop.add_signal_handler(number, self._on_signal, number)
         name = claim(self._settings.jobs_state_dir, self._consumer_name)
         tasks = wiring.tasks(self._settings)
-        backend = Metal(tasks, self._settings)
         queue = wiring.open_queue(self._settings)
+        clock = SystemClock()
+        backends = make_backends(self._role.backends, tasks, self._settings, queue, clock)
         redact = self._redact
         store = wiring.artifacts(self._settings, on_secrets=redact.learn)
-        clock = SystemClock()
         work_dirs: list[WorkDirs] = []
         counts = Counts()
         sender = self._sender(clock)
 
-        def execution(session: str, run_id: str) -> Execute:
-            # Those of lives that came to nothing are forgotten: while a server is away, each try is a life.
-            work_dirs[:] = [each for each in work_dirs if each.held]
-            work_dirs.append(WorkDirs(self._settings.watcher_work_dir, session))
+        def execution(backend: Backend, session: Session, on_paused: Callable[[PausedError], None]) -> Execute:
+            if not work_dirs or work_dirs[-1].session != session.id:
+                # Those of lives that came to nothing are forgotten: while a server is away, each try is a life.
+                work_dirs[:] = [each for each in work_dirs if each.held]
+                work_dirs.append(WorkDirs(self._settings.watcher_work_dir, session.id))
             policy = RetryPolicy(self._settings.watcher_max_crashes, chance=random.random)
             watch = Stopwatch(counts, clock, frozenset(tasks.tasks)) if self._metrics is not None else None
             return Execution(
@@ -113,22 +129,25 @@ class Daemon:
                 work_dirs=work_dirs[-1],
                 policy=policy,
                 clock=clock,
-                run_id=run_id,
+                run_id=session.run_id,
                 redact=redact,
                 stopwatch=watch,
+                session=session,
+                on_paused=on_paused,
             )
 
         equipment = Equipment(
             settings=self._settings,
             queue=queue,
             clock=clock,
-            backend=backend,
+            backends=backends,
             store=store,
             catalogue=wiring.catalogue(self._settings),
             execution=execution,
             blocking=lambda: wiring.open_blocking(self._settings, block_seconds=self._settings.watcher_poll_interval),
             tally=self.tally,
             version=own_version(),
+            conducting=self._role.conducting,
             listeners=[self._display],
             on_progress=self._display.progressed,
             counts=counts,
@@ -139,7 +158,8 @@ class Daemon:
                 if await self._reach(lambda: self._check_server(queue)) and await self._reach(equipment.store.check):
                     await self._live(equipment, name)
         finally:
-            await backend.aclose()
+            for backend in backends:
+                await backend.aclose()
             if sender:
                 await sender.aclose()
             for held in work_dirs:
@@ -250,8 +270,9 @@ class Daemon:
 
     async def _count_left(self, equipment: Equipment) -> int:
         """What a watcher such as this one would still do; 0 where the server does not answer."""
-        backend = equipment.backend
-        again = LiveWatcher("", "", frozenset(backend.capabilities), {backend.name: backend.slots}, last_seen_ms=0)
+        offers = {backend.name: frozenset[str](backend.capabilities) for backend in equipment.backends}
+        slots = {backend.name: backend.slots for backend in equipment.backends}
+        again = LiveWatcher("", "", frozenset().union(*offers.values()), slots, last_seen_ms=0, offers=offers)
         try:
             soon_ms = SOON_MS if self._mode == "drain" else 0
             return (await left_to_do(equipment.queue, soon_ms=soon_ms, also=[again])).active

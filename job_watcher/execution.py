@@ -21,7 +21,7 @@ from job_watcher.throttle import ProgressThrottle
 from job_watcher.work_dirs import id_hash
 from lib import failpoints
 from lib.clock import iso
-from lib.errors import InvalidInputError, TaskError, TemporaryError
+from lib.errors import InvalidInputError, PausedError, TaskError, TemporaryError
 from lib.jobqueue import JobSpec
 from lib.jobqueue.protocol import Ending, Lease, Retry
 from lib.jobqueue.records import Failure, Run, done_tail, failed_tail
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from job_watcher.backends.base import Backend
     from job_watcher.metrics.stopwatch import Stopwatch
     from job_watcher.retrying import Decision, RetryPolicy
+    from job_watcher.session import Session
     from job_watcher.work_dirs import WorkDir, WorkDirs
     from lib.clock import Clock
     from lib.jobqueue.records import Stage
@@ -64,6 +65,11 @@ class Execution:
     """Whatever a body says passes it: its error, its result and its progress may quote a secret of this host."""
     stopwatch: Stopwatch | None = None
     """Takes the time of every run, where somebody asks for it."""
+    session: Session | None = None
+    on_paused: Callable[[PausedError], None] = lambda _: None
+    """Hears that the backend cannot do such jobs for the time being."""
+    on_done: Callable[[JobSpec, float, TaskResult], None] = lambda *_: None
+    """Hears of each body that succeeded how many seconds it took, and what it cost."""
 
     async def run(
         self,
@@ -116,6 +122,8 @@ class Execution:
         except Exception as exc:  # noqa: BLE001  a mistake in one job's way must not end the watcher
             throttle.finish(say_last=False)
             error = as_task_error(exc)
+            if isinstance(error, PausedError):
+                self.on_paused(error)
             if error is not exc:
                 logger.opt(exception=exc).error("unexpected error at stage {}", course.stage)
             outcome = self._after_error(lease, job, error, course.stage)
@@ -158,8 +166,11 @@ class Execution:
         throttle: ProgressThrottle,
         on_room: Callable[[], None],
     ) -> TaskResult:
-        result = await self.backend.run(job, lease, work_dir, throttle.report, on_room)
-        return checked(result, work_dir.where)
+        began = self.clock.elapsed()
+        result = await self.backend.run(job, lease, work_dir, throttle.report, on_room, self.session)
+        kept = checked(result, work_dir.where)
+        self.on_done(job, self.clock.elapsed() - began, kept)
+        return kept
 
     async def _store(self, job: JobSpec, lease: Lease, result: TaskResult, course: _Course) -> Ending:
         try:
@@ -178,6 +189,7 @@ class Execution:
                 run,
                 outputs=stored,
                 result=self.redact.value(result.result),
+                cost=result.cost,
                 published=published,
                 backlog=backlog_of(lease.home),
             ),

@@ -32,10 +32,12 @@ and wants none, as it stores what it made or is on its way back; it has an outco
 class Held:
     """A lease and the task that brings it to its outcome.
 
-    `began` is when its body did, on the clock that only rises, while it is in its slot. Only `InHand` changes `place`.
+    `hands` are all that count it. `began` is when its body did, on the clock that only rises, while it is in its slot.
+    Only `InHand` changes `place`.
     """
 
     lease: Lease
+    hands: tuple[InHand, ...]
     body: asyncio.Task[None] | None = None
     place: Place = "slot"
     began: float | None = None
@@ -47,28 +49,46 @@ class Held:
 
 
 class InHand:
-    """The leases in hand, by fence."""
+    """The leases in hand, by fence: of the whole watcher, or its share on one backend, which has slots of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, whole: InHand | None = None) -> None:
+        self._whole = whole
         self._held: dict[str, Held] = {}
         # Counted as they move, not when asked: a watcher of many slots asks for each of its jobs.
         self._at: Counter[Place] = Counter()
         self.changed = asyncio.Event()
 
+    def share(self) -> InHand:
+        """The part of one backend: what is in it is in the whole too."""
+        return InHand(self)
+
     def add(self, lease: Lease) -> Held:
         """Take a lease in hand, in a slot."""
-        held = Held(lease)
-        self._held[lease.fence] = held
-        self._at["slot"] += 1
+        held = Held(lease, (self,) if self._whole is None else (self, self._whole))
+        for hand in held.hands:
+            hand.enter(held)
         return held
+
+    def enter(self, held: Held) -> None:
+        """Count one more; called by `add` of any hand that shares it."""
+        self._held[held.lease.fence] = held
+        self._at[held.place] += 1
+
+    def shift(self, fence: str, before: Place, after: Place) -> None:
+        """Count one that stands elsewhere now, or has gone; called by `put` and `release`."""
+        self._at[before] -= 1
+        self._at[after] += 1
+        if after == "gone":
+            self._held.pop(fence, None)
+        self.changed.set()
 
     def put(self, held: Held, place: Place) -> None:
         """Note where a lease stands now; nothing when it is not in hand any more."""
-        if held.place != "gone":
-            self._at[held.place] -= 1
-            self._at[place] += 1
-            held.place = place
-            self.changed.set()
+        if held.place == "gone":
+            return
+        for hand in held.hands:
+            hand.shift(held.lease.fence, held.place, place)
+        held.place = place
 
     def find(self, fence: str) -> Held | None:
         """The lease under this fence, while it is in hand."""
@@ -76,7 +96,7 @@ class InHand:
 
     def release(self, fence: str) -> Held | None:
         """The lease is answered, or is not ours any more; what it was, if it was in hand."""
-        held = self._held.pop(fence, None)
+        held = self._held.get(fence)
         if held is not None:
             self.put(held, "gone")
         return held
@@ -97,7 +117,9 @@ class InHand:
 
     @property
     def suspects_running(self) -> int:
-        """How many of them are taken by suspects."""
+        """How many slots of the whole watcher are taken by suspects."""
+        if self._whole is not None:
+            return self._whole.suspects_running
         return sum(held.place == "slot" and held.lease.suspect for held in self._held.values())
 
     def waiting(self) -> list[Held]:

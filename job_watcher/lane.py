@@ -106,6 +106,16 @@ class LaneReader:
         """Begin nothing any more; what was leased and has not begun is handed back."""
         self._turns.close()
 
+    async def leave(self, lanes: Sequence[str]) -> None:
+        """Read these lanes no more; what waits in them goes back at the next sweep if nobody else reads them."""
+        self.lanes = tuple(lane for lane in self.lanes if lane not in lanes)
+        await leasing.leave(self.queue, self.session.id, lanes)
+
+    def enter(self, lanes: Sequence[str]) -> None:
+        """Read these lanes too, from the next round on."""
+        self.lanes = tuple(sorted({*self.lanes, *lanes}))
+        self._compared_at = float("-inf")
+
     async def _round(self) -> None:
         # What fills a lent slot is pending before it is in hand: not missing, only on its way.
         if not self._lent and (self._doubt or self.clock.elapsed() - self._compared_at >= self.interval):

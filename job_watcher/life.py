@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any, Final
 from loguru import logger
 
 from job_watcher.adoption import Adopter
+from job_watcher.availability import Availability
 from job_watcher.callbacks.deliveries import Deliveries
 from job_watcher.cancelling import cancel_all
-from job_watcher.conductor import Conductor
+from job_watcher.conductor import Conductor, ConductorSetup
 from job_watcher.control import ControlListener
 from job_watcher.draining import Drain
 from job_watcher.due import DueJobs
 from job_watcher.duties import Contact, Duty, keep_going
 from job_watcher.in_hand import InHand
 from job_watcher.lane import LaneReader
+from job_watcher.lanes import Lanes, lanes_of
 from job_watcher.metrics.counts import Counts
 from job_watcher.outcomes import OutcomeListener, Outcomes, Tally
 from job_watcher.publish import Publisher
@@ -31,8 +33,6 @@ from job_watcher.retrying import RetryPolicy
 from job_watcher.session import Offer, Session, SessionTimes
 from lib.errors import JobRunnerError, SessionLostError
 from lib.redisqueue import leasing, sessions
-from lib.redisqueue.keys import LaneName
-from lib.routing.policy import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from job_watcher.lane import Execute
     from job_watcher.naming import WatcherName
     from lib.clock import Clock
+    from lib.errors import PausedError
     from lib.jobqueue import Catalogue
     from lib.jobqueue.protocol import Lease
     from lib.redisqueue.connection import Client
@@ -64,14 +65,15 @@ class Equipment:
     settings: Settings
     queue: Queue
     clock: Clock
-    backend: Backend
+    backends: tuple[Backend, ...]
     store: ArtifactStore
     catalogue: Catalogue
-    execution: Callable[[str, str], Execute]
-    """(session id, run id) -> what runs one job."""
+    execution: Callable[[Backend, Session, Callable[[PausedError], None]], Execute]
+    """What runs one job of a backend under a session; told a pause that a job has met."""
     blocking: Callable[[], Client]
     tally: Tally
     version: str
+    conducting: ConductorSetup
     listeners: list[OutcomeListener] = field(default_factory=list)
     on_progress: Callable[[Lease, dict[str, Any]], None] | None = None
     counts: Counts = field(default_factory=Counts)
@@ -84,24 +86,25 @@ class Life:
 
     def __init__(self, equipment: Equipment, name: WatcherName) -> None:
         run_id = name.new_run_id()
-        settings, backend = equipment.settings, equipment.backend
+        settings, backends = equipment.settings, equipment.backends
         self._equipment = equipment
         self._name = name
         self._queue = equipment.queue
         self.in_hand = InHand()
         # A connection that blocks is nobody else's.
-        self._hears_control, self._hears_wake, self._reads_lanes = (equipment.blocking() for _ in range(3))
+        self._hears_control, self._hears_wake = equipment.blocking(), equipment.blocking()
+        self._reads_lanes = {backend.name: equipment.blocking() for backend in backends}
         times = SessionTimes(
             settings.watcher_session_ttl, settings.watcher_session_renew_every, settings.watcher_margin
         )
-        offer = Offer(frozenset(backend.capabilities), {backend.name: backend.slots}, equipment.version)
+        offer = Offer(frozenset(), {backend.name: backend.slots for backend in backends}, equipment.version)
         self.session = Session(
             self._queue, name.name, run_id, times, offer, self.in_hand, equipment.clock, equipment.counts
         )
-        self._lanes = tuple(str(LaneName(backend.name, capability)) for capability in sorted(backend.capabilities))
-        self._build(run_id)
+        self._lanes = lanes_of(backends)
+        self._build()
 
-    def _build(self, run_id: str) -> None:
+    def _build(self) -> None:
         equipment, settings, clock = self._equipment, self._equipment.settings, self._equipment.clock
         interval, counts = settings.watcher_poll_interval, equipment.counts
         sessions_ended = asyncio.Event()
@@ -125,31 +128,39 @@ class Life:
             settings.jobs_max_job_bytes,
             frozenset(settings.callback_allowed_hosts if settings.callback_secret else ()),
         )
-        self.lane = LaneReader(
-            self._queue,
-            self._reads_lanes,
-            self.session,
-            equipment.execution(self.session.id, run_id),
-            self.in_hand,
-            self.outcomes,
-            self.reports,
-            clock,
-            self._lanes,
-            equipment.backend.slots,
-            interval,
-            self.reclaimer.note_lost,
-        )
+        self.lanes = Lanes({backend.name: self._reader(backend) for backend in equipment.backends})
         self.conductor = Conductor(
             self._queue,
             self._hears_wake,
             self.session,
             adopter,
             DueJobs(self._queue, clock),
-            self.lane,
-            Limits(settings.metal_queue_max),
+            self.lanes,
+            equipment.conducting,
             clock,
             interval,
             sessions_ended,
+        )
+        self.availability = Availability(
+            equipment.backends, self.session, self.lanes, interval, self.conductor.roster_changed
+        )
+
+    def _reader(self, backend: Backend) -> LaneReader:
+        return LaneReader(
+            self._queue,
+            self._reads_lanes[backend.name],
+            self.session,
+            self._equipment.execution(
+                backend, self.session, lambda error: self.availability.pause(backend.name, error)
+            ),
+            self.in_hand.share(),
+            self.outcomes,
+            self.reports,
+            self._equipment.clock,
+            lanes_of([backend]),
+            backend.slots,
+            self._equipment.settings.watcher_poll_interval,
+            self.reclaimer.note_lost,
         )
 
     async def open(self) -> None:
@@ -168,6 +179,7 @@ class Life:
             # dies, the file names the session that its successor must end.
             await sessions.close_session(self._queue, previous, name=self._name.name)
         self._name.remember(self.session.id)
+        await self.availability.look()
         await self.session.open(previous)
         if previous:
             await self.reclaimer.sweep(force=True)
@@ -191,7 +203,8 @@ class Life:
             "control": self.control,
             "sweep": self.reclaimer,
             "conductor": self.conductor,
-            "lane": self.lane,
+            "availability": self.availability,
+            **{f"lane {name}": reader for name, reader in self.lanes.readers.items()},
         }
         if self.deliveries:
             duties["callbacks"] = self.deliveries
@@ -217,7 +230,7 @@ class Life:
             await self.in_hand.stop_all()
             if self.deliveries:
                 await self.deliveries.aclose()
-            for client in (self._hears_control, self._hears_wake, self._reads_lanes):
+            for client in (self._hears_control, self._hears_wake, *self._reads_lanes.values()):
                 await client.aclose()
 
     async def _throw_away(self, ended: asyncio.Task[None]) -> None:
@@ -235,8 +248,8 @@ class Life:
 
         While bodies finish it goes on leading if it leads, for the others, as a watcher without slots.
         """
-        self.lane.close()
-        await cancel_all([tasks["lane"]])
+        self.lanes.close()
+        await cancel_all([tasks["availability"], *(tasks[f"lane {name}"] for name in self.lanes.readers)])
         self.session.offer.slots = {}
         if self.in_hand.leases():
             # Also in a hurry: from here on a kill counts no death.

@@ -12,7 +12,15 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from lib.errors import JobRunnerError, PermanentError, TaskError, TaskTimeoutError, TemporaryError, UnreachableError
+from lib.errors import (
+    JobRunnerError,
+    PermanentError,
+    TaskError,
+    TaskTimeoutError,
+    TemporaryError,
+    UnreachableError,
+    WaitError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +30,8 @@ if TYPE_CHECKING:
 
 # A far side that asks for more is closed for the day; waiting longer would only hide the job.
 LONGEST_DELAY_SECONDS: Final = 86_400.0
+# Long enough to see whether a server comes back, short enough that nobody notices when it has.
+_BACKEND_PAUSE_SECONDS: Final = 5.0
 _JITTER: Final = 0.2
 # A wish of the far side is a lower limit, so its jitter only adds.
 _JITTER_ABOVE: Final = 0.1
@@ -64,9 +74,15 @@ class RetryPolicy:
     crash_delays: tuple[float, ...] = (2.0, 10.0, 60.0)
 
     def after_error(self, error: TaskError, *, attempts_used: int, max_attempts: int) -> Decision:
-        """What follows an attempt that ended in `error`; `attempts_used` counts the tries before this one."""
+        """What follows an attempt that ended in `error`; `attempts_used` counts the tries before this one.
+
+        What waits for a quota, a budget or a backend is tried again as often as it takes, at no cost.
+        """
         if not isinstance(error, TemporaryError):
             return GiveUp("permanent")
+        if isinstance(error, WaitError):
+            pause = _BACKEND_PAUSE_SECONDS if error.delay_seconds is None else max(0.0, error.delay_seconds)
+            return Again("free", _milliseconds(pause * (1 + _JITTER_ABOVE * self.chance())))
         if attempts_used + 1 >= max_attempts:
             return GiveUp("timeout" if isinstance(error, TaskTimeoutError) else "transient_exhausted")
         wished = error.delay_seconds

@@ -36,11 +36,15 @@ class SessionTimes:
 
 @dataclass(slots=True)
 class Offer:
-    """What this watcher says of itself in its heartbeat; `slots` by backend, none while it drains."""
+    """What this watcher says of itself in its heartbeat; `slots` by backend, none while it drains.
+
+    `offers` are the capabilities by backend, without those that are paused.
+    """
 
     capabilities: frozenset[str]
     slots: dict[str, int]
     version: str
+    offers: dict[str, frozenset[str]] | None = None
 
 
 class Session:
@@ -139,6 +143,7 @@ class Session:
             "session": self.id,
             "capabilities": sorted(self.offer.capabilities),
             "slots": self.offer.slots,
+            "offers": None if self.offer.offers is None else {k: sorted(v) for k, v in self.offer.offers.items()},
             "running": self._in_hand.in_slots,
             "version": self.offer.version,
             "host": socket.gethostname(),

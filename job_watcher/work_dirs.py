@@ -125,6 +125,7 @@ class WorkDirs:
     def __init__(self, root: Path, session: str) -> None:
         safe = re.sub(r"[^A-Za-z0-9-]", "_", session)[:_HASH_DIGITS]
         # The hash keeps sessions apart that the cleaning above would make equal.
+        self.session = session
         self._home = root / f"{safe}-{id_hash(session)[:8]}"
         self._root = root
         self._holding = threading.Lock()

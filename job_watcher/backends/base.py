@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from job_watcher.session import Session
     from job_watcher.work_dirs import WorkDir
     from lib.jobqueue import Capability, JobSpec
     from lib.jobqueue.protocol import Lease
@@ -28,6 +29,9 @@ class Backend(Protocol):
     def capabilities(self) -> frozenset[Capability]:
         """Which lanes it can serve; contains `any`."""
 
+    async def lacks(self, capability: Capability) -> str | None:
+        """Why it cannot do jobs that need this just now, None when it can: a server is down, a model is missing."""
+
     @property
     def slots(self) -> int:
         """How many calls of `run` may be under way at once, but for those nearly over. The caller keeps to it."""
@@ -39,6 +43,7 @@ class Backend(Protocol):
         work_dir: WorkDir,
         on_progress: Callable[[dict[str, Any]], None],
         on_room: Callable[[], None] = ...,
+        session: Session | None = ...,
     ) -> TaskResult:
         """Run one attempt from its start to its end; `work_dir` belongs to it and is made by whoever needs it.
 
@@ -47,10 +52,12 @@ class Backend(Protocol):
         returns or raises, by cancellation too, no process, thread or connection of the attempt is left and
         nothing writes to `work_dir` any more. `on_progress` is called in the event loop, any number of
         times, and not after the end. `on_room` is called once, or not at all, when the next `run` may be called
-        although this one has a moment of writing left. One job's failure leaves the backend fit for the next.
+        although this one has a moment of writing left. `session` is the life that holds the lease: nothing that is
+        paid for begins without it. One job's failure leaves the backend fit for the next.
 
         Raises:
-            TemporaryError: another attempt may succeed; `TaskTimeoutError` when the deadline passed.
+            TemporaryError: another attempt may succeed; `TaskTimeoutError` when the deadline passed, `PausedError`
+                when no such job can be done here for the time being.
             PermanentError: no other attempt will, or no task has this name.
             ChildCrashedError: the process in which the body was running died. Raised only if the body had begun;
                 a process that dies before it is replaced in silence.

@@ -1,31 +1,25 @@
 """The machine at hand: light bodies in the watcher's own loop, heavy ones in warm children, suspects apart.
 
-A child is started when first needed and kept for the next job with its models loaded; it is replaced when a job's
-deadline, cancellation or crash has ended it. A suspect, whatever its kind, gets a fresh child behind a minder,
-which ends with it. Suspects one at a time is the lane's business.
+Its text model is whatever OLLAMA_HOST serves. Suspects one at a time is the lane's business.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections import Counter
-from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from loguru import logger
-
+from job_watcher.backends.children import Children
 from job_watcher.backends.inline import run_inline
 from job_watcher.child.environment import child_environment
-from job_watcher.child.process import Attempt, ChildGoneError, ChildProcess
+from job_watcher.child.process import Attempt
 from job_watcher.context import AttemptContext, NoEngines
-from lib.errors import TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from job_watcher.session import Session
     from job_watcher.work_dirs import WorkDir
+    from lib.capabilities.text_model import ServedModel
     from lib.jobqueue import Capability, JobSpec
     from lib.jobqueue.protocol import Lease
     from lib.settings import Settings
@@ -34,21 +28,18 @@ if TYPE_CHECKING:
 
 _NO_ENGINES: Final = NoEngines()
 
-# An idle child may have died unseen; two in a row mean that something is wrong with the machine.
-_CHILDREN_A_JOB: Final = 3
-
 
 class Metal:
-    """The backend `metal`. `tasks` must be what a child loads too: built in, and from JOBS_TASK_MODULES."""
+    """The backend `metal`. `tasks` must be what a child loads too: built in, and from JOBS_TASK_MODULES.
 
-    def __init__(self, tasks: TaskRegistry, settings: Settings) -> None:
+    `model` is the local text model, None where none is set.
+    """
+
+    def __init__(self, tasks: TaskRegistry, settings: Settings, model: ServedModel | None = None) -> None:
         self._tasks = tasks
         self._slots = settings.metal_concurrency
-        self._environment = child_environment(settings, os.environ)
-        self._idle: list[ChildProcess] = []
-        self._nearly: list[ChildProcess] = []
-        self._users: Counter[ChildProcess] = Counter()
-        self._closed = False
+        self._model = model
+        self._children = Children(child_environment(settings, os.environ), self._slots)
 
     @property
     def name(self) -> str:
@@ -57,13 +48,20 @@ class Metal:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Speech, and whatever needs nothing."""
-        return frozenset({"speech", "any"})
+        """Speech, whatever needs nothing, and the text model if there is one."""
+        always: frozenset[Capability] = frozenset({"speech", "any"})
+        return always if self._model is None else always | {"text_model"}
 
     @property
     def slots(self) -> int:
         """METAL_CONCURRENCY."""
         return self._slots
+
+    async def lacks(self, capability: Capability) -> str | None:
+        """Whether the text model's server answers and has the model; nothing else can be away."""
+        if capability != "text_model" or self._model is None:
+            return None
+        return await self._model.available()
 
     async def run(
         self,
@@ -72,76 +70,30 @@ class Metal:
         work_dir: WorkDir,
         on_progress: Callable[[dict[str, Any]], None],
         on_room: Callable[[], None] = lambda: None,
+        session: Session | None = None,  # noqa: ARG002 - only what is paid for asks it
     ) -> TaskResult:
         """Run the body where its kind and its past say."""
         task = self._tasks.require(job.task)
         number = lease.attempts_used + 1
         if task.kind.isolation == "inline" and not lease.suspect:
-            context = AttemptContext(job.request_id, number, work_dir.make, _NO_ENGINES, on_progress)
+            context = AttemptContext(
+                job.request_id,
+                number,
+                work_dir.make,
+                _NO_ENGINES,
+                on_progress,
+                model=self._model if task.kind.capability == "text_model" else None,
+            )
             return await run_inline(task, job, context)
         attempt = Attempt(job, number, await work_dir.promised(), on_progress)
-        return await (self._run_apart(attempt) if lease.suspect else self._run_warm(attempt, on_room))
+        return await (self._children.run_apart(attempt) if lease.suspect else self._children.run(attempt, on_room))
 
     async def warm(self) -> None:
         """Start the children that are missing, one a slot."""
-        missing = self._slots - sum(child.usable for child in self._idle)
-        self._idle += await asyncio.gather(*(ChildProcess.start(self._environment) for _ in range(missing)))
+        await self._children.warm()
 
     async def aclose(self) -> None:
-        """End every idle child; one that is busy is ended when its job is."""
-        self._closed = True
-        idle, self._idle = self._idle, []
-        await asyncio.gather(*(child.kill() for child in idle))
-
-    async def _run_apart(self, attempt: Attempt) -> TaskResult:
-        logger.bind(request_id=attempt.job.request_id).info("a suspect: it runs in a process apart")
-        child = await ChildProcess.start(self._environment, suspect=True)
-        try:
-            return await child.run(attempt)
-        except ChildGoneError as exc:
-            raise TemporaryError(exc.message) from exc
-        finally:
-            await child.kill()
-
-    async def _run_warm(self, attempt: Attempt, on_room: Callable[[], None]) -> TaskResult:
-        for _ in range(_CHILDREN_A_JOB):
-            child = await self._take()
-            free = partial(self._free, child, on_room)
-            try:
-                return await child.run(replace(attempt, on_room=free))
-            except ChildGoneError as exc:
-                logger.bind(request_id=attempt.job.request_id).warning("{}; taking another", exc.message)
-            finally:
-                await self._give_back(child)
-        raise TemporaryError(
-            f"{_CHILDREN_A_JOB} child processes were gone before the body began",
-            hint="is something on this machine killing them?",
-        )
-
-    async def _take(self) -> ChildProcess:
-        while self._idle or self._nearly:
-            child = (self._idle or self._nearly).pop()
-            if child.usable:
-                self._users[child] += 1
-                return child
-            await child.kill()
-        child = await ChildProcess.start(self._environment)
-        self._users[child] = 1
-        return child
-
-    def _free(self, child: ChildProcess, on_room: Callable[[], None]) -> None:
-        """Its body is nearly over: the next may be sent there already."""
-        self._nearly.append(child)
-        on_room()
-
-    async def _give_back(self, child: ChildProcess) -> None:
-        if child in self._nearly:
-            self._nearly.remove(child)
-        self._users[child] -= 1
-        if self._users[child]:
-            return
-        del self._users[child]
-        if child.usable and not self._closed and len(self._idle) < self._slots:
-            self._idle.append(child)
-        else:
-            await child.kill()
+        """End every idle child and the model's connections."""
+        await self._children.aclose()
+        if self._model is not None:
+            await self._model.aclose()

@@ -78,3 +78,10 @@ class TextModel(Protocol):
 
     async def aclose(self) -> None:
         """Close its connections. Repeatable."""
+
+
+class ServedModel(TextModel, Protocol):
+    """A model that says whether its service can serve it now."""
+
+    async def available(self) -> str | None:
+        """Why it cannot, None when it can. Asks the service; costs nothing there."""

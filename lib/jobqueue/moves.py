@@ -52,6 +52,9 @@ class RateState:
     spent: int = 0
 
 
+TRANSIT_MS: Final = 500
+"""How much later than another a job may begin that was moved at the same time: a watcher that is busy for a moment."""
+
 UNLIMITED: Final = RateState(left=1_000_000)
 """Where no limit a minute is kept."""
 
@@ -80,6 +83,15 @@ class RateLimits:
     jobs: int
     window_ms: int
     budget: int | None = None
+
+    @classmethod
+    def per_minute(cls, rate: float, budget: int | None = None) -> RateLimits:
+        """At most `rate` jobs in any minute; below 1 one job in 60 / rate seconds.
+
+        A job begins a moment after it was moved, one sooner than another: the window is a little wider than a minute.
+        """
+        jobs = max(1, int(rate))
+        return cls(jobs, round(60_000 / min(1.0, rate)) + TRANSIT_MS, budget)
 
 
 @dataclass(frozen=True, slots=True)

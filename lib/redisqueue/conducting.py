@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from lib.jobqueue.moves import Move, Moved, OwnSlot, Survey
+from lib.jobqueue.moves import Move, Moved, OwnSlot, RateLimits, RateState, Survey
 from lib.jobqueue.protocol import SUSPECT_DEATHS, SUSPECT_PAUSE_MS, Adoption, DueDone, ForeignEntry
 from lib.redisqueue.connection import Client, as_text, edge, stream_entries
 from lib.redisqueue.keys import is_intake
@@ -18,10 +19,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-async def move(queue: Queue, session: str, epoch: str, moves: Sequence[Move], slot: OwnSlot | None = None) -> Moved:
+NO_LIMITS: Final = RateLimits(jobs=1_000_000, window_ms=60_000)
+
+
+async def move(
+    queue: Queue,
+    session: str,
+    epoch: str,
+    moves: Sequence[Move],
+    slot: OwnSlot | None = None,
+    *,
+    limits: RateLimits = NO_LIMITS,
+) -> Moved:
     """Carry out the conductor's orders, or none of them; without orders only look.
 
-    With `slot` one job is leased for the leader's own watcher in the same call.
+    With `slot` one job is leased for the leader's own watcher in the same call. `limits` hold for all that is paid for.
 
     Raises:
         NotLeaderError: another session leads, or this one has ended.
@@ -36,6 +48,8 @@ async def move(queue: Queue, session: str, epoch: str, moves: Sequence[Move], sl
             ",".join(order.pool),
             order.pool_limit,
             queue.home_of(order.intake),
+            int(order.rated),
+            json.dumps(order.picks) if order.picks else "",
         )
         for order in moves
     ]
@@ -54,6 +68,8 @@ async def move(queue: Queue, session: str, epoch: str, moves: Sequence[Move], sl
         suspects=slot.suspects if slot else 0,
         suspect_deaths=SUSPECT_DEATHS,
         pause_ms=SUSPECT_PAUSE_MS,
+        rate_jobs=limits.jobs,
+        rate_window_ms=limits.window_ms,
     )
     return Moved(
         counts=tuple(int(count) for count in counts),
@@ -64,12 +80,13 @@ async def move(queue: Queue, session: str, epoch: str, moves: Sequence[Move], sl
 
 
 def _survey(intakes: Sequence[str], lanes: Sequence[str], reply: list[Any]) -> Survey:
-    waiting, held, due_in, newest = reply
+    waiting, held, due_in, newest, rate_left, rate_next = reply
     return Survey(
         waiting=dict(zip(intakes, map(int, waiting), strict=True)),
         held=dict(zip(lanes, map(int, held), strict=True)),
         due_in_ms=int(due_in) if int(due_in) >= 0 else None,
         newest=as_text(newest),
+        rate=RateState(max(0, int(rate_left)), int(rate_next) if int(rate_next) >= 0 else None),
     )
 
 

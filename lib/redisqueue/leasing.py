@@ -152,6 +152,14 @@ async def _pending_page(queue: Queue, session: str, lane: str, lowest: str) -> l
     return [as_text(item["message_id"]) for item in page]
 
 
+async def leave(queue: Queue, session: str, lanes: Sequence[str]) -> list[str]:
+    """Stop being a reader of lanes that this session holds nothing of; which of them it left. See leave.lua."""
+    if not lanes:
+        return []
+    left = await queue.scripts.call("leave", lanes=lanes, session=session)
+    return [as_text(lane) for lane in left]
+
+
 async def report_progress(queue: Queue, session: str, reports: Sequence[Progress]) -> list[bool]:
     """Record how far jobs are; False where the lease no longer stands."""
     rows = [(report.request_id, report.fence, report.progress) for report in reports]

@@ -73,14 +73,14 @@ async def close_session(queue: Queue, session: str, *, name: str) -> bool:
     return bool(await queue.scripts.call("close", session=session, name=name))
 
 
-async def lead(queue: Queue, session: str) -> Leadership:
-    """Take the lead if nobody alive has it.
+async def lead(queue: Queue, session: str, *, dedicated: bool = False) -> Leadership:
+    """Take the lead if nobody alive has it; a `dedicated` conductor also from a watcher that leads beside its work.
 
     Raises:
         SessionLostError: the session is no member.
 
     """
-    epoch, leader = await queue.scripts.call("lead", session=session)
+    epoch, leader = await queue.scripts.call("lead", session=session, dedicated=int(dedicated))
     if as_text(leader) == "no_session":
         raise SessionLostError(f"session {session} has ended")
     return Leadership(epoch=as_text(epoch), leader=as_text(leader))
@@ -115,9 +115,17 @@ async def roster(queue: Queue) -> list[LiveWatcher]:
                     capabilities=frozenset(beat.get("capabilities", ())),
                     slots={str(backend): int(count) for backend, count in beat.get("slots", {}).items()},
                     last_seen_ms=int(beat["last_seen_ms"]),
+                    offers=_offers(beat.get("offers")),
                 )
             )
     return found
+
+
+def _offers(said: object) -> dict[str, frozenset[str]] | None:
+    """The capabilities by backend; None of a watcher that does not say."""
+    if not isinstance(said, dict):
+        return None
+    return {str(backend): frozenset(map(str, names)) for backend, names in said.items() if isinstance(names, list)}
 
 
 async def live_sessions(queue: Queue) -> frozenset[str]:

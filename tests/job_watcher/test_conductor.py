@@ -91,9 +91,9 @@ async def test_a_word_about_new_jobs_is_moved_upon_without_a_look(stand: Stand) 
     conductor = watcher.life.conductor
     await wait_until(lambda: conductor._seen is not None and not any(conductor._seen.held.values()))
     conductor._heard.update({"stream:normal:any": 2})
-    assert [(order.intake, order.count) for order in conductor._orders_by_hearsay()] == [("stream:normal:any", 2)]
+    assert [(order.intake, order.count) for order in conductor._by_hearsay().orders] == [("stream:normal:any", 2)]
     assert not conductor._heard
-    assert conductor._orders_by_hearsay() == []
+    assert conductor._by_hearsay().orders == ()
 
 
 async def test_it_wakes_on_an_entry_added_by_hand(stand: Stand) -> None:

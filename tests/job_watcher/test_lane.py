@@ -309,7 +309,7 @@ async def test_what_is_answered_during_the_comparison_is_not_taken_for_missing(
 
     monkeypatch.setattr(LaneReader, "_start", counted)
     monkeypatch.setattr(leasing, "pending_entries", late)
-    before = watcher.life.lane._compared_at
+    before = watcher.life.lanes.readers["metal"]._compared_at
     await stand.ended("a")
-    await wait_until(lambda: watcher.life.lane._compared_at > before, what="the comparison has ended")
+    await wait_until(lambda: watcher.life.lanes.readers["metal"]._compared_at > before, what="the comparison has ended")
     assert asked == []

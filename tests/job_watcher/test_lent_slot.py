@@ -34,7 +34,7 @@ async def reader(stand: Stand, slots: int, gate: Gate | None = None) -> AsyncIte
     """A watcher of which nothing goes on but that its reader waits for a job."""
     watcher = stand.watcher(execution=gate or Gate(), METAL_CONCURRENCY=str(slots), **LONG)
     await watcher.life.open()
-    lane = watcher.life.lane
+    lane = watcher.life.lanes.readers["metal"]
     await lane.run_once()
     waits = asyncio.create_task(lane.run_once())
     await wait_until(lambda: lane._idle, what="an idle reader")
@@ -45,7 +45,7 @@ async def reader(stand: Stand, slots: int, gate: Gate | None = None) -> AsyncIte
         await asyncio.gather(waits, return_exceptions=True)
         await watcher.life.in_hand.stop_all()
         await watcher.life.session.close()
-        await watcher.life._reads_lanes.aclose()
+        await watcher.life._reads_lanes["metal"].aclose()
 
 
 async def fill(stand: Stand, watcher: Watcher, slot: OwnSlot | None) -> Started:
@@ -77,7 +77,7 @@ async def test_a_reader_that_does_not_wait_lends_nothing(stand: Stand) -> None:
     """Busy with a call of its own, it may be about to fill that slot."""
     watcher = stand.watcher(METAL_CONCURRENCY="2", **LONG)
     await watcher.life.open()
-    async with watcher.life.lane.lent_slot() as lent:
+    async with watcher.life.lanes.readers["metal"].lent_slot() as lent:
         assert lent.slot is None
     await watcher.life.session.close()
 
@@ -119,7 +119,7 @@ async def test_a_lease_that_was_lost_on_its_way_is_found(stand: Stand) -> None:
 
 
 async def _filled_in_vain(stand: Stand, watcher: Watcher) -> None:
-    async with watcher.life.lane.lent_slot() as lent:
+    async with watcher.life.lanes.readers["metal"].lent_slot() as lent:
         await fill(stand, watcher, lent.slot)
         raise ConnectionResetError
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from job_watcher.backends.metal import Metal
+from job_watcher.conductor import ConductorSetup
 from job_watcher.execution import Execution
 from job_watcher.life import Equipment, Life
 from job_watcher.metrics.counts import Counts
@@ -37,9 +38,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from job_watcher.backends.base import Backend
     from job_watcher.draining import Mode
     from job_watcher.lane import Execute
+    from job_watcher.session import Session
     from lib.clock import Clock
+    from lib.errors import PausedError
     from lib.jobqueue.protocol import Lease, Retry
     from lib.settings import Settings
 
@@ -141,33 +145,38 @@ class Watcher:
                 settings=self.settings,
                 queue=self.queue,
                 clock=self.clock,
-                backend=self.backend,
+                backends=(self.backend,),
                 store=wiring.artifacts(self.settings),
                 catalogue=wiring.catalogue(self.settings),
                 execution=self._execution,
                 blocking=lambda: wiring.open_blocking(self.settings, block_seconds=self.settings.watcher_poll_interval),
                 tally=self.tally,
                 version="0",
+                conducting=ConductorSetup.of(self.settings),
                 counts=self.counts,
             ),
             self.name,
         )
         return self.life
 
-    def _execution(self, session: str, run_id: str) -> Execute:
+    def _execution(self, backend: Backend, session: Session, on_paused: Callable[[PausedError], None]) -> Execute:
         if isinstance(self._given, Gate) and self._given.real:
-            self._given.inner = self._real_execution(session, run_id)
-        return self._given or self._real_execution(session, run_id)
+            self._given.inner = self._real_execution(backend, session, on_paused)
+        return self._given or self._real_execution(backend, session, on_paused)
 
-    def _real_execution(self, session: str, run_id: str) -> Execution:
-        self._work_dirs.append(WorkDirs(self.settings.watcher_work_dir, session))
+    def _real_execution(
+        self, backend: Backend, session: Session, on_paused: Callable[[PausedError], None]
+    ) -> Execution:
+        self._work_dirs.append(WorkDirs(self.settings.watcher_work_dir, session.id))
         return Execution(
-            backend=self.backend,
+            backend=backend,
             store=wiring.artifacts(self.settings),
             work_dirs=self._work_dirs[-1],
             policy=RetryPolicy(self.settings.watcher_max_crashes, error_delays=(0.05,), crash_delays=(0.05,)),
             clock=SystemClock(),
-            run_id=run_id,
+            run_id=session.run_id,
+            session=session,
+            on_paused=on_paused,
         )
 
     @property

@@ -5,15 +5,18 @@
 -- both count what waits and what runs. `home` is where a moved job goes if it comes back.
 -- The leader's own watcher may lease at once what it has a slot for, and saves the way through its lane: up to `read`
 -- new entries of the lanes `own` (comma-separated), as start.lua does.
--- KEYS: fence index due delayed sessions lock events progress rejected wake
+-- `rated` = 1: each job uses one of the `rate_jobs` that may be moved in any `rate_window_ms`, whoever leads.
+-- `picks` are the ids of the jobs that are meant, as a JSON list, wherever they stand in the intake; '': its head.
+-- KEYS: fence index due delayed sessions lock events progress rejected wake moves spend_open
 -- STREAMS: intakes lanes
--- ARGV: session epoch bytes_max read own suspects suspect_deaths pause_ms
--- EACH: intake lane count limit pool pool_limit home
+-- ARGV: session epoch bytes_max read own suspects suspect_deaths pause_ms rate_jobs rate_window_ms
+-- EACH: intake lane count limit pool pool_limit home rated picks
 -- REPLY: moved per row; foreign entries as (intake, entry id)…; survey: waiting per intake, held per lane,
--- REPLY: ms until the next due job or -1, newest entry of the inlet or ''; what was leased, as start.lua says it
+-- REPLY: ms until the next due job or -1, newest entry of the inlet or '', rated moves that are left now, ms until the
+-- REPLY: next one or -1; what was leased, as start.lua says it
 -- EVENTS: moved started delayed
 -- ERRORS: NOLEADER NOSTREAM
--- INCLUDE: base rows streams survey put_back lease
+-- INCLUDE: base rows streams rate survey spend put_back lease
 if not is_live(session) or redis.call('HGET', K.lock, 'session') ~= session
   or redis.call('HGET', K.lock, 'epoch') ~= epoch then
   return redis.error_reply('NOLEADER this session does not lead in this epoch')
@@ -45,13 +48,29 @@ local foreign, moved_ids, moved = {}, {}, {}
 
 local CHUNK = 50 -- heads read at once, at most
 
+rate_jobs, rate_window_ms = tonumber(rate_jobs), tonumber(rate_window_ms)
+rate_slide(rate_window_ms)
+
 local function room_of(ask)
   local pool = 0
   for name in string.gmatch(ask.pool, '[^,]+') do
     pool = pool + redis.call('XLEN', STREAM[name])
   end
   local own = tonumber(ask.limit) - redis.call('XLEN', STREAM[ask.lane])
-  return math.min(own, tonumber(ask.pool_limit) - pool, tonumber(ask.count))
+  local room = math.min(own, tonumber(ask.pool_limit) - pool, tonumber(ask.count))
+  return ask.rated == '1' and math.min(room, rate_left(rate_jobs)) or room
+end
+
+-- The entries of the jobs that are meant; one that has left this intake meanwhile is left out.
+local function picked(ask)
+  local heads = {}
+  for _, request_id in ipairs(cjson.decode(ask.picks)) do
+    local row = read_row(request_id)
+    if row and row.state == 'Q' and row.stream == ask.intake then
+      heads[#heads + 1] = redis.call('XRANGE', STREAM[ask.intake], row.entry, row.entry)[1]
+    end
+  end
+  return heads
 end
 
 -- Moves what may be moved of some heads: one command of a kind for all of them but the XADD.
@@ -74,6 +93,9 @@ local function move_chunk(ask, heads, room)
       written[#written + 1] = job.id
       written[#written + 1] = row_text(row)
       gone[#gone + 1] = entry
+      if ask.rated == '1' then
+        rate_take(ask.lane .. ':' .. row.entry)
+      end
       moved_ids[#moved_ids + 1] = job.id
       budget = budget - #job.job
     elseif #foreign < FOREIGN_MAX then
@@ -94,11 +116,15 @@ for i = 1, ROWS do
   -- A crowd of foreign entries at the head ends the order: they are adopted, and the next round gets further.
   while count < room and budget > 0 and #foreign < FOREIGN_MAX do
     local fit = entries_that_fit(#moved_ids, tonumber(bytes_max) - budget, budget)
-    local heads = redis.call('XRANGE', STREAM[ask.intake], from, '+', 'COUNT', math.min(CHUNK, fit, room - count))
+    local heads = ask.picks ~= '' and picked(ask)
+      or redis.call('XRANGE', STREAM[ask.intake], from, '+', 'COUNT', math.min(CHUNK, fit, room - count))
     if #heads == 0 then
       break
     end
     count = count + move_chunk(ask, heads, room - count)
+    if ask.picks ~= '' then
+      break
+    end
     from = '(' .. heads[#heads][1]
   end
   moved[i] = count
@@ -114,4 +140,6 @@ find_new(session, own_lanes, tonumber(read), tonumber(bytes_max))
 local leased = lease_found({
   session = session, suspects = tonumber(suspects), suspect_deaths = suspect_deaths, pause_ms = pause_ms, again = '0',
 })
-return { moved, foreign, survey(), leased }
+local seen = survey()
+seen[5], seen[6] = rate_left(rate_jobs), rate_next_ms(rate_jobs, rate_window_ms)
+return { moved, foreign, seen, leased }

@@ -52,7 +52,7 @@ class Pair:
     async def second(self, task: str = "count_runs_child", **payload: Any) -> asyncio.Task[TaskResult]:
         """Its order is in the child when this returns."""
         job = spec(task, request_id="second", payload={"run_log": str(self.log), **payload})
-        (child,) = self.metal._nearly
+        (child,) = self.metal._children._nearly
         running = asyncio.create_task(self._run(job, "2"))
         await wait_until(lambda: child._serial == 2, what="the order is out")
         return running
@@ -87,8 +87,8 @@ async def test_the_next_order_waits_in_the_same_warm_child(pair: Pair) -> None:
     seen = (await second).result
     assert seen is not None
     assert seen["pid"] == pair.pid
-    assert pair.metal._nearly == []
-    assert len(pair.metal._idle) == 1
+    assert pair.metal._children._nearly == []
+    assert len(pair.metal._children._idle) == 1
 
 
 async def test_each_line_is_logged_for_its_own_job(pair: Pair) -> None:
@@ -118,7 +118,7 @@ async def test_a_cancel_of_what_waits_leaves_the_one_before_its_result(pair: Pai
     with pytest.raises(asyncio.CancelledError):
         await second
     assert not alive(pair.pid)
-    assert pair.metal._idle == []
+    assert pair.metal._children._idle == []
 
 
 async def test_a_death_of_the_one_before_is_not_blamed_on_what_waits(pair: Pair) -> None:

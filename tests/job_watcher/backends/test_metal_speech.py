@@ -40,7 +40,7 @@ async def test_a_speech_job_becomes_a_stored_wav(tmp_path: Path) -> None:
             outcome = await execution.run(lease_of(job, fence=str(2000 + number)), reports.append)
             assert isinstance(outcome, Ending)
             assert outcome.status == "done", outcome.tail
-        pids = {child.pid for child in metal._idle}
+        pids = {child.pid for child in metal._children._idle}
     finally:
         await metal.aclose()
         await work_dirs.aclose()

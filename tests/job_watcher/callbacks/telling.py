@@ -75,7 +75,7 @@ def deliveries(stand: Stand, sender: AnySender, *, delay: float = 0.05, hold_ms:
 def with_sender(watcher: Watcher, sender: AnySender, *, delay: float = 0.05) -> Watcher:
     """A watcher, not started yet, that delivers callbacks."""
     watcher.life._equipment.callback_sender = sender
-    watcher.life._build(watcher.life.session.run_id)
+    watcher.life._build()
     assert watcher.life.deliveries is not None
     watcher.life.deliveries.policy = RetryPolicy(3, error_delays=(delay,))
     return watcher

@@ -1,0 +1,118 @@
+"""What the backends of this watcher can do just now: a server that is down pauses its jobs, and nothing else.
+
+A capability is paused when a job meets the fault, or when it is away at the start: the watcher offers it no more, so
+the conductor sends such jobs elsewhere or lets them wait, and those in its lane go back. It is asked again at every
+interval, and offered again when it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from loguru import logger
+
+from lib.errors import JobRunnerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from job_watcher.backends.base import Backend
+    from job_watcher.lanes import Lanes
+    from job_watcher.session import Session
+    from lib.errors import PausedError
+    from lib.jobqueue import Capability
+
+ANSWER_SECONDS: Final = 3.0
+"""A service that does not say in this time that it can is taken for one that cannot."""
+
+
+@dataclass(slots=True)
+class Availability:
+    """The pauses of one life. `on_change` hears when the offer has changed and stands in the heartbeat."""
+
+    backends: Sequence[Backend]
+    session: Session
+    lanes: Lanes
+    interval: float
+    on_change: Callable[[], None]
+    paused: dict[tuple[str, Capability], str] = field(default_factory=dict)
+    _left: set[tuple[str, Capability]] = field(default_factory=set)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def pause(self, backend: str, error: PausedError) -> None:
+        """A job was told that there is no such thing now."""
+        for each in self.backends:
+            for capability in each.capabilities:
+                if each.name == backend and capability == error.capability:
+                    self._note(backend, capability, error.message)
+
+    async def look(self) -> None:
+        """Ask what can be done, and say so in the offer; before the session is opened."""
+        for backend in self.backends:
+            for capability in sorted(backend.capabilities):
+                why = await _lacks(backend, capability)
+                if why is not None:
+                    self._note(backend.name, capability, why)
+        self._offer()
+
+    async def run_once(self) -> None:
+        """Wait for a fault or the interval, then see what has changed."""
+        try:
+            async with asyncio.timeout(self.interval):
+                await self._news.wait()
+        except TimeoutError:
+            await self._ask_again()
+        self._news.clear()
+        await self._say()
+
+    def _note(self, backend: str, capability: Capability, why: str) -> None:
+        if (backend, capability) not in self.paused:
+            logger.bind(backend=backend).warning("{} takes no {} jobs for now: {}", backend, capability, why)
+            self._news.set()
+        self.paused[backend, capability] = why
+
+    async def _ask_again(self) -> None:
+        backends = {backend.name: backend for backend in self.backends}
+        for name, capability in list(self.paused):
+            why = await _lacks(backends[name], capability)
+            if why is None:
+                del self.paused[name, capability]
+                logger.bind(backend=name).info("{} takes {} jobs again", name, capability)
+            else:
+                self.paused[name, capability] = why
+
+    async def _say(self) -> None:
+        """Bring the heartbeat and the lanes in line with the pauses."""
+        now = set(self.paused)
+        back = self._left - now
+        for name, capability in back:
+            self.lanes.enter(name, [capability])
+        # Again for those that were left before: a read that was under way may have made this watcher a reader anew.
+        for name, capability in now:
+            await self.lanes.leave(name, [capability])
+        if now != self._left:
+            self._left = now
+            self._offer()
+            if self.session.offer.slots:
+                await self.session.renew()
+            self.on_change()
+
+    def _offer(self) -> None:
+        offers: dict[str, frozenset[str]] = {
+            backend.name: frozenset(c for c in backend.capabilities if (backend.name, c) not in self.paused)
+            for backend in self.backends
+        }
+        self.session.offer.offers = offers
+        self.session.offer.capabilities = frozenset().union(*offers.values())
+
+
+async def _lacks(backend: Backend, capability: Capability) -> str | None:
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await backend.lacks(capability)
+    except TimeoutError:
+        return f"no answer within {ANSWER_SECONDS:g} s"
+    except JobRunnerError as exc:
+        return exc.message

@@ -1,0 +1,60 @@
+"""Which backends there are, and what each is made of on this machine."""
+
+# ruff: noqa: PLC0415 - a watcher that uses no text model imports none
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from job_watcher.backends.cloud import Cloud
+from job_watcher.backends.metal import Metal
+from lib.routing.view import BACKENDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from job_watcher.backends.base import Backend
+    from job_watcher.backends.paid import PaidModels
+    from lib.capabilities.text_model import ServedModel
+    from lib.clock import Clock
+    from lib.redisqueue.queue import Queue
+    from lib.settings import Settings
+    from lib.tasks.registry import TaskRegistry
+
+
+def make_backends(
+    names: Iterable[str], tasks: TaskRegistry, settings: Settings, queue: Queue, clock: Clock
+) -> tuple[Backend, ...]:
+    """The backends of these names, in the order of `BACKENDS`; opens no connection by itself."""
+    wanted = set(names)
+    return tuple(_MAKERS[name](tasks, settings, queue, clock) for name in BACKENDS if name in wanted)
+
+
+def _metal(tasks: TaskRegistry, settings: Settings, _: Queue, clock: Clock) -> Backend:
+    return Metal(tasks, settings, _local_model(settings, clock))
+
+
+def _cloud(tasks: TaskRegistry, settings: Settings, queue: Queue, clock: Clock) -> Backend:
+    return Cloud(tasks, settings, _paid_models(settings, queue, clock))
+
+
+def _local_model(settings: Settings, clock: Clock) -> ServedModel | None:
+    if not settings.ollama_model:
+        return None
+    from lib.capabilities.ollama import OllamaModel
+
+    return OllamaModel(settings.ollama_host, settings.ollama_model, clock=clock)
+
+
+def _paid_models(settings: Settings, queue: Queue, clock: Clock) -> PaidModels | None:
+    if not settings.gemini_api_key:
+        return None
+    from job_watcher.backends.paid import PaidModels
+
+    return PaidModels.of(settings, queue, clock)
+
+
+_MAKERS: Final[dict[str, Callable[[TaskRegistry, Settings, Queue, Clock], Backend]]] = {
+    "metal": _metal,
+    "cloud": _cloud,
+}

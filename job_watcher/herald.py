@@ -1,0 +1,65 @@
+"""What the conductor says aloud: which place was fed, and why the rest must wait, each once per change.
+
+The words are those that people of the first conductor know; a test keeps them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from loguru import logger
+
+from lib.redisqueue.keys import backlog_of, parse_lane
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lib.jobqueue.moves import Move
+    from lib.routing.view import Condition, Decision
+
+FED: Final = {"metal": "Fed Metal", "cloud": "Fed Cloud"}
+SPILLS: Final = "M1 is full, trying Gemini"
+SENTENCES: Final[tuple[tuple[frozenset[Condition], str], ...]] = (
+    (frozenset({"metal_full"}), SPILLS),
+    (frozenset({"near_limit"}), "Gemini near rate limit"),
+    (frozenset({"rate_paused", "api_closed"}), "Cloud Paused due to Rate Limit"),
+    (frozenset({"budget_reached"}), "Budget of the day reached, nothing that is paid for begins"),
+    (frozenset({"holding"}), "No compute available holding"),
+)
+"""Conditions, any of which makes the sentence true, in the order in which they are said."""
+
+
+@dataclass(slots=True)
+class Herald:
+    """Says what has changed since it last spoke."""
+
+    _true: frozenset[str] = field(default_factory=frozenset)
+
+    def fed(self, decision: Decision, counts: Sequence[int]) -> None:
+        """Orders were carried out: so many jobs of each."""
+        moved = [(order, count) for order, count in zip(decision.orders, counts, strict=True) if count]
+        for order, count in moved:
+            if not order.rated:
+                _say_fed(order, count)
+        paid = [(order, count) for order, count in moved if order.rated]
+        if paid and "metal_full" in decision.says:
+            self._say({SPILLS}, keep=True)
+        for order, count in paid:
+            _say_fed(order, count)
+
+    def seen(self, decision: Decision) -> None:
+        """A decision was made from what really is."""
+        self._say({sentence for conditions, sentence in SENTENCES if conditions & decision.says}, keep=False)
+
+    def _say(self, now: set[str], *, keep: bool) -> None:
+        for _, sentence in SENTENCES:
+            if sentence in now and sentence not in self._true:
+                logger.info(sentence)
+        self._true = frozenset(now | self._true if keep else now)
+
+
+def _say_fed(order: Move, count: int) -> None:
+    backend = parse_lane(order.lane).backend
+    words = FED.get(backend, f"Fed {backend.capitalize()}")
+    logger.bind(backend=backend, backlog=backlog_of(order.intake), jobs=count).info(words)

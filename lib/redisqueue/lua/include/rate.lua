@@ -1,0 +1,29 @@
+-- The limit of jobs a minute of what is paid for: a sliding window over the times at which jobs were moved there, by the
+-- server's time. It is kept here, so it survives every restart of a conductor.
+
+-- Forgets what has left the window. After a step back of the clock, what was moved "later" was moved now.
+local function rate_slide(window_ms)
+  local now = now_ms()
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', K.moves, '(' .. digits(now), '+inf')) do
+    redis.call('ZADD', K.moves, digits(now), member)
+  end
+  redis.call('ZREMRANGEBYSCORE', K.moves, '-inf', digits(now - window_ms))
+end
+
+local function rate_left(jobs)
+  return jobs - redis.call('ZCARD', K.moves)
+end
+
+-- `what` is unique: the same job may be moved twice in a window.
+local function rate_take(what)
+  redis.call('ZADD', K.moves, digits(now_ms()), what)
+end
+
+-- In how many ms the window grants the next one; -1 while it grants one now.
+local function rate_next_ms(jobs, window_ms)
+  if rate_left(jobs) > 0 then
+    return -1
+  end
+  local oldest = redis.call('ZRANGE', K.moves, -jobs, -jobs, 'WITHSCORES')
+  return math.max(1, tonumber(oldest[2]) + window_ms - now_ms() + 1)
+end
