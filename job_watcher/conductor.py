@@ -171,8 +171,8 @@ class Conductor:
                 moved = await self._move(Decision())
                 stalled = not queued and moved.survey.due_in_ms == 0
             decision = self._decided(moved.survey)
-            self.herald.seen(decision)
             if not decision.orders:
+                self.herald.seen(decision)
                 break
         self._seen = moved.survey
         if moved.survey.newest:

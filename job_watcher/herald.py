@@ -43,8 +43,11 @@ class Herald:
             if not order.rated:
                 _say_fed(order, count)
         paid = [(order, count) for order, count in moved if order.rated]
-        if paid and "metal_full" in decision.says:
-            self._say({SPILLS}, keep=True)
+        if paid:
+            # What held jobs back has let some through: said again if it holds the next ones.
+            self._true &= {SPILLS}
+            if "metal_full" in decision.says:
+                self._say({SPILLS}, keep=True)
         for order, count in paid:
             _say_fed(order, count)
 

@@ -49,6 +49,7 @@ async def move(
             order.pool_limit,
             queue.home_of(order.intake),
             int(order.rated),
+            order.price,
             json.dumps(order.picks) if order.picks else "",
         )
         for order in moves
@@ -70,6 +71,7 @@ async def move(
         pause_ms=SUSPECT_PAUSE_MS,
         rate_jobs=limits.jobs,
         rate_window_ms=limits.window_ms,
+        budget="" if limits.budget is None else limits.budget,
     )
     return Moved(
         counts=tuple(int(count) for count in counts),
@@ -80,13 +82,13 @@ async def move(
 
 
 def _survey(intakes: Sequence[str], lanes: Sequence[str], reply: list[Any]) -> Survey:
-    waiting, held, due_in, newest, rate_left, rate_next = reply
+    waiting, held, due_in, newest, rate_left, rate_next, spent = reply
     return Survey(
         waiting=dict(zip(intakes, map(int, waiting), strict=True)),
         held=dict(zip(lanes, map(int, held), strict=True)),
         due_in_ms=int(due_in) if int(due_in) >= 0 else None,
         newest=as_text(newest),
-        rate=RateState(max(0, int(rate_left)), int(rate_next) if int(rate_next) >= 0 else None),
+        rate=RateState(max(0, int(rate_left)), int(rate_next) if int(rate_next) >= 0 else None, spent=int(spent)),
     )
 
 

@@ -7,13 +7,14 @@
 -- new entries of the lanes `own` (comma-separated), as start.lua does.
 -- `rated` = 1: each job uses one of the `rate_jobs` that may be moved in any `rate_window_ms`, whoever leads.
 -- `picks` are the ids of the jobs that are meant, as a JSON list, wherever they stand in the intake; '': its head.
--- KEYS: fence index due delayed sessions lock events progress rejected wake moves spend_open
+-- `price` is reserved for each job, in millionths of a dollar, and never beyond `budget` ('': no cap).
+-- KEYS: fence index due delayed sessions lock events progress rejected wake moves spend spend_open
 -- STREAMS: intakes lanes
--- ARGV: session epoch bytes_max read own suspects suspect_deaths pause_ms rate_jobs rate_window_ms
--- EACH: intake lane count limit pool pool_limit home rated picks
+-- ARGV: session epoch bytes_max read own suspects suspect_deaths pause_ms rate_jobs rate_window_ms budget
+-- EACH: intake lane count limit pool pool_limit home rated price picks
 -- REPLY: moved per row; foreign entries as (intake, entry id)…; survey: waiting per intake, held per lane,
 -- REPLY: ms until the next due job or -1, newest entry of the inlet or '', rated moves that are left now, ms until the
--- REPLY: next one or -1; what was leased, as start.lua says it
+-- REPLY: next one or -1, what today has spent and reserved; what was leased, as start.lua says it
 -- EVENTS: moved started delayed
 -- ERRORS: NOLEADER NOSTREAM
 -- INCLUDE: base rows streams rate survey spend put_back lease
@@ -43,13 +44,20 @@ if refusal then
 end
 
 local FOREIGN_MAX = 50
-local budget = tonumber(bytes_max)
+local bytes_left = tonumber(bytes_max)
 local foreign, moved_ids, moved = {}, {}, {}
 
 local CHUNK = 50 -- heads read at once, at most
 
 rate_jobs, rate_window_ms = tonumber(rate_jobs), tonumber(rate_window_ms)
+local cap = tonumber(budget) -- nothing where it is ''
 rate_slide(rate_window_ms)
+
+local function affordable(ask, request_id)
+  local price = tonumber(ask.price)
+  return price == 0
+    or money_reserve('job:' .. request_id, price, cap, '', string.match(ask.lane, '^lane:([^:]+):') or '')
+end
 
 local function room_of(ask)
   local pool = 0
@@ -73,20 +81,25 @@ local function picked(ask)
   return heads
 end
 
--- Moves what may be moved of some heads: one command of a kind for all of them but the XADD.
+-- Moves what may be moved of some heads: one command of a kind for all of them but the XADD. How many, and whether
+-- there was money for all.
 local function move_chunk(ask, heads, room)
   local ids, fields = {}, {}
   for i, head in ipairs(heads) do
     fields[i] = named(head[2])
     ids[#ids + 1] = fields[i].gen and fields[i].id
   end
-  local rows, written, gone = read_rows(ids), {}, {}
+  local rows, written, gone, paid = read_rows(ids), {}, {}, true
   for i, head in ipairs(heads) do
     local entry, job = head[1], fields[i]
     local row = job.gen and job.id and rows[job.id]
-    if #gone == room or budget <= 0 then
+    if #gone == room or bytes_left <= 0 then
       break
     elseif row and is_at(row, ask.intake, entry, job.gen) then
+      paid = affordable(ask, job.id)
+      if not paid then
+        break
+      end
       row.stream = ask.lane
       row.entry = redis.call('XADD', STREAM[ask.lane], '*', 'id', job.id, 'gen', job.gen, 'job', job.job,
         'home', ask.home)
@@ -97,7 +110,7 @@ local function move_chunk(ask, heads, room)
         rate_take(ask.lane .. ':' .. row.entry)
       end
       moved_ids[#moved_ids + 1] = job.id
-      budget = budget - #job.job
+      bytes_left = bytes_left - #job.job
     elseif #foreign < FOREIGN_MAX then
       foreign[#foreign + 1] = { ask.intake, entry }
     end
@@ -106,7 +119,7 @@ local function move_chunk(ask, heads, room)
   if #gone > 0 then
     drop_entries(ask.intake, gone)
   end
-  return #gone
+  return #gone, paid
 end
 
 for i = 1, ROWS do
@@ -114,15 +127,16 @@ for i = 1, ROWS do
   local room = room_of(ask)
   local count, from = 0, '-'
   -- A crowd of foreign entries at the head ends the order: they are adopted, and the next round gets further.
-  while count < room and budget > 0 and #foreign < FOREIGN_MAX do
-    local fit = entries_that_fit(#moved_ids, tonumber(bytes_max) - budget, budget)
+  while count < room and bytes_left > 0 and #foreign < FOREIGN_MAX do
+    local fit = entries_that_fit(#moved_ids, tonumber(bytes_max) - bytes_left, bytes_left)
     local heads = ask.picks ~= '' and picked(ask)
       or redis.call('XRANGE', STREAM[ask.intake], from, '+', 'COUNT', math.min(CHUNK, fit, room - count))
     if #heads == 0 then
       break
     end
-    count = count + move_chunk(ask, heads, room - count)
-    if ask.picks ~= '' then
+    local went, paid = move_chunk(ask, heads, room - count)
+    count = count + went
+    if ask.picks ~= '' or not paid then
       break
     end
     from = '(' .. heads[#heads][1]
@@ -141,5 +155,5 @@ local leased = lease_found({
   session = session, suspects = tonumber(suspects), suspect_deaths = suspect_deaths, pause_ms = pause_ms, again = '0',
 })
 local seen = survey()
-seen[5], seen[6] = rate_left(rate_jobs), rate_next_ms(rate_jobs, rate_window_ms)
+seen[5], seen[6], seen[7] = rate_left(rate_jobs), rate_next_ms(rate_jobs, rate_window_ms), money_spent()
 return { moved, foreign, seen, leased }
