@@ -1,4 +1,6 @@
-"""A file of jobs from first to last: rows of a job file or beats of a beatsheet, told apart by what stands in it.
+"""A file of jobs from first to last: rows of a job file, beats of a beatsheet or entries of a task manifest.
+
+They are told apart by what stands in them.
 
 `scan_jobs` yields jobs and problems as they come, in one reading. `check_file` and `read_jobs` are all or nothing:
 they hand on a job only when the whole file is valid. Between the two, `read_jobs` keeps the accepted jobs in a
@@ -18,6 +20,7 @@ from lib.jobfile.findings import MAX_SHOWN
 from lib.jobfile.scanning import FileJob, FileRules, RowScan
 from lib.jobfile.sheet_reading import is_beatsheet
 from lib.jobfile.source import JobFile
+from lib.jobfile.task_manifest import ManifestScan, is_task_manifest
 from lib.jobqueue.spec import JobSpec
 
 if TYPE_CHECKING:
@@ -55,7 +58,9 @@ def scan_jobs(path: Path, rules: FileRules) -> Iterator[FileJob | Problem]:
         InvalidInputError: the file is missing, unreadable, a directory or too large.
     """
     file = JobFile(path, rules.max_file_bytes)
-    if rules.by_hand is not None or is_beatsheet(file):
+    if rules.manifest or (rules.by_hand is None and is_task_manifest(file, rules.max_job_bytes)):
+        yield from ManifestScan(file, rules).run()
+    elif rules.by_hand is not None or is_beatsheet(file):
         yield from BeatScan(file, rules).run()
     else:
         yield from RowScan(file, rules).run()

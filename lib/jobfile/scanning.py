@@ -24,6 +24,7 @@ from lib.jobqueue.normalise import (
     normalize_job_spec,
 )
 from lib.jobqueue.problems import InvalidJobError
+from lib.jobqueue.records import DEFAULT_BACKLOG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,6 +40,14 @@ _EITHER: Final = (frozenset({"voice", "speaker"}), frozenset({"request_id", "out
 
 
 @dataclass(frozen=True, slots=True)
+class EntryNames:
+    """What stands before `meta.id` in the names of the jobs of a task manifest; `plan` wins over the file's own."""
+
+    backlog: str = DEFAULT_BACKLOG
+    plan: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FileRules:
     """What a file may hold; the fields are settings of the same names, sizes in bytes.
 
@@ -47,7 +56,7 @@ class FileRules:
     `notice` is told what a person may want to know of a sound file. `by_hand` are speech fields that win over those of
     a beatsheet; with them, an empty mapping included, the file must be one. `voiceless` lets beats pass that name
     neither voice nor speaker: for whoever needs names alone. `reword` may say better what is wrong with the value
-    that a problem is about.
+    that a problem is about. `names` are for task manifests; with `manifest` the file must be one.
     """
 
     catalogue: Catalogue = BUILT_IN
@@ -61,6 +70,8 @@ class FileRules:
     by_hand: Mapping[str, Any] | None = None
     voiceless: bool = False
     reword: Callable[[FieldProblem, object], FieldProblem] | None = None
+    names: EntryNames = EntryNames()
+    manifest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
