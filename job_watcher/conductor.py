@@ -21,7 +21,7 @@ from lib.jobqueue.moves import RateLimits
 from lib.redisqueue import conducting, sessions
 from lib.redisqueue.keys import parse_intake, parse_lane
 from lib.routing.policy import decide
-from lib.routing.view import Decision, IntakeClass, LaneClass, Limits, View
+from lib.routing.view import Decision, IntakeClass, LaneClass, Limits, Urgent, View
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from job_watcher.adoption import Adopter
     from job_watcher.due import DueJobs
+    from job_watcher.knowledge import Knowledge
     from job_watcher.lane import LentSlot
     from job_watcher.session import Session
     from lib.clock import Clock
@@ -67,9 +68,10 @@ class ConductorSetup:
     def of(cls, settings: Settings, *, backlogs: Collection[str] = (), dedicated: bool = False) -> ConductorSetup:
         """From the settings of this process."""
         budget = None if settings.budget_per_day_usd is None else round(settings.budget_per_day_usd * 1_000_000)
+        rate = RateLimits.per_minute(settings.cloud_tokens_per_min, budget)
         return cls(
-            Limits(settings.metal_queue_max, settings.cloud_queue_max, budget),
-            RateLimits.per_minute(settings.cloud_tokens_per_min, budget),
+            Limits(settings.metal_queue_max, settings.cloud_queue_max, budget, rate.jobs, rate.window_ms),
+            rate,
             settings.conductor_policy,
             frozenset(backlogs) or None,
             dedicated,
@@ -94,6 +96,7 @@ class Conductor:
     clock: Clock
     interval: float
     sessions_ended: asyncio.Event
+    knowledge: Knowledge
     herald: Herald = field(default_factory=Herald)
     _epoch: str = ""
     _watchers: tuple[LiveWatcher, ...] = ()
@@ -101,6 +104,7 @@ class Conductor:
     _look: bool = False
     _served: dict[str, str] = field(default_factory=dict)
     _seen: Survey | None = None
+    _urgent: tuple[Urgent, ...] = ()
     _heard: Counter[str] = field(default_factory=Counter)
     _position: WakePosition = field(default_factory=conducting.WakePosition)
 
@@ -170,6 +174,7 @@ class Conductor:
                 queued = await self.due.run_once()
                 moved = await self._move(Decision())
                 stalled = not queued and moved.survey.due_in_ms == 0
+            await self._learn()
             decision = self._decided(moved.survey)
             if not decision.orders:
                 self.herald.seen(decision)
@@ -200,6 +205,12 @@ class Conductor:
         self.herald.fed(decision, moved.counts)
         return moved
 
+    async def _learn(self) -> None:
+        """What things take, and, where the policy asks, which jobs press: read anew before a decision."""
+        await self.knowledge.refresh()
+        if self.setup.policy == "deadline":
+            self._urgent = await self.knowledge.urgent()
+
     def _by_hearsay(self) -> Decision:
         """What to move if things are as they were seen last, but for what was said since; none: only look.
 
@@ -207,7 +218,7 @@ class Conductor:
         """
         heard, seen = self._heard, self._seen
         self._heard = Counter()
-        if seen is None or not heard:
+        if seen is None or not heard or self._urgent:
             return Decision()
         waiting = {name: max(0, count + heard[name]) for name, count in seen.waiting.items()}
         held = {name: max(0, count + heard[name]) for name, count in seen.held.items()}
@@ -227,6 +238,9 @@ class Conductor:
             limits=self.setup.limits,
             served=self._served,
             policy=self.setup.policy,
+            estimates=self.knowledge.by_class,
+            urgent=self._urgent,
+            now_ms=survey.now_ms,
         )
 
     async def _wait(self, due_in_ms: int | None) -> Woken:

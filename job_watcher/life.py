@@ -22,6 +22,7 @@ from job_watcher.draining import Drain
 from job_watcher.due import DueJobs
 from job_watcher.duties import Contact, Duty, keep_going
 from job_watcher.in_hand import InHand
+from job_watcher.knowledge import Knowledge
 from job_watcher.lane import LaneReader
 from job_watcher.lanes import Lanes, lanes_of
 from job_watcher.metrics.counts import Counts
@@ -74,6 +75,8 @@ class Equipment:
     tally: Tally
     version: str
     conducting: ConductorSetup
+    price: Callable[[str, float, float], float] = lambda *_: 0.0
+    """Dollars of (task, input tokens, output tokens) on the cloud."""
     listeners: list[OutcomeListener] = field(default_factory=list)
     on_progress: Callable[[Lease, dict[str, Any]], None] | None = None
     counts: Counts = field(default_factory=Counts)
@@ -140,6 +143,7 @@ class Life:
             clock,
             interval,
             sessions_ended,
+            Knowledge(self._queue, clock, equipment.price),
         )
         self.availability = Availability(
             equipment.backends, self.session, self.lanes, interval, self.conductor.roster_changed

@@ -63,7 +63,8 @@ UNLIMITED: Final = RateState(left=1_000_000)
 class Survey:
     """What stood in the queue at the end of the last move: entries by relative name.
 
-    `due_in_ms` is None when nothing is delayed; `newest` the id of the inlet's newest entry or empty.
+    `due_in_ms` is None when nothing is delayed; `newest` the id of the inlet's newest entry or empty,
+    `now_ms` the server's time.
     """
 
     waiting: dict[str, int]
@@ -71,6 +72,7 @@ class Survey:
     due_in_ms: int | None
     newest: str
     rate: RateState = UNLIMITED
+    now_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

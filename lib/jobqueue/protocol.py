@@ -31,7 +31,7 @@ class Submission(NamedTuple):
     """One job on its way in.
 
     `job` is the canonical JSON of the spec, `identity` what makes two requests under one id the same,
-    `intake` the relative name of the intake of its backlog, priority and class, `due_ms` Unix milliseconds or 0,
+    `intake` the relative name of the intake of its backlog, priority and class, `due_ms` and `deadline_ms` Unix ms or 0,
     `expected_fence` the fence of the failed record that mode `again` starts anew.
     """
 
@@ -45,6 +45,7 @@ class Submission(NamedTuple):
     on_conflict: str = "refuse"
     attempt: int = 0
     expected_fence: str = ""
+    deadline_ms: int = 0
 
 
 class SubmitReply(NamedTuple):

@@ -82,13 +82,14 @@ async def move(
 
 
 def _survey(intakes: Sequence[str], lanes: Sequence[str], reply: list[Any]) -> Survey:
-    waiting, held, due_in, newest, rate_left, rate_next, spent = reply
+    waiting, held, due_in, newest, rate_left, rate_next, spent, now = reply
     return Survey(
         waiting=dict(zip(intakes, map(int, waiting), strict=True)),
         held=dict(zip(lanes, map(int, held), strict=True)),
         due_in_ms=int(due_in) if int(due_in) >= 0 else None,
         newest=as_text(newest),
         rate=RateState(max(0, int(rate_left)), int(rate_next) if int(rate_next) >= 0 else None, spent=int(spent)),
+        now_ms=int(now),
     )
 
 
@@ -110,7 +111,7 @@ async def adopt(queue: Queue, adoptions: Sequence[Adoption]) -> list[str]:
     for adoption in adoptions:
         job = adoption.submission
         if job is None:
-            unreadable = (adoption.record_id, "", adoption.record_tail, "stream", "", 0, "", "", 0)
+            unreadable = (adoption.record_id, "", adoption.record_tail, "stream", "", 0, "", "", 0, 0)
             rows.append((adoption.source, adoption.entry, *unreadable))
         else:
             queue.know_intakes([job.intake])

@@ -60,6 +60,7 @@ _FIXED: Final = {
     "spend_open": ("spend:open", "hash"),
     "measures": ("measure:sums", "hash"),
     "moves": ("quota:moves", "zset"),
+    "deadlines": ("jobs:deadlines", "zset"),
 }
 
 _PREFIX = re.compile(r"[A-Za-z0-9_.{}-]{1,64}")

@@ -33,6 +33,7 @@ def submission_row(job: Submission) -> tuple[str | bytes | int, ...]:
         job.conflict_key,
         job.on_conflict,
         job.attempt,
+        job.deadline_ms,
     )
 
 
@@ -73,7 +74,9 @@ async def submit(
     return replies
 
 
-_shared = attrgetter("intake", "backlog", "due_ms", "conflict_key", "on_conflict", "attempt", "expected_fence")
+_shared = attrgetter(
+    "intake", "backlog", "due_ms", "conflict_key", "on_conflict", "attempt", "expected_fence", "deadline_ms"
+)
 """What neighbouring jobs have in common, in the order of submit.lua."""
 
 

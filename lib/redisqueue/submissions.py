@@ -48,6 +48,7 @@ def submission_of(
         intake=_intake(backlog, spec.priority, kind.capability, spec.backend or ""),
         backlog=backlog,
         due_ms=int(spec.run_after.timestamp() * 1000) if spec.run_after else 0,
+        deadline_ms=int(spec.deadline.timestamp() * 1000) if spec.deadline else 0,
         conflict_key=spec.conflict_key or "",
         on_conflict=spec.on_conflict,
         attempt=spec.attempt,

@@ -2,9 +2,9 @@
 -- A row with `identity` is a valid job in its canonical form; one without it is unreadable and becomes the failed
 -- record `foreign:<stream>:<entry>` whose tail is `job`. An entry that has meanwhile gone is left alone.
 -- KEYS: fence index result failed due delayed key key_wait history_done history_failed history_cancelled
--- KEYS: expiry events wake intakes backlogs counters rejected outbox outbox_callback callback_due progress spend_open
+-- KEYS: expiry events wake intakes backlogs counters rejected outbox outbox_callback callback_due progress spend_open deadlines
 -- STREAMS: intakes
--- EACH: source entry request_id identity job intake backlog due_ms key on_conflict attempt
+-- EACH: source entry request_id identity job intake backlog due_ms key on_conflict attempt deadline_ms
 -- REPLY: per row: code
 -- CODES: queued duplicate_request already_done already_failed already_cancelled conflict key_busy failed gone
 -- EVENTS: queued dropped rejected finished
@@ -58,6 +58,9 @@ local function adopt(ask)
   local code = accept(ask)
   if code == 'queued' then
     tell('queued', ask.request_id)
+    if ask.deadline_ms ~= '0' then
+      redis.call('ZADD', K.deadlines, ask.deadline_ms, ask.request_id)
+    end
   elseif code == 'conflict' or code == 'key_busy' then
     reject(ask, fields, code)
   else

@@ -2,7 +2,7 @@
 --- Ends jobs at a person's wish, in whatever state they are, as long as it is the generation that was looked at.
 -- A running body is told over `control`; its commit is refused from now on.
 -- KEYS: fence index result failed due delayed key key_wait history_done history_failed history_cancelled
--- KEYS: expiry progress events control wake outbox outbox_callback callback_due spend_open
+-- KEYS: expiry progress events control wake outbox outbox_callback callback_due spend_open deadlines
 -- STREAMS: intakes lanes
 -- EACH: request_id generation tail ttl_ms callback
 -- REPLY: per row: code

@@ -2,7 +2,7 @@
 --- Ends leased jobs: session alive and fence right, or refused. The fence already in the record answers `already`,
 -- so a commit whose reply was lost can be sent again.
 -- KEYS: index result failed due key key_wait history_done history_failed history_cancelled
--- KEYS: expiry progress events wake outbox outbox_callback callback_due sessions spend_open
+-- KEYS: expiry progress events wake outbox outbox_callback callback_due sessions spend_open deadlines
 -- STREAMS: lanes
 -- ARGV: session
 -- EACH: request_id fence status tail ttl_ms publish callback

@@ -3,7 +3,7 @@
 -- place where it was found, and that no live session holds.
 -- `lost` = 1: the payload is gone, so the id may be enqueued anew with --replace whatever its content.
 -- KEYS: fence index result failed due delayed key key_wait history_done history_failed history_cancelled
--- KEYS: expiry progress events wake outbox outbox_callback callback_due sessions spend_open
+-- KEYS: expiry progress events wake outbox outbox_callback callback_due sessions spend_open deadlines
 -- STREAMS: intakes lanes
 -- EACH: request_id generation stream entry lost tail ttl_ms callback
 -- REPLY: per row: 1 ended, 0 it has moved on

@@ -1,17 +1,19 @@
 #!lua flags=allow-oom
 --- Empties the queue: soft takes what is waiting, delayed or leased; `hard` = 1 the terminal records too, and what is
 -- still to be published or called back.
--- The counter of fences stays, so that a late worker of before is still refused. Refused while a watcher is alive,
+-- The counter of fences stays, so that a late worker of before is still refused. So do quotas, the ledger and what was
+-- measured, which are about the world outside; only what was reserved for the jobs is free again. Refused while a watcher is alive,
 -- unless `force` = 1. The rows are members of `intakes` and `lanes` that the caller has read and that name no stream.
 -- KEYS: index result failed due delayed key key_wait history_done history_failed history_cancelled
 -- KEYS: expiry progress events control wake outbox outbox_callback callback_due rejected sessions counters intakes lanes
+-- KEYS: deadlines spend_open
 -- STREAMS: intakes lanes
 -- ARGV: hard force
 -- EACH: set member
 -- REPLY: 'flushed', jobs removed, records removed, names of the keys removed; or 'alive' and the live sessions;
 -- REPLY: or 'streams' when there is an intake or lane that the caller did not name, so that none is left behind
 -- EVENTS: flushed
--- INCLUDE: base streams
+-- INCLUDE: base streams spend
 local alive = redis.call('ZRANGEBYSCORE', K.sessions, '(' .. digits(now_ms()), '+inf')
 if force ~= '1' and #alive > 0 then
   return { 'alive', alive }
@@ -46,8 +48,16 @@ for _, name in ipairs(LANES) do
   remove(STREAM[name])
   redis.call('XGROUP', 'CREATE', STREAM[name], 'watchers', '0', 'MKSTREAM')
 end
-for _, key in ipairs({ 'index', 'due', 'delayed', 'key', 'key_wait', 'progress', 'control' }) do
+for _, key in ipairs({ 'index', 'due', 'delayed', 'key', 'key_wait', 'progress', 'control', 'deadlines' }) do
   remove(K[key])
+end
+local BATCH = 500
+local reserved = {}
+for name in pairs(named(redis.call('HGETALL', K.spend_open))) do
+  reserved[#reserved + 1] = string.match(name, '^job:(.*)$')
+end
+for from = 1, #reserved, BATCH do
+  money_release_jobs({ unpack(reserved, from, math.min(from + BATCH - 1, #reserved)) })
 end
 if hard == '1' then
   records = redis.call('HLEN', K.result) + redis.call('HLEN', K.failed)

@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
---- Looks at what the queue keeps beside the index: due times, delayed payloads, progress, expiries, conflict keys and
--- those who wait for them. Each is judged and mended in this one step.
--- KEYS: index result failed due delayed key key_wait progress expiry wake
+--- Looks at what the queue keeps beside the index: due times, delayed payloads, progress, expiries, conflict keys,
+-- those who wait for them, and the money reserved. Each is judged and mended in this one step.
+-- KEYS: index result failed due delayed key key_wait progress expiry wake spend_open
 -- ARGV: repair
 -- EACH: kind name
 -- REPLY: per finding: kind, request_id or key, detail, 1 repaired or 0
--- INCLUDE: base rows streams conflict
+-- INCLUDE: base rows streams conflict spend
 local mending = repair == '1'
 local findings = {}
 
@@ -92,6 +92,36 @@ function look.key_wait(member)
     report('waits_for_free_key', request_id, key, mending)
     if mending then
       promote_waiter(key)
+    end
+  end
+end
+
+local function look_at_sum()
+  local sum, open = 0, named(redis.call('HGETALL', K.spend_open))
+  for _, raw in pairs(open) do
+    local held = money_parse(raw)
+    sum = sum + (held and held.micro or 0)
+  end
+  if tonumber(open.sum or '0') ~= sum then
+    report('ledger_sum', 'sum', 'the reservations are ' .. digits(sum) .. ' together, not ' .. (open.sum or '0'), mending)
+    if mending then
+      redis.call('HSET', K.spend_open, 'sum', digits(sum))
+    end
+  end
+end
+
+function look.spend_open(name)
+  if name == 'sum' then
+    look_at_sum()
+    return
+  end
+  local request_id = string.match(name, '^job:(.*)$')
+  local row = request_id and read_row(request_id)
+  local paid = row and row.state ~= 'D' and money_lane(row.stream)
+  if request_id and not paid and redis.call('HEXISTS', K.spend_open, name) == 1 then
+    report('reservation_of_nobody', request_id, 'money reserved for a job in no lane that is paid for', mending)
+    if mending then
+      money_release(name)
     end
   end
 end

@@ -5,7 +5,11 @@
 -- STREAMS: lanes
 -- ARGV: session
 -- REPLY: the lanes that were left
+-- INCLUDE: base
 local left = {}
+if not is_live(session) then
+  return left
+end
 for _, lane in ipairs(LANES) do
   local pending = redis.pcall('XPENDING', STREAM[lane], 'watchers', '-', '+', 1, session)
   if not pending.err and #pending == 0 then

@@ -14,7 +14,7 @@
 -- EACH: intake lane count limit pool pool_limit home rated price picks
 -- REPLY: moved per row; foreign entries as (intake, entry id)…; survey: waiting per intake, held per lane,
 -- REPLY: ms until the next due job or -1, newest entry of the inlet or '', rated moves that are left now, ms until the
--- REPLY: next one or -1, what today has spent and reserved; what was leased, as start.lua says it
+-- REPLY: next one or -1, what today has spent and reserved, now; what was leased, as start.lua says it
 -- EVENTS: moved started delayed
 -- ERRORS: NOLEADER NOSTREAM
 -- INCLUDE: base rows streams rate survey spend put_back lease
@@ -156,4 +156,5 @@ local leased = lease_found({
 })
 local seen = survey()
 seen[5], seen[6], seen[7] = rate_left(rate_jobs), rate_next_ms(rate_jobs, rate_window_ms), money_spent()
+seen[8] = now_ms()
 return { moved, foreign, seen, leased }

@@ -1,10 +1,10 @@
 --- Accepts up to 500 jobs, each once by its request_id; all of the batch in one step.
 -- What neighbouring jobs have in common is said once for `count` of them: nearly always for all.
 -- KEYS: fence index result failed due delayed key key_wait history_done history_failed history_cancelled
--- KEYS: expiry events wake intakes backlogs counters
+-- KEYS: expiry events wake intakes backlogs counters deadlines
 -- STREAMS: intakes
 -- ARGV: mode
--- COMMON: intake backlog due_ms key on_conflict attempt expected
+-- COMMON: intake backlog due_ms key on_conflict attempt expected deadline_ms
 -- EACH: request_id identity job
 -- REPLY: per row: the stream entry id of a job that is queued in its intake at once; else code, entry id or '', attempt
 -- CODES: queued duplicate_request already_done already_failed already_cancelled conflict key_busy not_found changed
@@ -75,7 +75,7 @@ local function look(ask, common, fence)
   return code, { code, entry, attempt }
 end
 
-local news, known = 'intake', {}
+local news, known, deadlines = 'intake', {}, {}
 local i = 0
 for c = 1, COMMONS do
   local common = common_args(c)
@@ -99,10 +99,17 @@ for c = 1, COMMONS do
     fresh[ask.request_id] = nil
     if code == 'queued' then
       queued[#queued + 1] = ask.request_id
+      if common.deadline_ms ~= '0' then
+        deadlines[#deadlines + 1] = common.deadline_ms
+        deadlines[#deadlines + 1] = ask.request_id
+      end
     end
   end
 end
 write_rows(placed)
+if #deadlines > 0 then
+  redis.call('ZADD', K.deadlines, unpack(deadlines))
+end
 count_accepted()
 if #queued > 0 then
   wake(news, pairs_of(arrived))

@@ -4,7 +4,8 @@
 -- A session ages only while the server is seen: a gap in the sweep's own TIME of more than 2 S, or a negative one,
 -- moves every expiry by that gap, never beyond TIME + L.
 -- Lanes whose readers are all gone give back what waits in them too.
--- KEYS: index due delayed sessions sweep heartbeat events wake progress spend_open
+-- A paid call of a session that has ended was perhaps made: it is charged at the most that it may have cost.
+-- KEYS: index due delayed sessions sweep heartbeat events wake progress spend spend_open
 -- STREAMS: intakes lanes
 -- ARGV: interval_ms life_ms resume force deaths_max entries_max bytes_max
 -- REPLY: 1 or 0 (not yet), ms until the next sweep, sessions ended, jobs put back, 1 when another call gets further,
@@ -38,6 +39,16 @@ local ended = redis.call('ZRANGEBYSCORE', K.sessions, '-inf', digits(now))
 for _, session in ipairs(ended) do
   redis.call('ZREM', K.sessions, session)
   redis.call('HDEL', K.heartbeat, string.match(session, '^([^:]*)'))
+end
+
+if resume == '0' then
+  local open = redis.call('HGETALL', K.spend_open)
+  for i = 1, #open, 2 do
+    local held = string.sub(open[i], 1, 5) == 'call:' and money_parse(open[i + 1])
+    if held and not is_live(held.session) then
+      money_settle(open[i], held.micro)
+    end
+  end
 end
 
 local entries_left, bytes_left = tonumber(entries_max), tonumber(bytes_max)

@@ -48,6 +48,9 @@ local function settle_ends()
   if #ends.ids > 0 then
     redis.call('HDEL', K.progress, unpack(ends.ids))
     redis.call('HDEL', K.index, unpack(ends.ids))
+    if redis.call('EXISTS', K.deadlines) == 1 then
+      redis.call('ZREM', K.deadlines, unpack(ends.ids))
+    end
   end
   for _, held in ipairs(ends.keys) do
     local request_id, row = held[1], held[2]

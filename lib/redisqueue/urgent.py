@@ -1,0 +1,82 @@
+"""The waiting jobs with a deadline, the nearest first: what the policy `deadline` plans with.
+
+What a job is (its task, its size) stands in its entry, which is read once and remembered by generation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from lib.errors import InvalidInputError
+from lib.jobqueue import JobSpec
+from lib.jobqueue.sizes import size_of
+from lib.redisqueue.connection import as_text, edge
+from lib.redisqueue.keys import is_intake
+from lib.redisqueue.rows import IndexRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lib.redisqueue.queue import Queue
+
+NEAREST_MAX: Final = 500
+"""So many are planned with; the others have time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pressing:
+    """A waiting job with a deadline in Unix ms; `task` is empty where it could not be read."""
+
+    request_id: str
+    intake: str
+    deadline_ms: int
+    task: str
+    size: float
+
+
+@dataclass(slots=True)
+class Deadlines:
+    """Reads them, and remembers what each job is."""
+
+    queue: Queue
+    _known: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)
+
+    async def waiting(self) -> list[Pressing]:
+        """Those that wait in an intake now."""
+        found = await self._rows()
+        fresh = [(name, row) for name, row, _ in found if (name, row.generation) not in self._known]
+        for (name, row), said in zip(fresh, await self._entries(fresh), strict=True):
+            self._known[name, row.generation] = said
+        self._known = {(name, row.generation): self._known[name, row.generation] for name, row, _ in found}
+        return [Pressing(name, row.stream, due, *self._known[name, row.generation]) for name, row, due in found]
+
+    async def _rows(self) -> list[tuple[str, IndexRow, int]]:
+        key = self.queue.keys.of("deadlines")
+        async with edge(self.queue.url):
+            nearest: Any = await self.queue.client.zrange(key, 0, NEAREST_MAX - 1, withscores=True)
+            ids = [as_text(name) for name, _ in nearest]
+            raws: Any = await self.queue.client.hmget(self.queue.keys.of("index"), ids) if ids else []
+        rows = []
+        for name, (_, due), raw in zip(ids, nearest, raws, strict=True):
+            row = IndexRow.readable(raw)
+            if row is not None and row.state == "queued" and is_intake(row.stream):
+                rows.append((name, row, int(due)))
+        return rows
+
+    async def _entries(self, jobs: Sequence[tuple[str, IndexRow]]) -> list[tuple[str, float]]:
+        if not jobs:
+            return []
+        async with edge(self.queue.url), self.queue.client.pipeline(transaction=False) as pipe:
+            for _, row in jobs:
+                pipe.xrange(self.queue.keys.stream(row.stream), min=row.entry, max=row.entry)
+            pages: list[Any] = await pipe.execute()
+        return [_about(page) for page in pages]
+
+
+def _about(page: Any) -> tuple[str, float]:
+    try:
+        spec = JobSpec.from_json(page[0][1][b"job"])
+    except (IndexError, KeyError, InvalidInputError):
+        return "", 1.0
+    return spec.task, size_of(spec)
