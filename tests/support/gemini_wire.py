@@ -11,6 +11,7 @@ import contextlib
 import json
 import re
 import socket
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -30,75 +31,84 @@ _PATH = re.compile(r"^/v1(?:beta|alpha)?/models/([^/:]+)(?::(\w+))?$")
 _PIECES = 3
 
 
-class Wire:
-    """The listening socket, its threads, and the connections that are open."""
+class BreakableServer(ThreadingHTTPServer):
+    """A listening socket of loopback, its thread, and the connections that are open, so that all can be ended."""
 
-    def __init__(self, fake: FakeGemini, port: int) -> None:
-        self.fake = fake
-        self.closing = threading.Event()
-        self._server = _Server(self, port)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.02,), name="fake-gemini", daemon=True
-        )
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        super().__init__(("127.0.0.1", port), handler)
 
     @property
     def port(self) -> int:
         """Where it listens."""
-        return int(self._server.server_address[1])
+        return int(self.server_address[1])
 
-    def start(self) -> None:
+    def begin(self, name: str) -> None:
         """Answer from now on."""
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), name=name, daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
-        """End all of it."""
-        self.closing.set()
-        if self._thread.is_alive():
-            self._server.shutdown()
+    def end(self) -> None:
+        """Listen no more, and break every connection; its thread ends by that. Repeatable."""
+        if self._thread is not None:
+            self.shutdown()
             self._thread.join(5)
-        self._server.server_close()
-        self._server.hang_up()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 256
-
-    def __init__(self, wire: Wire, port: int) -> None:
-        self.wire = wire
-        self._open: set[socket.socket] = set()
-        self._lock = threading.Lock()
-        super().__init__(("127.0.0.1", port), _Handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        with self._lock:
-            self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        with self._lock:
-            self._open.discard(request)
-        super().shutdown_request(request)
-
-    def hang_up(self) -> None:
-        """Break every connection; its thread ends by that."""
+            self._thread = None
+        self.server_close()
         with self._lock:
             for each in self._open:
                 with contextlib.suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Remember the connection."""
+        with self._lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forget it."""
+        with self._lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that is gone is no news."""
+        """A client that is gone is no news; whatever else it is, is."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+class Wire(BreakableServer):
+    """The fake's server."""
+
+    def __init__(self, fake: FakeGemini, port: int) -> None:
+        self.fake = fake
+        self.closing = threading.Event()
+        super().__init__(port, _Handler)
+
+    def start(self) -> None:
+        """Answer from now on."""
+        self.begin("fake-gemini")
+
+    def close(self) -> None:
+        """End all of it."""
+        self.closing.set()
+        self.end()
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: _Server
+    server: Wire
 
     def do_POST(self) -> None:
         """A call of the API, or rules for the fake."""
-        fake = self.server.wire.fake
+        fake = self.server.fake
         body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or b"{}")
         url = urlsplit(self.path)
         if url.path == "/_fake/rules":
@@ -118,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """What is known of a model, or what the fake has recorded."""
-        fake = self.server.wire.fake
+        fake = self.server.fake
         url = urlsplit(self.path)
         if url.path == "/_fake/calls":
             self._send(200, fake.recorded())
@@ -140,11 +150,11 @@ class _Handler(BaseHTTPRequestHandler):
         return self.headers.get("x-goog-api-key") or asked
 
     def _answer(self, verdict: Verdict) -> None:
-        call, rule, closing = verdict.call, verdict.rule, self.server.wire.closing
+        call, rule, closing = verdict.call, verdict.rule, self.server.closing
         fault = rule.fault if rule else ""
         seconds = rule.seconds if rule else None
         try:
-            if closing.wait(self.server.wire.fake.latency) or (fault == "slow" and closing.wait(seconds or 0.0)):
+            if closing.wait(self.server.fake.latency) or (fault == "slow" and closing.wait(seconds or 0.0)):
                 return
             if fault == "hang" and (closing.wait(seconds) or seconds is None):
                 call.status = 0
@@ -164,12 +174,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         for number, event in enumerate(events):
-            if number == 1 and fault == "stall" and self.server.wire.closing.wait(seconds):
+            if number == 1 and fault == "stall" and self.server.closing.wait(seconds):
                 return
             if number == 1 and fault == "cut":
                 self.close_connection = True
                 return
-            if number and fault == "trickle" and self.server.wire.closing.wait(0.05 if seconds is None else seconds):
+            if number and fault == "trickle" and self.server.closing.wait(0.05 if seconds is None else seconds):
                 return
             data = b"data: " + json.dumps(event).encode() + b"\r\n\r\n"
             self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
@@ -184,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         step = 1 if fault == "trickle" else len(data) // 2
         for at in range(0, len(data), step):
-            if at and (fault == "cut" or self.server.wire.closing.wait(0.05 if fault == "trickle" else seconds)):
+            if at and (fault == "cut" or self.server.closing.wait(0.05 if fault == "trickle" else seconds)):
                 return
             self.wfile.write(data[at : at + step])
 
@@ -239,8 +249,10 @@ def _spoilt(answer: Answer, fault: str) -> Answer:
         "invalid_json": answer.text[: max(1, len(answer.text) // 2)] + " and so on",
         "wrong_schema": wrong_schema(answer.text),
     }
-    if fault in texts and not answer.pcm:
+    if fault in texts and answer.text:
         return replace(answer, text=texts[fault])
+    if not answer.pcm:
+        return answer
     if fault == "silent_audio":
         return Answer(pcm=bytes(len(answer.pcm)))
     if fault == "short_audio":
