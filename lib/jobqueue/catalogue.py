@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lib.errors import InvalidInputError
 from lib.jobqueue import receipts
+from lib.jobqueue.annotating import AnnotatePayload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -155,6 +156,16 @@ BUILT_IN: Final = Catalogue(
             "child",
             ("seconds", "data"),
             receipts.slept_and_went_round,
+        ),
+        TaskKind(
+            "annotate",
+            ("tasks.annotate_batch", "tasks.process_batch_task"),
+            "text_model",
+            AnnotatePayload,
+            3600,
+            "inline",
+            ("records", "data"),
+            receipts.annotated,
         ),
     )
 )

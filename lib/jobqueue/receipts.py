@@ -67,6 +67,21 @@ def spoke(job: JobSpec, record: Mapping[str, Any]) -> str | None:
     return f"{len(empty)} of {job.variants} takes are empty" if empty else None
 
 
+def annotated(job: JobSpec, record: Mapping[str, Any]) -> str | None:
+    """`annotate` left no record of its batch without an annotation."""
+    wanted, result = len(job.payload.get("records", ())), _result(record)
+    failed = result.get("failed")
+    if not isinstance(failed, list):
+        return f"failed is {shown(failed)}, no list of records"
+    if failed:
+        first = failed[0] if isinstance(failed[0], dict) else {}
+        return f"{len(failed)} of {wanted} records failed: {shown(first.get('id'))}: {shown(first.get('error'))}"
+    done, skipped = result.get("annotated"), result.get("skipped")
+    if isinstance(done, int) and isinstance(skipped, int) and done + skipped == wanted:
+        return None
+    return f"{shown(done)} annotated and {shown(skipped)} skipped are not the {wanted} records of the batch"
+
+
 def _result(record: Mapping[str, Any]) -> Mapping[str, Any]:
     found = record.get("result")
     return found if isinstance(found, dict) else {}

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from lib.corpus.places import CorpusPlaces
 from lib.errors import PermanentError, SettingsError
 from lib.jobqueue.catalogue import Catalogue, TaskKind
+from lib.tasks.annotate import Annotate
 from lib.tasks.crud import Databases, FastCrud, SleepCrud
 from lib.tasks.diagnostics import Debug, Sleep
 from lib.tasks.speak import Speak
@@ -24,10 +27,15 @@ if TYPE_CHECKING:
     from lib.tasks.base import Task
 
 
-def built_in_tasks(database_url: str = "") -> tuple[Task, ...]:
-    """The tasks that every installation has; `database_url` is where those go round that try a database."""
+def built_in_tasks(database_url: str = "", corpus_root: Path | None = None) -> tuple[Task, ...]:
+    """The tasks that every installation has.
+
+    `database_url` is where those go round that try a database, and the only server whose corpora are annotated;
+    `corpus_root` is above the files that are, by default the working directory.
+    """
     databases = Databases(database_url)
-    return (Speak(), Debug(), Sleep(), FastCrud(databases), SleepCrud(databases))
+    places = CorpusPlaces(corpus_root or Path.cwd(), database_url)
+    return (Speak(), Debug(), Sleep(), FastCrud(databases), SleepCrud(databases), Annotate(places))
 
 
 class TaskRegistry:

@@ -1,0 +1,1 @@
+"""A corpus: records, and the annotations of them beside it."""

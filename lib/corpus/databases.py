@@ -1,0 +1,115 @@
+"""Connections to the databases of corpora, and what their errors mean.
+
+SQLite and PostgreSQL, through SQLAlchemy, which is imported here and by those who build statements, all of them loaded
+only when a corpus is opened. A connection lives for one operation: an operation runs in a thread that nobody can stop,
+and what it holds must not outlive it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, exc, insert
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.pool import NullPool
+
+from lib.errors import InvalidInputError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# A writer holds the file for milliseconds; a minute means that something is stuck.
+_LOCK_WAIT_SECONDS: Final = 60.0
+_CONNECT_SECONDS: Final = 15.0
+# Classes of PostgreSQL's error codes that pass: connection, deadlock, resources, operator, system.
+_PASSING: Final = frozenset({"08", "40", "53", "55", "57", "58"})
+_REFUSED: Final = frozenset({"28"})
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """One database; `told` is how messages name it, without a password."""
+
+    engine: Engine
+    told: str
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection in one transaction that sees one state of things.
+
+        Raises:
+            UnreachableError: it does not answer, is locked, or refuses for now.
+            InvalidInputError: it says that the statement cannot be.
+
+        """
+        with self._mapped(), self.engine.connect() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """The same, committed at the end of the block and rolled back by an exception."""
+        writer = self.engine.execution_options(corpus_writes=True)
+        with self._mapped(), writer.begin() as connection:
+            yield connection
+
+    def insert(self, table: Table) -> Any:
+        """An INSERT that knows ON CONFLICT, which each dialect has for itself."""
+        if self.engine.dialect.name == "postgresql":
+            return postgresql.insert(table)
+        return sqlite.insert(table) if self.engine.dialect.name == "sqlite" else insert(table)
+
+    @contextlib.contextmanager
+    def _mapped(self) -> Iterator[None]:
+        try:
+            yield
+        except exc.DBAPIError as error:
+            raise self._ours(error) from error
+        except exc.SQLAlchemyError as error:
+            raise InvalidInputError(f"{self.told}: {error}") from error
+        except OSError as error:  # the driver's own, while it connects
+            raise UnreachableError(f"{self.told} does not answer: {error}", hint="is it running?") from error
+
+    def _ours(self, error: exc.DBAPIError) -> UnreachableError | InvalidInputError:
+        original = error.orig
+        told: Any = original.args[0] if original is not None and original.args else error
+        if isinstance(told, dict):  # pg8000 hands on the fields of the server's answer: C its code, M its message
+            code, said = str(told.get("C", "")), str(told.get("M", told))
+            if code[:2] in _PASSING:
+                return UnreachableError(f"{self.told} cannot now: {said} ({code})")
+            hint = "check the user and password of DATABASE_URL" if code[:2] in _REFUSED else None
+            return InvalidInputError(f"{self.told} refuses: {said} ({code})", hint=hint)
+        if isinstance(error, exc.OperationalError | exc.InterfaceError):
+            return UnreachableError(
+                f"{self.told} does not answer: {told}", hint="is it running, not locked, its directory writable?"
+            )
+        return InvalidInputError(f"{self.told}: {told}")
+
+
+def sqlite_database(path: str, *, told: str, ours: bool) -> Database:
+    """An SQLite file; `ours` is one that only we write, so that its journal may be as we want it."""
+    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool, connect_args={"timeout": _LOCK_WAIT_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def _set_up(connection: Any, _record: Any) -> None:
+        # The driver would begin transactions by a guess of its own.
+        connection.isolation_level = None
+        if ours:
+            # Readers and the one writer do not wait for each other, and what was committed outlives a power cut.
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A reader that becomes a writer halfway is refused at once if another writes; so it says so first.
+        writes = connection.get_execution_options().get("corpus_writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return Database(engine, told)
+
+
+def postgres_database(url: str, *, told: str) -> Database:
+    """A PostgreSQL database by its URL with the password."""
+    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": _CONNECT_SECONDS})
+    return Database(engine, told)
