@@ -31,6 +31,8 @@ _MESSAGE_CHARACTERS: Final = 200
 class NoEngines:
     """Stands where a body runs inside the watcher's own loop, which no model may block."""
 
+    only = None
+
     def known(self, name: str) -> SpeechEngine:
         """Refuse."""
         raise _no_engine(name)

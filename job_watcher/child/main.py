@@ -1,8 +1,9 @@
 """The child's side: run one body after another, each in a fresh event loop, until the parent is gone.
 
 Started as `python -m job_watcher.child.main` by `job_watcher.child.process`, or by the minder for a suspect. A body
-may block, print, leak and crash here. Speech engines stay loaded from job to job. It is never asked to stop a
-body: the parent kills the process instead, which works on every body.
+may block, print, leak and crash here. Speech engines stay loaded from job to job; models that only the watcher may call
+are asked over the wire. It is never asked to stop a body: the parent kills the process instead, which works on every
+body.
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ import os
 import resource
 import socket
 import sys
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from job_watcher.child import lifeline, wire
 from job_watcher.child.arguments import ChildArguments
+from job_watcher.child.asked_models import text_model_of
 from job_watcher.child.body_loop import BodyLoop
-from job_watcher.child.engines import voices_of, warm_engines
+from job_watcher.child.engines import engines_of, voices_of, warm_engines
 from job_watcher.child.environment import task_modules
+from job_watcher.child.inbox import Inbox
 from job_watcher.child.reporting import Reporter
 from job_watcher.context import AttemptContext
 from job_watcher.results import checked
@@ -57,12 +62,12 @@ def main(argv: list[str]) -> int:
         end.set_inheritable(False)
         reporter = Reporter(end)
         reporter.send(wire.encode(wire.Ready(os.getpid())))
+        place = _Place(registry, engines, voices, reporter, Inbox(end, reporter.send))
         loop = BodyLoop()
-        while (message := wire.receive(end)) is not None:
-            if not isinstance(message, wire.Order):
-                raise wire.WireError(f"a child was sent {type(message).__name__}")
-            reporter.send(wire.encode(wire.Begun(message.serial)))
-            frame = _obey(message, loop, registry, engines, voices, reporter)
+        while (order := place.inbox.next_order()) is not None:
+            reporter.send(wire.encode(wire.Begun(order.serial)))
+            frame = _obey(order, loop, place)
+            place.inbox.forget(order.serial)
             # What the body printed is in the pipe before the answer is, so the parent can tell whose it was.
             sys.stdout.flush()
             sys.stderr.flush()
@@ -73,31 +78,41 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _obey(
-    order: wire.Order,
-    loop: BodyLoop,
-    registry: TaskRegistry,
-    engines: SpeechEngines,
-    voices: VoiceRegistry,
-    reporter: Reporter,
-) -> bytes:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What stays from order to order."""
+
+    registry: TaskRegistry
+    engines: SpeechEngines
+    voices: VoiceRegistry
+    reporter: Reporter
+    inbox: Inbox
+
+
+def _obey(order: wire.Order, loop: BodyLoop, place: _Place) -> bytes:
     try:
-        # The parent has promised the place and removes it; only a body that writes has it made.
+        # The parent has promised the directory and removes it; only a body that writes has it made.
         work_dir = WorkDir(Path(order.work_dir), lambda: None)
         job = JobSpec.from_json(order.job.encode())
-        context = AttemptContext(
-            request_id=job.request_id,
-            attempt=order.attempt,
-            make_work_dir=work_dir.make,
-            engines=engines,
-            report=lambda progress: reporter.report(wire.Report(order.serial, progress)),
-            voices=voices,
-            nearly=lambda: reporter.send(wire.encode(wire.Nearly(order.serial))),
-        )
-        result = loop.run(_run(registry, job, context))
+        context = _context_of(order, job.request_id, work_dir, place)
+        result = loop.run(_run(place.registry, job, context))
         return wire.answer(order.serial, checked(result, work_dir.where))
     except (Exception, SystemExit, asyncio.CancelledError) as exc:  # noqa: BLE001  whatever a body raises is an answer
         return wire.failure(order.serial, as_task_error(exc))
+
+
+def _context_of(order: wire.Order, request_id: str, work_dir: WorkDir, place: _Place) -> AttemptContext:
+    ask = partial(place.inbox.ask, order.serial)
+    return AttemptContext(
+        request_id=request_id,
+        attempt=order.attempt,
+        make_work_dir=work_dir.make,
+        engines=engines_of(order.models, ask, place.engines),
+        report=lambda progress: place.reporter.report(wire.Report(order.serial, progress)),
+        voices=place.voices,
+        nearly=lambda: place.reporter.send(wire.encode(wire.Nearly(order.serial))),
+        model=text_model_of(order.models, ask),
+    )
 
 
 async def _run(registry: TaskRegistry, job: JobSpec, context: AttemptContext) -> TaskResult:

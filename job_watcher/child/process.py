@@ -2,7 +2,7 @@
 
 A child runs one body at a time. It is warm and may be used again after a result or an error that the body raised;
 after anything else (deadline, cancellation, crash, garbage on the wire) its whole process group has been killed
-when `run` returns. Called by `job_watcher.backends.metal`.
+when `run` returns. Called by `job_watcher.backends.children`.
 
 Limit: a body's process that starts a session of its own leaves the group and is not killed.
 """
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from loguru import logger
 
 from job_watcher.child import wire
+from job_watcher.child.answering import Answering
 from job_watcher.child.launch import launch
 from job_watcher.crashes import ChildCrashedError
 from job_watcher.finishing import to_the_end
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from job_watcher.child.launch import Launched
+    from job_watcher.child.questions import Answers
     from lib.jobqueue import JobSpec
     from lib.tasks.base import TaskResult
 
@@ -52,7 +54,8 @@ class Attempt:
     """What a child is told to run; `number` is 1 for the first try, `on_progress` is called in the event loop.
 
     `work_dir` is made by the child when the body first asks for it. `on_room` is called, in the event loop, when the
-    body says that it is nearly over: from then on the child may be given its next attempt.
+    body says that it is nearly over: from then on the child may be given its next attempt. `answers` is asked for what
+    only the watcher may call; when the attempt ends, whatever way, its calls are cancelled and have ended.
     """
 
     job: JobSpec
@@ -60,6 +63,7 @@ class Attempt:
     work_dir: Path
     on_progress: Callable[[dict[str, Any]], None]
     on_room: Callable[[], None] = lambda: None
+    answers: Answers | None = None
 
 
 class ChildProcess:
@@ -126,7 +130,8 @@ class ChildProcess:
         """
         self._serial += 1
         serial, its_turn = self._serial, False
-        order = wire.Order(serial, attempt.job.to_json().decode(), attempt.number, str(attempt.work_dir))
+        models = dict(attempt.answers.models) if attempt.answers is not None else {}
+        order = wire.Order(serial, attempt.job.to_json().decode(), attempt.number, str(attempt.work_dir), models)
         self._output.begin(attempt.job.request_id)
         # Nobody waits for it to be read: when the child is gone, that is heard below.
         self._writer.write(wire.encode(order))
@@ -143,9 +148,10 @@ class ChildProcess:
                 self._output.end()
 
     async def _run(self, attempt: Attempt, serial: int) -> TaskResult:
+        answering = Answering(attempt.answers, self._writer)
         try:
             async with asyncio.timeout(attempt.job.timeout_seconds):
-                return await self._converse(attempt, serial)
+                return await self._converse(attempt, serial, answering)
         except TimeoutError:
             await self.kill()
             raise TaskTimeoutError(
@@ -155,6 +161,8 @@ class ChildProcess:
         except asyncio.CancelledError:
             await self.kill()
             raise
+        finally:
+            await to_the_end(answering.ended())
 
     async def kill(self) -> None:
         """End the process group: SIGTERM, a second of grace, SIGKILL. Repeatable; leaves no zombie and no pipe."""
@@ -165,7 +173,7 @@ class ChildProcess:
         async with self._talk:
             await self.kill()
 
-    async def _converse(self, attempt: Attempt, serial: int) -> TaskResult:
+    async def _converse(self, attempt: Attempt, serial: int, answering: Answering) -> TaskResult:
         begun = nearly = False
         try:
             await self._writer.drain()
@@ -178,6 +186,8 @@ class ChildProcess:
                     case wire.Nearly(serial=number) if number == serial and not nearly:
                         nearly = True
                         attempt.on_room()
+                    case wire.Ask(serial=number) as ask if number == serial:
+                        answering.begin(ask)
                     case wire.Result(serial=number) as result if number == serial:
                         return wire.result_of(result)
                     case wire.Failed(serial=number) as failed if number == serial:
@@ -190,6 +200,9 @@ class ChildProcess:
             await self._let_it_end()
             await self.kill()
             raise self._verdict(exc, begun=begun) from exc
+        finally:
+            # Not waited for here: the end of the child comes first.
+            answering.cancel()
 
     def _verdict(self, exc: Exception, *, begun: bool) -> JobRunnerError:
         if not begun:

@@ -3,6 +3,11 @@
 Not standard output, because engines print. A frame is 4 bytes of length (big-endian) and so many bytes of JSON,
 one object with the name of its kind under `is`. Both ends are the same version of the same program, yet nothing
 read here is trusted further than its checks: a body may have written to the wrong descriptor.
+
+    parent   Order …                          Piece* Answer …     Order …
+    child            Begun  Report*  Ask …              Nearly            Result or Failed
+
+A body that needs a model which only the watcher may call asks for it; of many questions at once each has a number.
 """
 
 from __future__ import annotations
@@ -11,18 +16,20 @@ import json
 import struct
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from lib.errors import JobRunnerError, PermanentError, TaskError, TaskTimeoutError, TemporaryError
+from job_watcher.child import typed_errors
+from lib.errors import JobRunnerError, PermanentError
 from lib.tasks.base import Output, OutputKind, TaskResult
 
 if TYPE_CHECKING:
     import asyncio
     import socket
 
+    from lib.errors import TaskError
+
 # A job is at most 400 KiB and its JSON at most doubles inside a JSON string; a result is at most 256 KiB.
 MAX_FRAME_BYTES: Final = 1024 * 1024
-_MAX_MESSAGE_CHARACTERS: Final = 8_192
 _LENGTH: Final = struct.Struct(">I")
 
 
@@ -41,12 +48,16 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Parent: run this. `job` is the JSON of the spec; `serial` comes back in every answer to it."""
+    """Parent: run this. `job` is the JSON of the spec; `serial` comes back in every answer to it.
+
+    `models` are those that the body may ask for: the kind of question, and the model's name.
+    """
 
     serial: int
     job: str
     attempt: int
     work_dir: str
+    models: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +93,42 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Child: the body raised; `error` names which of the three kinds a task may raise."""
+    """Child: the body raised `error`, in the form of `typed_errors`."""
 
     serial: int
-    error: Literal["temporary", "timeout", "permanent"]
-    message: str
-    hint: str | None
-    delay_seconds: float | None
+    error: dict[str, Any]
 
 
-Message = Ready | Order | Begun | Report | Nearly | Result | Failed
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Child: the body has a question for a model of the watcher; `call` is its number within the order."""
+
+    serial: int
+    call: int
+    kind: str
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Parent: a part of the bytes of an answer, in base64; the parts come in order, the Answer after the last."""
+
+    serial: int
+    call: int
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Parent: the answer to a question, or the error that it ended in; one of `payload` and `error` is None."""
+
+    serial: int
+    call: int
+    payload: dict[str, Any] | None
+    error: dict[str, Any] | None
+
+
+Message = Ready | Order | Begun | Report | Nearly | Result | Failed | Ask | Piece | Answer
 _KINDS: Final[dict[str, type[Message]]] = {
     "ready": Ready,
     "order": Order,
@@ -100,6 +137,9 @@ _KINDS: Final[dict[str, type[Message]]] = {
     "nearly": Nearly,
     "result": Result,
     "failed": Failed,
+    "ask": Ask,
+    "piece": Piece,
+    "answer": Answer,
 }
 _NAMES: Final = {kind: name for name, kind in _KINDS.items()}
 _PARTS: Final = {kind: tuple(part.name for part in fields(kind)) for kind in _NAMES}
@@ -136,18 +176,32 @@ def decode(body: bytes) -> Message:
 
 def _check(message: Message) -> None:
     """The types that the rest of the program builds on."""
+    if not (_is_talk(message) or _is_question(message)):
+        raise WireError(f"a {_NAMES[type(message)]} message with wrong parts")
+
+
+def _is_talk(message: Message) -> bool:
     match message:
         case Ready(pid=int()) | Begun(serial=int()) | Nearly(serial=int()) | Report(serial=int(), progress=dict()):
-            return
-        case Order(serial=int(), job=str(), attempt=int(), work_dir=str()):
-            return
+            return True
+        case Order(serial=int(), job=str(), attempt=int(), work_dir=str(), models=dict() as models):
+            return all(isinstance(name, str) for name in models.values())
         case Result(serial=int(), result=None | dict(), outputs=list() as outputs):
-            if all(isinstance(each, list) and [type(part) for part in each] == [str, str, str] for each in outputs):
-                return
-        case Failed(serial=int(), error=str() as error, message=str(), hint=None | str(), delay_seconds=delay):
-            if error in {"temporary", "timeout", "permanent"} and (delay is None or isinstance(delay, int | float)):
-                return
-    raise WireError(f"a {_NAMES[type(message)]} message with wrong parts")
+            return all(isinstance(each, list) and [type(part) for part in each] == [str, str, str] for each in outputs)
+        case Failed(serial=int(), error=dict() as error):
+            return typed_errors.is_sound(error)
+    return False
+
+
+def _is_question(message: Message) -> bool:
+    match message:
+        case Ask(serial=int(), call=int(), kind=str(), payload=dict()) | Piece(serial=int(), call=int(), data=str()):
+            return True
+        case Answer(serial=int(), call=int(), payload=dict(), error=None):
+            return True
+        case Answer(serial=int(), call=int(), payload=None, error=dict() as error):
+            return typed_errors.is_sound(error)
+    return False
 
 
 def _length(head: bytes) -> int:
@@ -198,14 +252,7 @@ def answer(serial: int, result: TaskResult) -> bytes:
 
 def failure(serial: int, error: TaskError) -> bytes:
     """The frame of an error; a long message is cut."""
-    kind: Literal["temporary", "timeout", "permanent"] = "permanent"
-    delay: float | None = None
-    if isinstance(error, TemporaryError):
-        kind = "timeout" if isinstance(error, TaskTimeoutError) else "temporary"
-        delay = error.delay_seconds
-    message = error.message[:_MAX_MESSAGE_CHARACTERS]
-    hint = error.hint[:_MAX_MESSAGE_CHARACTERS] if error.hint is not None else None
-    return encode(Failed(serial, kind, message, hint, delay))
+    return encode(Failed(serial, typed_errors.parts_of(error)))
 
 
 def result_of(message: Result) -> TaskResult:
@@ -218,7 +265,4 @@ def result_of(message: Result) -> TaskResult:
 
 def error_of(message: Failed) -> TaskError:
     """The error that `failure` sent."""
-    if message.error == "permanent":
-        return PermanentError(message.message, hint=message.hint)
-    kind = TaskTimeoutError if message.error == "timeout" else TemporaryError
-    return kind(message.message, hint=message.hint, delay_seconds=message.delay_seconds)
+    return typed_errors.error_of(message.error)

@@ -29,6 +29,10 @@ class WarmEngine:
 class SpeechEngines(Protocol):
     """Engines by name."""
 
+    @property
+    def only(self) -> str | None:
+        """The one engine that speaks here, whoever could; None where each job gets the first that can."""
+
     def known(self, name: str) -> SpeechEngine:
         """The engine, loaded or not: to be asked what it can do, not to speak.
 
@@ -63,6 +67,10 @@ class WarmEngines:
         self._making = threading.Lock()
         self._loaded: dict[str, SpeechEngine] = {}
         self._lock = threading.Lock()
+
+    @property
+    def only(self) -> None:
+        """All may speak."""
 
     def known(self, name: str) -> SpeechEngine:
         """The engine of this name, made when it is first asked for."""

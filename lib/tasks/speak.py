@@ -33,7 +33,8 @@ class Speak:
         from lib.voice_synth.request import request_of_job  # noqa: PLC0415
         from lib.voice_synth.takes import Speaking  # noqa: PLC0415
 
-        speaking = Speaking(request_of_job(job), context.engines, context.work_dir, voices=context.voices)
+        request = request_of_job(job, engine=context.engines.only)
+        speaking = Speaking(request, context.engines, context.work_dir, voices=context.voices)
         for step in speaking.steps():
             if step.nearly:
                 context.nearly_over()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from lib.errors import PermanentError
 from lib.voice_synth.engines.base import EngineVoice
+from lib.voice_synth.engines.gemini import LIKE_SPEAKERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -137,11 +138,14 @@ _ESPEAK_STAND_INS: Final = MappingProxyType(
     }
 )
 
+# Of the cloud: no machine has it, but what speaks there for whom is the same everywhere.
+_GEMINI_STAND_INS: Final = MappingProxyType({speaker: EngineVoice(name) for speaker, name in LIKE_SPEAKERS.items()})
+
 SPEAKERS: Final = tuple(_HIBARI_STAND_INS)
 """The listed speakers; no other name is taken for one."""
 
 STAND_INS: Final[Mapping[str, Mapping[str, EngineVoice]]] = MappingProxyType(
-    {"hibari": _HIBARI_STAND_INS, "piper": _PIPER_STAND_INS, "espeak": _ESPEAK_STAND_INS}
+    {"hibari": _HIBARI_STAND_INS, "piper": _PIPER_STAND_INS, "espeak": _ESPEAK_STAND_INS, "gemini": _GEMINI_STAND_INS}
 )
 """By engine: what speaks there for a speaker that it lacks."""
 

@@ -33,7 +33,7 @@ async def main():
     metal = Metal(registry(), settings_in(home))
     if task == "warm":
         await metal.warm()
-        print(metal._idle[0].pid, flush=True)
+        print(metal._children._idle[0].pid, flush=True)
         await asyncio.sleep(3600)
     async with WorkDir(home / "work", lambda: None) as work_dir:
         await metal.run(job, lease_of(job, deaths=deaths), work_dir, lambda progress: None)

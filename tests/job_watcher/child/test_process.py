@@ -15,8 +15,9 @@ from job_watcher.child.environment import child_environment
 from job_watcher.child.launch import Launched
 from job_watcher.child.output import ChildOutput
 from job_watcher.child.process import Attempt, ChildGoneError, ChildProcess, exit_name_of
+from job_watcher.child.typed_errors import parts_of
 from job_watcher.crashes import ChildCrashedError
-from lib.errors import TaskTimeoutError
+from lib.errors import PermanentError, TaskTimeoutError
 from tests.support.running import alive, open_descriptors, settings_in, spec
 from tests.support.wait import wait_until
 
@@ -91,7 +92,7 @@ async def test_words_of_another_job_are_not_heard(tmp_path: Path) -> None:
     said: list[wire.Message] = [
         wire.Report(0, {"percent": 99}),
         wire.Result(0, {"of": "another"}, []),
-        wire.Failed(7, "permanent", "another's", None, None),
+        wire.Failed(7, parts_of(PermanentError("another's"))),
         wire.Ready(1),
         wire.Begun(1),
         wire.Report(1, {"percent": 1}),

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from job_watcher.child import wire
-from lib.errors import PermanentError, TaskError, TaskTimeoutError, TemporaryError
+from job_watcher.child import typed_errors, wire
+from lib.errors import PermanentError, QuotaError
 from lib.jobqueue import JobSpec
 from lib.tasks.base import Output, TaskResult
 from tests.support.running import spec
@@ -27,20 +27,26 @@ values = st.recursive(
     max_leaves=10,
 )
 objects = st.dictionaries(texts, values)
+errors = st.fixed_dictionaries(
+    {
+        "code": st.sampled_from(["temporary", "timeout", "permanent", "quota", "budget", "paused", "blocked"]),
+        "message": texts,
+        "hint": st.none() | texts,
+        "delay_seconds": st.none() | st.floats(0, 1e9),
+        "detail": texts,
+    }
+)
 messages = st.one_of(
     st.builds(wire.Ready, st.integers(1, 2**22)),
-    st.builds(wire.Order, st.integers(0), texts, st.integers(1), texts),
+    st.builds(wire.Order, st.integers(0), texts, st.integers(1), texts, st.dictionaries(texts, texts)),
     st.builds(wire.Begun, st.integers(0)),
     st.builds(wire.Report, st.integers(0), objects),
     st.builds(wire.Result, st.integers(0), st.none() | objects, st.lists(st.lists(texts, min_size=3, max_size=3))),
-    st.builds(
-        wire.Failed,
-        st.integers(0),
-        st.sampled_from(["temporary", "timeout", "permanent"]),
-        texts,
-        st.none() | texts,
-        st.none() | st.floats(0, 1e9),
-    ),
+    st.builds(wire.Failed, st.integers(0), errors),
+    st.builds(wire.Ask, st.integers(0), st.integers(0), texts, objects),
+    st.builds(wire.Piece, st.integers(0), st.integers(0), texts),
+    st.builds(wire.Answer, st.integers(0), st.integers(0), objects, st.none()),
+    st.builds(wire.Answer, st.integers(0), st.integers(0), st.none(), errors),
 )
 
 
@@ -65,9 +71,28 @@ def test_garbage_is_a_wire_error_and_nothing_else(body: bytes) -> None:
 
 
 @given(
-    st.sampled_from(["ready", "order", "begun", "report", "result", "failed", "unknown", 3, None]),
+    st.sampled_from(
+        ["ready", "order", "begun", "report", "result", "failed", "ask", "piece", "answer", "unknown", 3, None]
+    ),
     st.dictionaries(
-        st.sampled_from(["serial", "pid", "job", "attempt", "work_dir", "progress", "result", "outputs", "error"]),
+        st.sampled_from(
+            [
+                "serial",
+                "pid",
+                "job",
+                "attempt",
+                "work_dir",
+                "models",
+                "progress",
+                "result",
+                "outputs",
+                "error",
+                "call",
+                "kind",
+                "payload",
+                "data",
+            ]
+        ),
         values,
     ),
 )
@@ -89,7 +114,7 @@ def test_a_deep_nesting_is_refused() -> None:
 def test_frames_of_any_cut_arrive_whole() -> None:
     """The child's reader puts together what the socket delivers in pieces, and sees a clean end."""
     near, far = pair()
-    sent: list[wire.Message] = [wire.Begun(1), wire.Order(2, "x" * 300_000, 1, "dir"), wire.Begun(3)]
+    sent: list[wire.Message] = [wire.Begun(1), wire.Order(2, "x" * 300_000, 1, "dir", {}), wire.Begun(3)]
 
     def feed() -> None:
         data = b"".join(wire.encode(message) for message in sent)
@@ -144,7 +169,7 @@ def test_the_largest_job_fits_into_an_order() -> None:
     job = JobSpec.model_validate({**spec("debug").model_dump(), "payload": {"message": text}, "content_hash": ""})
     encoded = job.to_json().decode()
     assert len(encoded) > 390 * 1024
-    assert len(wire.encode(wire.Order(1, encoded, 1, "dir"))) < wire.MAX_FRAME_BYTES
+    assert len(wire.encode(wire.Order(1, encoded, 1, "dir", {"text": "m", "speech": "n"}))) < wire.MAX_FRAME_BYTES
 
 
 def test_an_answer_comes_back_as_a_task_result() -> None:
@@ -160,26 +185,24 @@ def test_an_answer_too_large_becomes_a_permanent_failure() -> None:
     message = wire.decode(wire.answer(3, TaskResult({"a": "x" * wire.MAX_FRAME_BYTES}))[4:])
     assert isinstance(message, wire.Failed)
     assert isinstance(wire.error_of(message), PermanentError)
-    assert "too large" in message.message
+    assert "too large" in wire.error_of(message).message
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        TemporaryError("busy", hint="wait", delay_seconds=2.5),
-        TemporaryError("busy"),
-        TaskTimeoutError("late", delay_seconds=1),
-        PermanentError("never", hint="mend"),
-    ],
-)
-def test_an_error_comes_back_as_its_kind(error: TaskError) -> None:
-    """Kind, message, hint and delay."""
-    message = wire.decode(wire.failure(1, error)[4:])
+def test_a_failure_comes_back_as_the_error_that_was_raised() -> None:
+    """Every kind of it: `test_typed_errors.py`."""
+    message = wire.decode(wire.failure(1, QuotaError("no more", window="day", hint="wait", delay_seconds=3.5))[4:])
     assert isinstance(message, wire.Failed)
     back = wire.error_of(message)
-    assert type(back) is type(error)
-    assert (back.message, back.hint) == (error.message, error.hint)
-    assert getattr(back, "delay_seconds", None) == getattr(error, "delay_seconds", None)
+    assert isinstance(back, QuotaError)
+    assert (back.message, back.hint, back.delay_seconds, back.window) == ("no more", "wait", 3.5, "day")
+
+
+def test_an_answer_is_either_one_or_an_error() -> None:
+    """Never both, never neither."""
+    error = typed_errors.parts_of(PermanentError("no"))
+    for parts in ({"payload": {}, "error": error}, {"payload": None, "error": None}):
+        with pytest.raises(wire.WireError, match="wrong parts"):
+            wire.decode(json.dumps({"is": "answer", "serial": 1, "call": 1, **parts}).encode())
 
 
 def test_a_megabyte_of_error_is_cut() -> None:

@@ -1,0 +1,165 @@
+"""Gemini's speech models: the listed speakers on the cloud, by voices of the service that are like them.
+
+It asks whoever it was given for the sound and never a network: a watcher makes the call, within quota and budget. So it
+is not among the engines that a machine has; a job gets it when it runs on the cloud. Sound that nobody could listen to
+is found where every engine's is.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Protocol
+
+from lib.errors import AnswerError, PermanentError
+from lib.voice_synth.chunking import chunks_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from lib.capabilities.speech_model import Spoken
+    from lib.voice_synth.engines.base import EngineVoice, Samples, SynthesisSettings, VoicePart
+
+SAMPLE_RATE: Final = 24_000
+
+# What the speakers are known for, and what the service says of its voices.
+LIKE_SPEAKERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "Vivian": "Zephyr",  # bright, young
+        "Serena": "Vindemiatrix",  # gentle
+        "Uncle_Fu": "Algenib",  # gravelly, of some age
+        "Dylan": "Iapetus",  # clear, young
+        "Eric": "Sadachbia",  # lively
+        "Ryan": "Fenrir",  # full of drive
+        "Aiden": "Achird",  # friendly
+        "Ono_Anna": "Leda",  # youthful
+        "Sohee": "Sulafat",  # warm
+    }
+)
+"""By speaker: the service's own voice that speaks in its place."""
+
+# Those that the models were made for; they speak more, and hear from the text which it is.
+_LANGUAGES: Final = (
+    *("English", "Arabic", "Bengali", "Chinese", "Dutch", "French", "German", "Hindi"),
+    *("Indonesian", "Italian", "Japanese", "Korean", "Marathi", "Polish", "Portuguese", "Romanian"),
+    *("Russian", "Spanish", "Tamil", "Telugu", "Thai", "Turkish", "Ukrainian", "Vietnamese"),
+)
+_OBEYED: Final = frozenset({"tone", "instruct", "instruct_style"})
+# Four minutes of speech. One answer holds eleven, but in a long one the voice drifts, and a failed one is paid for.
+_LONGEST_CALL_CHARACTERS: Final = 3_000
+_FULL_SCALE: Final = 32_767
+
+
+class Speech(Protocol):
+    """Whoever has the sound made; blocks."""
+
+    @property
+    def model(self) -> str:
+        """The name of the model."""
+
+    def speak(self, text: str, voice_name: str, style: str) -> Spoken:
+        """The sound of `text`; raises as `lib.capabilities.speech_model.SpeechModel`."""
+
+
+class GeminiEngine:
+    """Speech by a model of Gemini; without `speech` it can only be asked what it would do."""
+
+    name = "gemini"
+    voices: tuple[str, ...] = tuple(LIKE_SPEAKERS.values())
+    speakers: tuple[str, ...] = ()
+    languages = _LANGUAGES
+    voice_parts: tuple[VoicePart, ...] = ()
+    # It samples, and takes no seed.
+    deterministic = False
+
+    def __init__(self, speech: Speech | None = None) -> None:
+        self._speech = speech
+
+    @property
+    def model_version(self) -> str:
+        """The model's name; behind it the service may change what it likes."""
+        return self._speech.model if self._speech is not None else "gemini"
+
+    def missing(self, voice: EngineVoice | None = None) -> str | None:  # noqa: ARG002 - the same for all
+        """Somebody who makes the call."""
+        return None if self._speech is not None else "a watcher of the cloud"
+
+    def remedy(self, voice: EngineVoice | None = None) -> str:  # noqa: ARG002 - the same for all
+        """Let a watcher do it."""
+        return "enqueue the job for a watcher with GEMINI_API_KEY; backend: cloud makes it run there and nowhere else"
+
+    def languages_of(self, voice: EngineVoice) -> tuple[str, ...]:  # noqa: ARG002 - the same for all
+        """All, with every voice."""
+        return _LANGUAGES
+
+    def controls_of(self, voice: EngineVoice) -> frozenset[str]:  # noqa: ARG002 - the same for all
+        """Words about how to speak; the service refuses or ignores every number."""
+        return _OBEYED
+
+    def sample_rate_of(self, voice: EngineVoice) -> int:  # noqa: ARG002 - the same for all
+        """Fixed by the service."""
+        return SAMPLE_RATE
+
+    def check_text(self, text: str, voice: EngineVoice, language: str) -> None:
+        """Nothing is known that it would skip."""
+
+    def load(self) -> None:
+        """Nothing.
+
+        Raises:
+            PermanentError: nobody makes the calls.
+        """
+        self._required()
+
+    def load_voice(self, voice: EngineVoice) -> None:
+        """Nothing: the voices are the service's."""
+
+    def synthesise(self, text: str, settings: SynthesisSettings) -> Iterator[Samples]:
+        """A call and a piece for every few minutes of speech, cut between sentences.
+
+        Raises:
+            TaskError: as the call has it, typed: a quota, a budget, content that is refused.
+        """
+        speech, style = self._required(), _style_of(settings)
+        for part in _parts_of(text):
+            yield _samples_of(speech.speak(part, settings.voice.name, style))
+
+    def _required(self) -> Speech:
+        if self._speech is None:
+            raise PermanentError(f"the speech engine gemini needs {self.missing()}", hint=self.remedy())
+        return self._speech
+
+
+def _samples_of(spoken: Spoken) -> Samples:
+    import numpy as np  # noqa: PLC0415 - only the process that speaks pays for it
+
+    if spoken.rate != SAMPLE_RATE:
+        raise PermanentError(
+            f"{spoken.model} gave {spoken.rate} samples a second and not {SAMPLE_RATE}",
+            hint="set GEMINI_SPEECH_MODEL to another model",
+        )
+    if len(spoken.pcm) % 2:
+        raise AnswerError(f"{spoken.model} gave half a sample: {len(spoken.pcm)} bytes of 16-bit sound")
+    return np.frombuffer(spoken.pcm, dtype="<i2").astype(np.float32) / np.float32(_FULL_SCALE)
+
+
+def _parts_of(text: str) -> list[str]:
+    """The text whole if it is short enough for one call, else as few parts as whole sentences allow."""
+    if len(text) <= _LONGEST_CALL_CHARACTERS:
+        return [text]
+    parts: list[str] = []
+    for chunk in chunks_of(text, _LONGEST_CALL_CHARACTERS):
+        if parts and len(parts[-1]) + 1 + len(chunk) <= _LONGEST_CALL_CHARACTERS:
+            parts[-1] = f"{parts[-1]} {chunk}"
+        else:
+            parts.append(chunk)
+    return parts
+
+
+def _style_of(settings: SynthesisSettings) -> str:
+    """What a job says about how to speak, as sentences."""
+    said = [
+        settings.instruct.strip() if settings.instruct else "",
+        f"Speak in the style of {settings.instruct_style.strip()}." if settings.instruct_style else "",
+        f"Speak in a tone that is {settings.tone.strip()}." if settings.tone else "",
+    ]
+    return " ".join(filter(None, said))
