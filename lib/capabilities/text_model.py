@@ -7,7 +7,7 @@ gives it one that keeps to quotas and budget. A call that is cancelled leaves no
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -49,6 +49,9 @@ class CallDeadlines:
     first_byte: float = 120.0
     idle: float = 60.0
     total: float = 600.0
+
+
+USUAL_DEADLINES: Final = CallDeadlines()
 
 
 class TextModel(Protocol):

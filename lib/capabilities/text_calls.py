@@ -1,0 +1,85 @@
+"""What every text model does around one call: breaker, deadlines, the whole answer out of its pieces, its JSON.
+
+A vendor's module says how pieces are got and what its errors mean; this knows no vendor. `Pieces` raise typed errors
+alone, those of the end (blocked, cut off) too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lib.capabilities.answers import checked_json
+from lib.capabilities.deadlines import in_time
+from lib.capabilities.text_model import TextAnswer
+from lib.errors import AnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+    from lib.capabilities.breaker import Breaker
+    from lib.capabilities.text_model import CallDeadlines, TextRequest
+    from lib.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some text, and what the service has counted so far, None where it says nothing."""
+
+    text: str = ""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextCalls:
+    """The calls of one model. `service` is its name in messages, `model` as prices know it."""
+
+    service: str
+    model: str
+    clock: Clock
+    deadlines: CallDeadlines
+    breaker: Breaker
+
+    async def whole(self, request: TextRequest, pieces: AsyncGenerator[Piece, None], estimate: int) -> TextAnswer:
+        """The answer when it is complete and checked. `estimate` of the prompt's tokens, should nobody count them."""
+        began = self.clock.elapsed()
+        said: list[str] = []
+        seen = Piece(input_tokens=estimate)
+        async for piece in self._guarded(pieces):
+            said.append(piece.text)
+            seen = _latest(seen, piece)
+        text = "".join(said)
+        value = self.checked(request, text)
+        sent, received = seen.input_tokens, seen.output_tokens
+        seconds = self.clock.elapsed() - began
+        return TextAnswer(text, value, self.model, sent or 0, len(said) if received is None else received, seconds)
+
+    async def streamed(self, request: TextRequest, pieces: AsyncGenerator[Piece, None]) -> AsyncIterator[str]:
+        """The text as it comes; what is wrong with the whole is raised behind the last piece."""
+        said: list[str] = []
+        async with contextlib.aclosing(self._guarded(pieces)) as guarded:
+            async for piece in guarded:
+                if piece.text:
+                    said.append(piece.text)
+                    yield piece.text
+        self.checked(request, "".join(said))
+
+    def checked(self, request: TextRequest, text: str) -> Any:
+        """The answer's JSON, None where none was asked for."""
+        if not text.strip():
+            raise AnswerError(f"the answer of {self.service} is empty")
+        return None if request.schema is None else checked_json(text, request.schema)
+
+    async def _guarded(self, pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
+        async with contextlib.aclosing(in_time(pieces, self.deadlines, self.service)) as timed:
+            with self.breaker.call(self.service, "text_model"):
+                async for piece in timed:
+                    yield piece
+
+
+def _latest(before: Piece, piece: Piece) -> Piece:
+    sent = before.input_tokens if piece.input_tokens is None else piece.input_tokens
+    received = before.output_tokens if piece.output_tokens is None else piece.output_tokens
+    return Piece(input_tokens=sent, output_tokens=received)
