@@ -1,0 +1,137 @@
+"""The price table: what a call costs, that page and table say the same, and that a user's own prices win."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from loguru import logger
+
+from lib.errors import SettingsError
+from lib.routing.prices import (
+    LONG_PROMPT_TOKENS,
+    READ_ON,
+    SPEECH_MODELS,
+    TEXT_MODELS,
+    Price,
+    PriceTable,
+    load_prices,
+)
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "prices.md"
+_ROW = re.compile(r"^\| `([^`]+)` \| ([\d.]+) \| ([\d.]+) \| ([\d.]*) ?\| ([\d.]*) ?\|$", re.MULTILINE)
+TOKENS = st.integers(0, 3_000_000)
+
+
+def shown(section: str) -> dict[str, Price]:
+    """The prices that stand in a section of the page."""
+    text = PAGE.read_text().partition(f"## {section}\n")[2].partition("\n## ")[0]
+    found = {}
+    for name, sent, received, long_sent, long_received in _ROW.findall(text):
+        long = (float(long_sent), float(long_received)) if long_sent else None
+        found[name] = Price(float(sent), float(received), long)
+    return found
+
+
+def test_the_page_shows_the_table() -> None:
+    """Model by model, and the day on which it was read."""
+    assert shown("Text") == TEXT_MODELS
+    assert shown("Speech") == SPEECH_MODELS
+    assert f"as they stood on {READ_ON}" in PAGE.read_text()
+    assert f"more than {LONG_PROMPT_TOKENS:,} tokens".replace(",", " ") in PAGE.read_text()
+
+
+@pytest.mark.parametrize(
+    ("model", "sent", "received", "micro"),
+    [
+        ("gemini-2.5-flash", 1_000_000, 1_000_000, 2_800_000),
+        ("gemini-2.5-flash", 1000, 100, 550),
+        ("gemini-2.5-flash", 1, 0, 1),
+        ("gemini-2.5-flash-lite", 10, 0, 1),
+        ("gemini-2.5-flash", 0, 0, 0),
+        ("gemini-2.5-pro", 200_000, 0, 250_000),
+        ("gemini-2.5-pro", 200_001, 1, 500_018),
+        ("gemini-2.5-flash-preview-tts", 100, 2500, 25_050),
+    ],
+)
+def test_what_a_call_costs(model: str, sent: int, received: int, micro: int) -> None:
+    """In millionths of a dollar, a fraction of one counted whole."""
+    assert PriceTable().price_of(model, sent, received) == micro
+
+
+@given(st.sampled_from(sorted({**TEXT_MODELS, **SPEECH_MODELS})), TOKENS, TOKENS)
+def test_a_price_is_never_less_than_its_tokens_are_worth(model: str, sent: int, received: int) -> None:
+    """And never a whole millionth more: exact numbers, rounded up once."""
+    price = {**TEXT_MODELS, **SPEECH_MODELS}[model]
+    rates = price.long if price.long and sent > LONG_PROMPT_TOKENS else (price.input, price.output)
+    exact = Fraction(str(rates[0])) * sent + Fraction(str(rates[1])) * received
+    assert PriceTable().price_of(model, sent, received) == ceil(exact)
+
+
+def test_an_unknown_model_is_counted_as_the_dearest_and_said_once() -> None:
+    """A name that somebody mistyped must not pass the budget."""
+    said: list[str] = []
+    sink = logger.add(said.append, format="{message}", level="WARNING")
+    table = PriceTable({"own": Price(0.0, 33.0)})
+    try:
+        costs = [table.price_of("gemini-99", 1_000_000, 1_000_000) for _ in range(3)]
+    finally:
+        logger.remove(sink)
+    assert costs == [4_000_000 + 33_000_000] * 3
+    assert len(said) == 1
+    assert "gemini-99" in said[0]
+
+
+def test_prices_of_ones_own_win(tmp_path: Path) -> None:
+    """Also a price of nothing, for a key that is free."""
+    file = tmp_path / "prices.yaml"
+    file.write_text("models:\n  gemini-2.5-flash: {input: 0, output: 0}\n  new: {input: 0.75, output: 3}\n")
+    table = load_prices(file)
+    assert table.price_of("gemini-2.5-flash", 10**6, 10**6) == 0
+    assert table.price_of("new", 10**6, 10**6) == 3_750_000
+    assert table.price_of("gemini-2.5-flash-lite", 10**6, 0) == 100_000
+    assert load_prices(None).price_of("gemini-2.5-flash", 10**6, 0) == 300_000
+
+
+def test_the_example_of_the_page_can_be_read(tmp_path: Path) -> None:
+    """Copied from the page, it is a file of prices."""
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (tmp_path / "own.yaml").write_text(block)
+    assert load_prices(tmp_path / "own.yaml").of("gemini-9-flash") == Price(0.75, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "it must be `models:`"),
+        ("[1]", "it must be `models:`"),
+        ("models: {a: {input: 1, output: 2}}\nmore: 1", "nothing else"),
+        ("models: [", "while parsing"),
+        ("models: {a: 3}", "models.a: it must have `input` and `output`"),
+        ("models: {a: {input: 1}}", "models.a: it must have `input` and `output`"),
+        ("models: {a: {input: 1, output: 2, cached: 3}}", "models.a: it must have"),
+        ("models: {a: {input: -1, output: 2}}", "models.a.input: -1 is no price"),
+        ("models: {a: {input: 1, output: .nan}}", "models.a.output: nan is no price"),
+        ("models: {a: {input: yes, output: 2}}", "models.a.input: True is no price"),
+        ("models: {a: {input: 1, output: '2'}}", "models.a.output: '2' is no price"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named(tmp_path: Path, content: str, said: str) -> None:
+    """Variable, file and place."""
+    file = tmp_path / "prices.yaml"
+    file.write_text(content)
+    with pytest.raises(SettingsError) as caught:
+        load_prices(file)
+    assert caught.value.message.startswith(f"PRICES_FILE: {file}: ")
+    assert said in caught.value.message
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """It may go between the start and the first look."""
+    with pytest.raises(SettingsError, match="No such file"):
+        load_prices(tmp_path / "none.yaml")
