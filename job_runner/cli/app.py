@@ -38,6 +38,8 @@ COMMANDS: Final[dict[str, str]] = {
     "retry": "Queue failed or cancelled jobs again.",
     "cancel": "End jobs: waiting ones at once, running ones within seconds.",
     "flush": "Empty the queue.",
+    "dispatch": "Put the tasks of a manifest into a backlog, each once.",
+    "verify": "Check that every task of a manifest is done, with a sound receipt.",
     "workflow": "Plan work of a known kind, as a manifest to dispatch.",
     "server": "Start, stop or look at the bundled Redis-compatible server.",
     "doctor": "Check Redis, voices and this machine; one line each, with the mend.",

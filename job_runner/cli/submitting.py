@@ -1,7 +1,8 @@
-"""What `enqueue` and `enqueue-beatsheet` share: from checked files to the queue, and what a person is told."""
+"""What the commands that queue files share: from checked files to the queue, and what a person is told."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -15,14 +16,15 @@ from job_runner.service.place import server_text
 from job_runner.service.submit import enqueue as submit_jobs
 from job_runner.service.voicing import Voicing
 from lib.errors import InvalidJobsError
+from lib.jobfile import EntryNames
 from lib.redisqueue.keys import DEFAULT_BACKLOG, parse_backlog
 from lib.wiring import voices
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from job_runner.service.submit import Enqueued
+    from job_runner.service.submit import Enqueued, EnqueuedRow
     from lib.command_line.output import Output
     from lib.jobqueue import JobSpec
     from lib.jobqueue.problems import FieldProblem
@@ -37,7 +39,16 @@ Replace = Annotated[
 ]
 
 
-def submit_and_tell(
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """The files are task manifests: how their plan is called otherwise, who hears of each part, and how to look."""
+
+    plan: str | None
+    tell: Callable[[Sequence[EnqueuedRow]], object]
+    look: str
+
+
+def submit_and_tell(  # noqa: PLR0913 - what three commands have in common
     files: Sequence[Path],
     output: Output,
     command: str,
@@ -47,6 +58,7 @@ def submit_and_tell(
     any_voice: bool,
     redis_url: str | None,
     by_hand: Mapping[str, Any] | None = None,
+    manifests: Manifests | None = None,
 ) -> None:
     """Queue the jobs of `files` and say what became of each; `command` is what was typed, for what to type next.
 
@@ -57,6 +69,8 @@ def submit_and_tell(
     """
     settings = settings_of(redis_url)
     backlog = DEFAULT_BACKLOG if target is None else parse_backlog(target)
+    names = EntryNames(backlog, manifests.plan if manifests else None)
+    asked = (lambda _: None) if manifests is None else manifests.tell
     voicing = Voicing(voices(settings))
     notes = Notes()
 
@@ -67,9 +81,19 @@ def submit_and_tell(
         return found
 
     try:
-        with jobs_of(files, settings, inspect=inspect, notice=output.warn, by_hand=by_hand, empty_too=False) as jobs:
+        with jobs_of(
+            files,
+            settings,
+            inspect=inspect,
+            notice=output.warn,
+            by_hand=by_hand,
+            empty_too=False,
+            names=names,
+            manifest=manifests is not None,
+        ) as jobs:
             done = with_queue(
-                settings, lambda queue: submit_jobs(queue, settings, jobs, backlog=backlog, replace=replace)
+                settings,
+                lambda queue: submit_jobs(queue, settings, jobs, backlog=backlog, replace=replace, tell=asked),
             )
     except InvalidJobsError as exc:
         if voicing.refused:
@@ -85,7 +109,8 @@ def submit_and_tell(
         output.warn(
             f"accepted, but on {done.reached} of {done.durability.replicas} replicas; run it again to have it confirmed"
         )
-    for line in _next_steps(done, command, None if by_hand else typed(files)):
+    look = manifests.look if manifests else "result ID" if by_hand else f"report {typed(files)}"
+    for line in _next_steps(done, command, look):
         output.say(line)
     if done.refused or done.short_of_replicas:
         raise typer.Exit(1)
@@ -100,10 +125,10 @@ def _show(done: Enqueued, output: Output) -> None:
     output.data(f"{counted(len(done.rows), 'job')}: {summary_text(done.summary)} (durability: {done.durability_text})")
 
 
-def _next_steps(done: Enqueued, command: str, files: str | None) -> list[str]:
+def _next_steps(done: Enqueued, command: str, look: str) -> list[str]:
     """What a person may want to do now, one line for each status that calls for something.
 
-    `files` is None when they alone do not say what was queued, so that a report of them would speak of other content.
+    `look` is what shows the results: not a report of files that alone do not say what was queued.
     """
     seen = done.summary
     steps: list[str] = []
@@ -123,8 +148,7 @@ def _next_steps(done: Enqueued, command: str, files: str | None) -> list[str]:
     if "already_cancelled" in seen:
         steps.append("already_cancelled: `job-runner retry ID` queues it again")
     if "already_done" in seen:
-        where = "result ID" if files is None else f"report {files}"
-        steps.append(f"already_done: `job-runner {where}` shows where the results are")
+        steps.append(f"already_done: `job-runner {look}` shows where the results are")
     return steps + _about_conflicts(done, command)
 
 

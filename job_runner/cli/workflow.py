@@ -16,8 +16,8 @@ EXAMPLES: Final = """\b
 Examples:
   job-runner workflow system-test plan --mode crud --count 50
   job-runner workflow stress plan
-  job-runner dispatch manifests/stress_test_v1.jsonl --target backlog:stress
-  job-runner verify manifests/stress_test_v1.jsonl
+  job-runner dispatch manifests/crud_test.jsonl --target backlog:crud
+  job-runner verify manifests/crud_test.jsonl
 
 A plan is a manifest: a file with one task a line. The same plan with the same seed gives the same file.
 """

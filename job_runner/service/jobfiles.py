@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from job_runner.service.several_files import FirstPlaces
 from lib.errors import InvalidJobsError, Problem
-from lib.jobfile import FileRules, read_jobs, scan_jobs
+from lib.jobfile import EntryNames, FileRules, read_jobs, scan_jobs
 from lib.jobfile.duplicates import ContentTally
 from lib.jobqueue import identity_of
 from lib.jobqueue.problems import FieldProblem
@@ -34,6 +34,8 @@ NO_JOBS: Final = (
     "nothing in it: there is no job; write jobs as a list below `jobs:`, each with a dash, a name and a text"
 )
 """An empty file is zero jobs to whoever reads it, but nobody queues one on purpose: it was cut off, or is another."""
+
+NO_ENTRIES: Final = "nothing in it: there is no entry; plan it again, or write one task a line"
 
 _CLASHES_SHOWN: Final = 100
 """As many as of one file; the rest would not help anybody mend them."""
@@ -54,6 +56,8 @@ def rules_of(
     notice: Notice | None = None,
     by_hand: Mapping[str, Any] | None = None,
     voiceless: bool = False,
+    names: EntryNames = EntryNames(),  # noqa: B008 - frozen
+    manifest: bool = False,
 ) -> FileRules:
     """What these settings allow a file to hold; the others are as in `FileRules`."""
     return FileRules(
@@ -67,6 +71,8 @@ def rules_of(
         by_hand=by_hand,
         voiceless=voiceless,
         reword=_reword(settings),
+        names=names,
+        manifest=manifest,
     )
 
 
@@ -95,11 +101,14 @@ def jobs_of(
     notice: Notice | None = None,
     by_hand: Mapping[str, Any] | None = None,
     empty_too: bool = True,
+    names: EntryNames = EntryNames(),  # noqa: B008 - frozen
+    manifest: bool = False,
 ) -> Iterator[Iterator[JobSpec]]:
     """The jobs of all files in order; every file is checked before the block begins.
 
-    A file is a job file or a beatsheet, told apart by what stands in it; with `by_hand` all are beatsheets. Without
-    `empty_too` a file that holds no job is a problem.
+    A file is a job file, a beatsheet or a task manifest, told apart by what stands in it; with `by_hand` all are
+    beatsheets, with `manifest` task manifests, whose jobs are named under `names`. Without `empty_too` a file that
+    holds no job is a problem.
 
     Raises:
         InvalidJobsError: with the problems of all files.
@@ -109,7 +118,7 @@ def jobs_of(
     tally = ContentTally()
     if len(files) > 1:
         inspect = _counting(tally, inspect)
-    rules = rules_of(settings, inspect, notice=notice, by_hand=by_hand)
+    rules = rules_of(settings, inspect, notice=notice, by_hand=by_hand, names=names, manifest=manifest)
     with _accepted(files, rules, empty_too=empty_too) as accepted:
         suspects = tally.suspects()
         if suspects and (clashes := _clashes(accepted, suspects)):
@@ -131,6 +140,20 @@ def names_in(files: Sequence[Path], settings: Settings) -> Iterator[Iterator[Fil
 
 
 @contextmanager
+def entries_of(file: Path, settings: Settings, names: EntryNames) -> Iterator[Iterator[FileJob]]:
+    """The entries of a task manifest with their lines, for whoever looks at what became of them.
+
+    Raises:
+        InvalidJobsError: with the problems of the file.
+        InvalidInputError: it is missing, unreadable or too large.
+
+    """
+    rules = rules_of(settings, names=names, manifest=True)
+    with _accepted([file], rules, undone=None, empty_too=False) as accepted:
+        yield accepted[0][1]
+
+
+@contextmanager
 def _accepted(
     files: Sequence[Path], rules: FileRules, *, undone: str | None = "queued", empty_too: bool = True
 ) -> Iterator[list[tuple[Path, Iterator[FileJob]]]]:
@@ -141,7 +164,7 @@ def _accepted(
             try:
                 jobs = spools.enter_context(_begun(read_jobs(file, rules)))
                 if jobs is None and not empty_too:
-                    problems.append(Problem(str(file), 1, "", NO_JOBS))
+                    problems.append(Problem(str(file), 1, "", NO_ENTRIES if rules.manifest else NO_JOBS))
                 accepted.append((file, jobs or iter(())))
             except InvalidJobsError as exc:
                 problems += exc.problems

@@ -19,7 +19,7 @@ from lib.redisqueue.submissions import submission_of
 from lib.wiring import catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from job_runner.service.durability import Durability
     from lib.jobqueue import JobSpec
@@ -95,8 +95,11 @@ async def enqueue(
     *,
     backlog: str = DEFAULT_BACKLOG,
     replace: bool = False,
+    tell: Callable[[Sequence[EnqueuedRow]], object] = lambda _: None,
 ) -> Enqueued:
     """Submit `jobs` in order; `replace` begins the next generation of those that are finished with other content.
+
+    `tell` gets the rows of each part as soon as the queue has answered for it.
 
     Raises:
         SettingsError, RefusedError: the durability asked for cannot be had; nothing was queued.
@@ -111,7 +114,9 @@ async def enqueue(
     for chunk in _chunks(jobs):
         submissions = [submission_of(spec, kinds, backlog=backlog) for spec in chunk]
         replies, got = await send(queue, submissions, durability, mode="replace" if replace else "new")
-        rows += [_row(len(rows) + i, spec, reply) for i, (spec, reply) in enumerate(zip(chunk, replies, strict=True))]
+        part = [_row(len(rows) + i, spec, reply) for i, (spec, reply) in enumerate(zip(chunk, replies, strict=True))]
+        tell(part)
+        rows += part
         if got is not None:
             reached = got if reached is None else min(reached, got)
     conflicts = [row.request_id for row in rows if row.status == "conflict"]

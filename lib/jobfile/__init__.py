@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from lib.jobfile.reading import FileReport, check_file, read_jobs, scan_jobs
-from lib.jobfile.scanning import FileJob, FileRules
+from lib.jobfile.scanning import EntryNames, FileJob, FileRules
 
-__all__ = ["FileJob", "FileReport", "FileRules", "check_file", "read_jobs", "scan_jobs"]
+__all__ = ["EntryNames", "FileJob", "FileReport", "FileRules", "check_file", "read_jobs", "scan_jobs"]
