@@ -1,0 +1,328 @@
+"""What jobs would cost and when they would be done, for each way to run them, before any is queued. Pure.
+
+`quote` is given the jobs in groups of equal ones, what a job of each group takes on each backend (measured, or a
+built-in estimate), and what there is to run them on. It answers a row for each way and marks the one to take. How the
+figures come about, so that everybody can check them:
+
+- p50 of a finish time: every job takes its mean. p90: the jobs of a slot together take what they do not exceed nine
+  times out of ten; of many jobs the chance spreads little, so what is left is how well their mean is known.
+- The risk of a deadline: how likely a normal distribution through p50 and p90 lies beyond it, of the group that is
+  worst off. That of a budget: the same of the dollars. Both together: that not both are met, as if they were
+  independent.
+
+Dollars are floats here: these are expectations, and what is booked is counted elsewhere. Times are seconds from now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from math import erf, isfinite, sqrt
+from typing import TYPE_CHECKING, Final
+
+from lib.routing.filling import NEVER, Allowance, Length, Pool, deal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from lib.setting_fields.compute import Policy
+
+LOCAL: Final = "metal"
+Z90: Final = 1.2816
+"""So many standard deviations above its middle lies what nine of ten do not exceed."""
+
+_SPREAD_LEAST: Final = 0.05
+"""No machine is steadier than that from one day to the next, however alike the samples are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """What one job takes somewhere: seconds and dollars, the requests and tokens that it asks of an API.
+
+    `samples` is how many jobs were measured, 0 for a built-in estimate: then all jobs are off by the same factor.
+    """
+
+    p50: float
+    p90: float
+    mean: float
+    usd: float = 0.0
+    usd_most: float = 0.0
+    samples: int = 0
+    requests: float = 0.0
+    tokens: float = 0.0
+
+    def seconds(self, z: float, in_a_row: float) -> float:
+        """Its share in `in_a_row` such jobs that follow each other, `z` deviations above the middle."""
+        together = max(1.0, in_a_row) if self.samples else 1.0
+        middle = self.mean + (self.p50 - self.mean) / together
+        deviation = max((self.p90 - self.p50) / Z90, _SPREAD_LEAST * self.mean)
+        return middle + z * deviation * sqrt(1 / together + (1 / self.samples if self.samples else 0))
+
+    def variance_usd(self, jobs: int) -> float:
+        """How far the dollars of so many jobs spread."""
+        deviation = (self.usd_most - self.usd) / 2
+        together = jobs + jobs**2 / self.samples if self.samples else jobs**2
+        return deviation**2 * together
+
+    def uses(self) -> dict[str, float]:
+        """What of each allowance."""
+        return {"jobs": 1.0, "requests": self.requests, "tokens": self.tokens, "usd": self.usd}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Equal jobs, and what one takes on each backend that it may run on. `deadline` is in seconds from now."""
+
+    count: int
+    takes: Mapping[str, Taking]
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What there is of one: slots, how many jobs may wait before each, its limits, and when what is there ends."""
+
+    slots: int
+    waiting: float = 0.0
+    allowances: tuple[Allowance, ...] = ()
+    busy: float = 0.0
+
+    def pool(self) -> Pool:
+        """All of it, unused."""
+        return Pool([self.busy] * self.slots, self.waiting, self.allowances)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to run them: on these backends, dealt out by this policy."""
+
+    name: str
+    backends: tuple[str, ...]
+    policy: Policy = "local-first"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one way comes to. Seconds and dollars are (p50, p90); seconds that never come are infinite.
+
+    `jobs` are those of each backend as expected, `impossible` how many have no place in this way at all, `late` how
+    many miss their deadline at p90. A risk is None where nothing was asked for.
+    """
+
+    way: Way
+    jobs: Mapping[str, int]
+    seconds: tuple[float, float]
+    usd: tuple[float, float]
+    impossible: int = 0
+    late: int = 0
+    deadline_risk: float | None = None
+    budget_risk: float | None = None
+    keeps_deadline: bool = True
+    keeps_budget: bool = True
+
+    @property
+    def risk(self) -> float | None:
+        """That deadline or budget is missed."""
+        known = [risk for risk in (self.deadline_risk, self.budget_risk) if risk is not None]
+        kept = 1.0
+        for risk in known:
+            kept *= 1 - risk
+        return 1 - kept if known else None
+
+    @property
+    def fits(self) -> bool:
+        """Whether all jobs run, within deadline and budget at p90."""
+        return not self.impossible and isfinite(self.seconds[1]) and self.keeps_deadline and self.keeps_budget
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A row a way, the number of the one to take (None without jobs), and why that one."""
+
+    rows: tuple[Row, ...]
+    recommended: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the whole is to keep to: seconds from now, dollars. A job's own deadline, when it is nearer, goes first."""
+
+    deadline: float | None = None
+    budget: float | None = None
+
+
+def quote(groups: Sequence[Group], backends: Mapping[str, Backend], wish: Wish, policies: Iterable[Policy]) -> Quote:
+    """The rows of all ways that differ; `groups` in the order in which their jobs would be dealt out."""
+    wanted = [replace(group, deadline=_nearer(group.deadline, wish.deadline)) for group in groups]
+    rows: list[Row] = []
+    for way in _ways(backends, policies):
+        row = _row(wanted, backends, way, wish)
+        if any(row.jobs.values()) and all(_split(row) != _split(other) for other in rows):
+            rows.append(row)
+    if not rows:
+        return Quote((), None, "")
+    best, reason = _choice(rows, asked=any(group.deadline is not None for group in wanted) or wish.budget is not None)
+    return Quote(tuple(rows), best, reason)
+
+
+def _split(row: Row) -> dict[str, int]:
+    """How its jobs are dealt out, without the backends that get none: two ways of one split are one."""
+    return {name: count for name, count in row.jobs.items() if count}
+
+
+def _ways(backends: Mapping[str, Backend], policies: Iterable[Policy]) -> list[Way]:
+    names = [name for name, backend in backends.items() if backend.slots > 0]
+    found = [Way("local only" if name == LOCAL else f"{name} only", (name,)) for name in names]
+    if len(names) > 1:
+        both = " + ".join("local" if name == LOCAL else name for name in names)
+        found += [Way(both, tuple(names), policy) for policy in policies]
+    return found
+
+
+@dataclass(slots=True)
+class _Run:
+    """One way carried through at one length of the jobs."""
+
+    shares: list[dict[str, int]] = field(default_factory=list)
+    ends: list[float] = field(default_factory=list)
+    begins: list[float] = field(default_factory=list)
+    impossible: int = 0
+
+
+def _row(groups: Sequence[Group], backends: Mapping[str, Backend], way: Way, wish: Wish) -> Row:
+    # What is split by deadlines is split so that it keeps them at p90.
+    slow = _carried(groups, backends, way, Z90)
+    middle = _carried(groups, backends, way, 0.0, slow.shares if way.policy == "deadline" else None)
+    jobs = {name: sum(share.get(name, 0) for share in middle.shares) for name in way.backends}
+    usd, variance = 0.0, 0.0
+    for group, share in zip(groups, middle.shares, strict=True):
+        for name, count in share.items():
+            usd += count * group.takes[name].usd
+            variance += group.takes[name].variance_usd(count)
+    dear = usd + Z90 * sqrt(variance)
+    asked = [i for i, group in enumerate(groups) if group.deadline is not None]
+    late = sum(_late(groups[i], slow.begins[i], slow.ends[i]) for i in asked)
+    return Row(
+        way,
+        jobs,
+        (max(middle.ends, default=0.0), max(slow.ends, default=0.0)),
+        (usd, dear),
+        slow.impossible,
+        late,
+        max((_beyond(groups[i].deadline or 0.0, middle.ends[i], slow.ends[i]) for i in asked), default=None),
+        None if wish.budget is None else _beyond(wish.budget, usd, dear),
+        late == 0,
+        wish.budget is None or dear <= wish.budget,
+    )
+
+
+def _carried(
+    groups: Sequence[Group],
+    backends: Mapping[str, Backend],
+    way: Way,
+    z: float,
+    split: Sequence[Mapping[str, int]] | None = None,
+) -> _Run:
+    pools = {name: backends[name].pool() for name in way.backends}
+    run = _Run([{} for _ in groups], [0.0] * len(groups), [0.0] * len(groups))
+    for i in _order(groups, way.policy):
+        group = groups[i]
+        names = [name for name in way.backends if name in group.takes]
+        if way.policy == "cheapest":
+            names = [min(names, key=lambda name: group.takes[name].usd)] if names else []
+        if not names:
+            run.impossible += group.count
+            continue
+        lengths = {name: _length(group, name, backends[name].slots, z) for name in names}
+        run.begins[i] = min(min(pools[name].free) for name in names)
+        if split is not None:
+            parts: list[tuple[int, tuple[str, ...]]] = [(count, (name,)) for name, count in split[i].items() if count]
+        elif way.policy == "deadline" and len(names) > 1:
+            parts = _by_deadline(group, pools, lengths)
+        else:
+            parts = [(group.count, tuple(names))]
+        for count, where in parts:
+            shares, end = deal(count, [(pools[name], lengths[name]) for name in where])
+            run.ends[i] = max(run.ends[i], end)
+            for name, share in zip(where, shares, strict=True):
+                run.shares[i][name] = run.shares[i].get(name, 0) + share
+    return run
+
+
+def _order(groups: Sequence[Group], policy: Policy) -> list[int]:
+    if policy != "deadline":
+        return list(range(len(groups)))
+    return sorted(range(len(groups)), key=lambda i: NEVER if groups[i].deadline is None else groups[i].deadline or 0.0)
+
+
+def _length(group: Group, name: str, slots: int, z: float) -> Length:
+    taking = group.takes[name]
+    return Length(taking.seconds(z, group.count / slots), taking.uses())
+
+
+def _by_deadline(
+    group: Group, pools: Mapping[str, Pool], lengths: Mapping[str, Length]
+) -> list[tuple[int, tuple[str, ...]]]:
+    """As many as end in time on the cheapest, then on the next; the others wherever they end soonest."""
+    names = tuple(sorted(lengths, key=lambda name: group.takes[name].usd))
+    if group.deadline is None:
+        return [(group.count, names[:1])]
+    parts: list[tuple[int, tuple[str, ...]]] = []
+    left = group.count
+    for name in names:
+        length = lengths[name]
+        count = min(left, pools[name].ends_by(group.deadline, length.filling, length.uses))
+        if count:
+            parts.append((count, (name,)))
+            left -= count
+    return [*parts, (left, names)] if left else parts
+
+
+def _late(group: Group, begin: float, end: float) -> int:
+    """How many of its jobs end after the deadline, which are spread evenly over its time."""
+    deadline = group.deadline
+    if deadline is None or end <= deadline:
+        return 0
+    if not isfinite(end) or deadline <= begin:
+        return group.count
+    return max(1, round(group.count * (end - deadline) / (end - begin)))
+
+
+def _beyond(limit: float, p50: float, p90: float) -> float:
+    """How likely it is to be more than `limit`."""
+    if not isfinite(p50):
+        return 1.0
+    if not isfinite(p90):
+        p90 = max(p50, limit) * 10
+    deviation = (p90 - p50) / Z90
+    if deviation <= 0:
+        return float(p50 > limit)
+    return (1 - erf((limit - p50) / deviation / sqrt(2))) / 2
+
+
+def _nearer(one: float | None, other: float | None) -> float | None:
+    known = [each for each in (one, other) if each is not None]
+    return min(known, default=None)
+
+
+def _choice(rows: Sequence[Row], *, asked: bool) -> tuple[int, str]:
+    """The number of the row to take, and why."""
+    numbers = range(len(rows))
+    fitting = [i for i in numbers if rows[i].fits]
+    if fitting:
+        if asked:
+            # Done in time is done in time: of equal prices the first way, the local one.
+            return min(fitting, key=lambda i: rows[i].usd[1]), "the cheapest that keeps to what was asked, at p90"
+        return min(fitting, key=lambda i: (rows[i].usd[1], rows[i].seconds[1])), "the cheapest"
+    whole = [i for i in numbers if not rows[i].impossible and isfinite(rows[i].seconds[1])]
+    if not whole:
+        best = min(numbers, key=lambda i: (rows[i].impossible, rows[i].seconds[1]))
+        return best, "no way runs all jobs: the one that runs the most"
+    within = [i for i in whole if rows[i].keeps_budget]
+    if not within:
+        return min(
+            whole, key=lambda i: (rows[i].usd[1], rows[i].seconds[1])
+        ), "every way costs more than the budget: the cheapest"
+    best = min(within, key=lambda i: (rows[i].late, rows[i].seconds[1], rows[i].usd[1]))
+    beside = " within the budget" if len(within) < len(whole) else ""
+    return best, f"no way{beside} meets the deadline at p90: the one with the fewest late jobs"
