@@ -40,6 +40,8 @@ FindingKind = Literal[
     "key_of_nobody",
     "waiter_without_row",
     "waits_for_free_key",
+    "reservation_of_nobody",
+    "ledger_sum",
     "stale_entry",
     "foreign_name",
     "imbalance",
@@ -172,6 +174,7 @@ async def _traces(queue: Queue, *, repair: bool) -> list[Finding]:
     """What is kept beside the index. Keys before their waiters: a key of nobody goes to its oldest waiter."""
     findings: list[Finding] = []
     kinds = {"due": "zset", "delayed": "hash", "progress": "hash", "expiry": "zset", "key": "hash", "key_wait": "zset"}
+    kinds["spend_open"] = "hash"
     for kind, key_type in kinds.items():
         async for names in _scan(queue, key_type, kind):
             reply = await queue.scripts.call("fsck_traces", rows=[(kind, name) for name in names], repair=int(repair))

@@ -7,15 +7,31 @@ says what a call may take (`job_watcher.backends.metered`).
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
+
+from lib.errors import PermanentError, SettingsError
+from lib.redisqueue.connection import as_text, edge
+from lib.redisqueue.pacific import day_around
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lib.redisqueue.queue import Queue
 
-WaitReason = Literal["rpm", "tpm", "rpd", "closed", "quiet", "budget"]
+WaitReason = Literal["rpm", "tpm", "rpd", "closed", "quiet", "budget", "lease"]
 """Why a call may not begin: the minute's requests or tokens, the day's requests, a 429 that closed the pool for a time,
-the window after a restart of the server, the day's budget."""
+the window after a restart of the server, the day's budget; or the lease is gone, and no waiting brings it back."""
+
+WINDOW_MS: Final = 61_000
+"""A minute, and a second that a granted call may be on its way; as in lua/include/quota.lua."""
+
+LONG_WAIT_MS: Final = 10_000
+"""Who has asked for so long comes next: a sixth of a minute, so that small calls may fill the gaps until then."""
+
+_NO_DAYS: Final = (0, 1 << 52)
+"""The day where there is no limit of a day and no time zone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +54,25 @@ class Allowance:
     rpd: int | None = None
     high_share: float = 0.0
 
+    def of_low(self) -> Allowance:
+        """What all that is not of high priority may use together; at least one call."""
+
+        def part(limit: int | None) -> int | None:
+            return None if limit is None else max(1, int(limit * (1 - self.high_share) + 1e-9))
+
+        return Allowance(part(self.rpm), part(self.tpm), part(self.rpd))
+
 
 @dataclass(frozen=True, slots=True)
 class PaidCall:
     """One call that wants to begin, under the lease of its job.
 
-    `tokens` is the most that it may take, prompt and answer together, `micro` the most that it may cost. `budget` is
-    the cap of the UTC day, None for none. `waited_ms` is how long it has been asking: who has waited long comes next.
+    `call_id` is the lease's fence, a dot, and a number that its caller gives no other call. `tokens` is the most that
+    it may take, prompt and answer together, `micro` the most that it may cost. `budget` is the cap of the UTC day, None
+    for none. `waited_ms` is how long it has been asking: who has waited long comes next.
     """
 
+    call_id: str
     pool: Pool
     allowance: Allowance
     session: str
@@ -62,11 +88,21 @@ class PaidCall:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The answer to a take: `call_id` when it may begin, else how long until it is worth asking again, and why."""
+    """The answer to a take: granted when there is no `reason`, else why not, and how long until it is worth asking."""
 
-    call_id: str = ""
     wait_ms: int = 0
     reason: WaitReason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of a granted call; not `sent`: it never went out, and nothing was used."""
+
+    call_id: str
+    tokens: int = 0
+    micro: int = 0
+    sent: bool = True
+    backend: str = "cloud"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,31 +122,125 @@ class PoolView:
 
 
 async def take(queue: Queue, call: PaidCall) -> Granted:
-    """Ask whether a call may begin now, and count it at its most if so.
+    """Ask whether a call may begin now, and count it at its most if so. Safe to repeat with the same `call_id`.
 
     Raises:
-        SessionLostError: the lease no longer stands, nothing may be begun for this job.
         PermanentError: the call is larger than the allowance, so no wait would help.
+        UnreachableError: whether it was granted is not known; `release` it, or ask again.
 
     """
-    raise NotImplementedError
+    allowance, low = call.allowance, call.allowance.of_low()
+    _refuse_too_large(call, allowance if call.high else low)
+    now_ms = time.time_ns() // 1_000_000
+    while True:
+        day_begin, day_end = _day(allowance, now_ms)
+        code, value = await queue.scripts.call(
+            "quota_take",
+            call_id=call.call_id,
+            pool=str(call.pool),
+            session=call.session,
+            request_id=call.request_id,
+            fence=call.fence,
+            tokens=call.tokens,
+            micro=call.micro,
+            backend=call.backend,
+            rank="h" if call.high else "l",
+            rpm=_limit(allowance.rpm),
+            tpm=_limit(allowance.tpm),
+            rpd=_limit(allowance.rpd),
+            low_rpm=_limit(low.rpm),
+            low_tpm=_limit(low.tpm),
+            low_rpd=_limit(low.rpd),
+            budget=_limit(call.budget),
+            waited_ms=call.waited_ms,
+            long_ms=LONG_WAIT_MS,
+            day_begin=day_begin,
+            day_end=day_end,
+        )
+        answer = as_text(code)
+        if answer == "granted":
+            return Granted()
+        if answer != "day":
+            return Granted(int(value), cast("WaitReason", answer))
+        # By this machine's clock it is another day than by the server's, which counts.
+        now_ms = int(value)
 
 
-async def settle(queue: Queue, call_id: str, tokens: int, micro: int) -> bool:
+def _limit(limit: int | None) -> int | str:
+    return "" if limit is None else limit
+
+
+def _day(allowance: Allowance, now_ms: int) -> tuple[int, int]:
+    try:
+        return day_around(now_ms)
+    except SettingsError:
+        if allowance.rpd is not None:
+            raise
+        return _NO_DAYS
+
+
+def _refuse_too_large(call: PaidCall, allowance: Allowance) -> None:
+    if allowance.tpm is not None and call.tokens > allowance.tpm:
+        share = "" if call.high or not call.allowance.high_share else " of what is not kept for high priority"
+        raise PermanentError(
+            f"one call of {call.pool.model} may take {call.tokens} tokens, more than the {allowance.tpm}{share} that a "
+            "whole minute has",
+            hint="make the prompt or its answer shorter, or put fewer records into a job; GEMINI_TPM is the limit",
+        )
+
+
+async def settle(queue: Queue, call_id: str, tokens: int, micro: int, *, backend: str = "cloud") -> bool:
     """Say what a call took and cost; False when that was said before, or judged since its session ended."""
-    raise NotImplementedError
+    (settled,) = await settle_all(queue, [Settlement(call_id, tokens, micro, backend=backend)])
+    return settled
 
 
 async def release(queue: Queue, call_id: str) -> bool:
-    """The call was never sent: everything that was counted for it is given back."""
-    raise NotImplementedError
+    """The call was never sent: everything that was counted for it is given back; False where nothing was."""
+    (released,) = await settle_all(queue, [Settlement(call_id, sent=False)])
+    return released
+
+
+async def settle_all(queue: Queue, settlements: Sequence[Settlement]) -> list[bool]:
+    """The same for many, in one step; safe to repeat after any error."""
+    rows = [(each.call_id, int(each.sent), each.tokens, each.micro, each.backend) for each in settlements]
+    replies = await queue.scripts.call("quota_settle", rows=rows)
+    return [reply == 1 for reply in replies]
 
 
 async def close(queue: Queue, pool: Pool, ms: int, why: str) -> None:
     """The API said stop: for so long nothing is granted to this key and model, whoever asks."""
-    raise NotImplementedError
+    await queue.scripts.call("quota_close", pool=str(pool), ms=ms, why=why)
 
 
 async def pools(queue: Queue) -> list[PoolView]:
     """Every pool that was ever asked of, by name."""
-    raise NotImplementedError
+    async with edge(queue.url):
+        pipe = queue.client.pipeline(transaction=True)
+        pipe.time()
+        pipe.hgetall(queue.keys.of("quota"))
+        pipe.zrange(queue.keys.of("quota_grants"), 0, -1, withscores=True)
+        pipe.hgetall(queue.keys.of("quota_calls"))
+        (seconds, micros), fields, grants, calls = await pipe.execute()
+    now_ms = int(seconds) * 1000 + int(micros) // 1000
+    known = {as_text(name): as_text(value) for name, value in fields.items()}
+    names = sorted({name.partition(" ")[2] for name in known if " " in name})
+    # What is older has left the window, though nobody has asked since.
+    young = [calls.get(member) for member, at in grants if float(at) > now_ms - WINDOW_MS]
+    taken = [(parts[3], int(parts[0])) for raw in young if raw for parts in [as_text(raw).split("|", 3)]]
+    return [_view(name, known, [tokens for of, tokens in taken if of == name], now_ms) for name in names]
+
+
+def _view(name: str, known: dict[str, Any], tokens: list[int], now_ms: int) -> PoolView:
+    key, _, model = name.partition(":")
+    begin, _, counts = known.get(f"day {name}", "0|0|0").partition("|")
+    this_day = int(begin) == _day(Allowance(), now_ms)[0]
+    return PoolView(
+        Pool(key, model),
+        requests=len(tokens),
+        tokens=sum(tokens),
+        today=int(counts.partition("|")[0]) if this_day else 0,
+        closed_ms=max(0, int(known.get(f"closed {name}", 0)) - now_ms),
+        why=known.get(f"why {name}", ""),
+        quiet_ms=max(0, int(known.get("quiet", 0)) - now_ms),
+    )

@@ -79,6 +79,7 @@ _WATCHER: Final[dict[str, str]] = {
     "xgroup|create": "KEY g 0",
     "xgroup|delconsumer": "KEY g c",
     "xreadgroup": "GROUP g c STREAMS KEY >",
+    "zremrangebyscore": "KEY 0 1",
 }
 COMMANDS: Final[Mapping[Role, Mapping[str, str]]] = {
     "reader": _READER,
