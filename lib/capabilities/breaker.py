@@ -72,6 +72,12 @@ class Breaker:
         # While a probe is out nobody knows: its own deadline ends that, so the first pause is as good as any.
         return self._first if not left and self._probing else left
 
+    def refusal(self) -> str | None:
+        """Why no call goes, for people; None when one may try."""
+        if self.state != "open":
+            return None
+        return f"left alone for {self.wait_seconds():.0f} s more after too many failures: {self._why}"
+
     @contextlib.contextmanager
     def call(self, service: str, capability: Capability) -> Iterator[None]:
         """One call of the service: refused when it is open, else its end is counted.

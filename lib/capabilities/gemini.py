@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from lib.capabilities.breaker import Breaker
 from lib.capabilities.gemini_client import LazyGeminiClient
 from lib.capabilities.gemini_errors import ending
-from lib.capabilities.text_calls import Piece, TextCalls
+from lib.capabilities.text_calls import Piece, TextCalls, said_in_full
 from lib.capabilities.text_model import USUAL_DEADLINES, TextAnswer, TextRequest
 from lib.capabilities.token_estimate import estimated_tokens
 from lib.errors import OverloadedError, PausedError
@@ -75,8 +75,9 @@ class GeminiModel:
 
     async def available(self) -> str | None:
         """Why it cannot serve now, None when it can; asks for the model's description, which no quota counts."""
-        if self._breaker.state == "open":
-            return f"left alone for {self._breaker.wait_seconds():.0f} s after too many failures: {self._breaker.why}"
+        refusal = self._breaker.refusal()
+        if refusal is not None:
+            return refusal
         client = await self._client.get()
         try:
             async with asyncio.timeout(self._deadlines.connect):
@@ -86,7 +87,7 @@ class GeminiModel:
         except client.errors as exc:
             error = client.error_of(exc, model=self._model, now=self._clock.now())
             # A 429 says that it is there; who may ask is another's business.
-            return error.message if isinstance(error, PausedError | OverloadedError) else None
+            return said_in_full(error) if isinstance(error, PausedError | OverloadedError) else None
         return None
 
     async def aclose(self) -> None:
@@ -103,7 +104,7 @@ class GeminiModel:
             )
             async with contextlib.aclosing(stream):
                 async for chunk in stream:
-                    answering = bool(chunk.candidates)
+                    answering = answering or bool(chunk.candidates)
                     reason = _reason_of(chunk) or reason
                     block_reason = _block_reason_of(chunk) or block_reason
                     yield _piece_of(chunk)
@@ -121,6 +122,8 @@ def _config(types: Any, model: str, request: TextRequest) -> Any:
         "max_output_tokens": request.max_output_tokens,
         "temperature": request.temperature,
         "candidate_count": 1,
+        # A second request behind the first, of which no quota would know.
+        "automatic_continuation": False,
     }
     if request.system:
         wanted["system_instruction"] = request.system

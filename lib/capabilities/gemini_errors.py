@@ -103,7 +103,7 @@ def ending(reason: str, model: str, block_reason: str = "") -> TaskError | None:
         return BlockedError(f"{model} refuses the prompt: {block_reason}", hint="change what is asked")
     if reason == "STOP":
         return None
-    if reason == "MAX_TOKENS":
+    if reason in {"MAX_TOKENS", "CONTINUATION"}:
         return TruncatedError(
             f"the answer of {model} was cut off at its limit of tokens", hint="allow more tokens, or ask for less"
         )

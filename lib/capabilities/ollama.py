@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lib.capabilities.answers import shown
 from lib.capabilities.breaker import Breaker
-from lib.capabilities.text_calls import Piece, TextCalls
+from lib.capabilities.text_calls import Piece, TextCalls, said_in_full
 from lib.capabilities.text_model import USUAL_DEADLINES, TextAnswer, TextRequest
 from lib.capabilities.token_estimate import estimated_tokens, least_tokens
 from lib.errors import OverloadedError, PausedError, PermanentError, TaskError, TruncatedError
@@ -80,15 +80,16 @@ class OllamaModel:
 
     async def available(self) -> str | None:
         """Why it cannot serve now, None when it can; asks for the model's description, which loads nothing."""
-        if self._breaker.state == "open":
-            return f"left alone for {self._breaker.wait_seconds():.0f} s after too many failures: {self._breaker.why}"
+        refusal = self._breaker.refusal()
+        if refusal is not None:
+            return refusal
         try:
             async with asyncio.timeout(self._deadlines.connect):
                 await self._describe()
         except TimeoutError:
             return f"Ollama at {self._host} does not answer within {self._deadlines.connect:g} s"
         except TaskError as exc:
-            return exc.message if exc.hint is None else f"{exc.message} ({exc.hint})"
+            return said_in_full(exc)
         return None
 
     async def aclose(self) -> None:

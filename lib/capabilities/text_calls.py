@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lib.capabilities.breaker import Breaker
     from lib.capabilities.text_model import CallDeadlines, TextRequest
     from lib.clock import Clock
+    from lib.errors import TaskError
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,11 @@ class TextCalls:
             with self.breaker.call(self.service, "text_model"):
                 async for piece in timed:
                     yield piece
+
+
+def said_in_full(error: TaskError) -> str:
+    """An error's message with its mend, for people who ask why nothing is served."""
+    return error.message if error.hint is None else f"{error.message} ({error.hint})"
 
 
 def _latest(before: Piece, piece: Piece) -> Piece:

@@ -34,6 +34,7 @@ FAULTS: Final = frozenset(
         "PROHIBITED_CONTENT",
         "OTHER",
         "MAX_TOKENS",  # half of the answer
+        "continuation",  # the first half, and a token with which the rest could be asked for
         "no_candidates",
         "no_text",  # a candidate without parts
         "blocked",  # promptFeedback.blockReason

@@ -239,7 +239,9 @@ def _events(verdict: Verdict) -> Iterator[dict[str, Any]]:
             yield error(503, "UNAVAILABLE", "The model is overloaded. Please try again later.")
             return
     reason = "MAX_TOKENS" if fault == "MAX_TOKENS" or answer.cut else "STOP"
-    last = {"content": {"parts": parts[-1:], "role": "model"}, "finishReason": reason, "index": 0}
+    last: dict[str, Any] = {"content": {"parts": parts[-1:], "role": "model"}, "finishReason": reason, "index": 0}
+    if fault == "continuation":
+        last |= {"finishReason": "CONTINUATION", "continuationToken": base64.b64encode(b"more").decode()}
     yield {"candidates": [last], **counted, **about}
 
 
