@@ -49,7 +49,7 @@ class Metal:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """Speech, whatever needs nothing, and the text model if there is one."""
-        always: frozenset[Capability] = frozenset({"speech", "any"})
+        always: frozenset[Capability] = frozenset({"speech", "speaker", "any"})
         return always if self._model is None else always | {"text_model"}
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lib.jobqueue.catalogue import BUILT_IN, Capability, Catalogue, Isolation, TaskKind
+from lib.jobqueue.needs import capability_of
 from lib.jobqueue.normalise import normalize_job_spec
 from lib.jobqueue.problems import FieldProblem, InvalidJobError
 from lib.jobqueue.spec import SPEECH_FIELDS, JobSpec, identity_of
@@ -17,6 +18,7 @@ __all__ = [
     "Isolation",
     "JobSpec",
     "TaskKind",
+    "capability_of",
     "identity_of",
     "normalize_job_spec",
 ]

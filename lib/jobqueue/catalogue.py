@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from lib.jobqueue.receipts import ReceiptCheck
 
-Capability = Literal["speech", "text_model", "any"]
-"""What a task needs and a backend offers; `any` is offered by every backend."""
+Capability = Literal["speech", "speaker", "text_model", "any"]
+"""What a job needs and a backend offers; `any` is offered by every backend. `speaker` is speech by a listed speaker:
+no task is declared with it, a job comes to it by what it says (`lib.jobqueue.needs`)."""
 
 Isolation = Literal["inline", "child"]
 """Whether the body runs in the watcher's event loop or in a process of its own (CPU-bound work)."""

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from lib.errors import InvalidInputError
-from lib.jobqueue import identity_of
+from lib.jobqueue import capability_of, identity_of
 from lib.jobqueue.protocol import Submission
 from lib.redisqueue.keys import DEFAULT_BACKLOG, IntakeName
 
@@ -45,7 +45,7 @@ def submission_of(
         request_id=spec.request_id,
         identity=identity_of(spec),
         job=spec.to_json(),
-        intake=_intake(backlog, spec.priority, kind.capability, spec.backend or ""),
+        intake=_intake(backlog, spec.priority, capability_of(kind, spec), spec.backend or ""),
         backlog=backlog,
         due_ms=int(spec.run_after.timestamp() * 1000) if spec.run_after else 0,
         deadline_ms=int(spec.deadline.timestamp() * 1000) if spec.deadline else 0,

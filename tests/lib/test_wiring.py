@@ -75,6 +75,8 @@ class TestSubmissions:
             ({"voice": "newsroom", "text": "Hi"}, "stream"),
             ({"voice": "newsroom", "text": "Hi", "priority": "high"}, "stream:high:speech"),
             ({"voice": "newsroom", "text": "Hi", "backend": "metal"}, "stream:normal:speech:metal"),
+            ({"speaker": "Ryan", "text": "Hi"}, "stream:normal:speaker"),
+            ({"speaker": "Ryan", "text": "Hi", "backend": "cloud"}, "stream:normal:speaker:cloud"),
             ({"task": "debug"}, "stream:normal:any"),
             ({"task": "debug", "priority": 9, "backend": "cloud"}, "stream:low:any:cloud"),
         ],

@@ -22,7 +22,7 @@ from lib.redisqueue.queue import Queue
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-LANES = ("lane:metal:any", "lane:metal:speech")
+LANES = ("lane:metal:any", "lane:metal:speech", "lane:metal:speaker")
 LIFE_MS = 20_000
 ROOM = 100_000
 
@@ -40,7 +40,7 @@ class HandWatcher:
 
     async def open(self, *, life_ms: int = LIFE_MS) -> None:
         """Register, and make the lanes."""
-        beat = b'"capabilities":["speech","any"],"slots":{"metal":1},"running":1,"version":"0"}'
+        beat = b'"capabilities":["speech","speaker","any"],"slots":{"metal":1},"running":1,"version":"0"}'
         await sessions.open_session(
             self.queue, self.session, name=self.name, previous="", life_ms=life_ms, heartbeat=beat
         )
