@@ -11,10 +11,11 @@ import ipaddress
 import os
 import socket
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from tests.support.postgres import Postgres
 from tests.support.servers import RealServer, Redis7Server, ServerMissingError, ValkeyServer
 
 if TYPE_CHECKING:
@@ -68,9 +69,13 @@ def _start(server_class: type[RealServer], directory: Path) -> RealServer:
     try:
         return server_class(directory).start()
     except ServerMissingError as exc:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(exc))
-        pytest.skip(str(exc))
+        _missing(exc)
+
+
+def _missing(exc: ServerMissingError) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(str(exc))
+    pytest.skip(str(exc))
 
 
 @pytest.fixture(scope="session")
@@ -87,6 +92,19 @@ def redis7(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
     server = _start(Redis7Server, tmp_path_factory.mktemp("redis7"))
     yield server
     server.kill()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL, one for all tests of this process; whoever stops it starts it again."""
+    try:
+        server = Postgres()
+    except ServerMissingError as exc:
+        _missing(exc)
+    try:
+        yield server.start()
+    finally:
+        server.close()
 
 
 @pytest.fixture

@@ -58,7 +58,9 @@ def tampered(runner: JobRunner, entry_id: str, change: Callable[[dict[str, Any]]
 
     async def write(watcher: HandWatcher) -> None:
         key, name = watcher.queue.keys.of("result"), f"gap_fill:p:{entry_id}"
-        record = json.loads(await watcher.queue.client.hget(key, name))
+        kept = await watcher.queue.client.hget(key, name)
+        assert kept is not None
+        record = json.loads(kept)
         change(record)
         await watcher.queue.client.hset(key, name, json.dumps(record))
 
@@ -178,7 +180,12 @@ def test_waiting_ends_with_the_last_entry(runner: JobRunner, manifest: str, monk
     monkeypatch.setattr(verifying, "_POLL_SECONDS", 0.01)
     began = threading.Event()
     monkeypatch.setattr("job_runner.cli.verify.wait_until_ended", _announced(began))
-    worker = threading.Thread(target=lambda: (began.wait(20), worked_off(runner)))
+
+    def work() -> None:
+        began.wait(20)
+        worked_off(runner)
+
+    worker = threading.Thread(target=work)
     worker.start()
     shown = runner("verify", manifest, "--wait")
     worker.join(20)
