@@ -1,7 +1,7 @@
-"""Paid models as tasks see them: each call goes through the meter of its attempt, and its answer says what it cost.
+"""A paid text model as tasks see it: each call goes through the meter of its attempt, and its answer says what it cost.
 
-The models themselves know nothing of quotas and money, the meter nothing of prompts. Made for each attempt by the cloud
-backend; they own no connection, so there is nothing to close.
+The model behind it knows nothing of quotas and money, the meter nothing of prompts. Made for each attempt by the cloud
+backend; it owns no connection, so there is nothing to close.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from job_watcher.backends.metering import Meter
-    from lib.capabilities.speech_model import SpeechModel, Spoken
     from lib.capabilities.text_model import TextAnswer, TextModel
     from lib.redisqueue.quota import Allowance, Pool
 
@@ -68,39 +67,5 @@ class MeteredModel:
         return Tokens(self.inner.tokens_in(request), request.max_output_tokens)
 
 
-@dataclass(frozen=True, slots=True)
-class MeteredSpeech:
-    """A `SpeechModel` that keeps to quota and budget."""
-
-    inner: SpeechModel
-    meter: Meter
-    pool: Pool
-    allowance: Allowance
-
-    @property
-    def model(self) -> str:
-        """Its name."""
-        return self.inner.model
-
-    async def speak(self, text: str, voice_name: str, style: str = "") -> Spoken:
-        """See `SpeechModel`; raises also as `Meter.paid` does."""
-        most = Tokens(self.inner.tokens_in(text, style), self.inner.tokens_out(text))
-        spoken, usd = await self.meter.paid(
-            self.pool, self.allowance, most, lambda: self.inner.speak(text, voice_name, style), _taken
-        )
-        return replace(spoken, usd=usd)
-
-    def tokens_in(self, text: str, style: str = "") -> int:
-        """See `SpeechModel`."""
-        return self.inner.tokens_in(text, style)
-
-    def tokens_out(self, text: str) -> int:
-        """See `SpeechModel`."""
-        return self.inner.tokens_out(text)
-
-    async def aclose(self) -> None:
-        """Nothing: the model behind it is the backend's."""
-
-
-def _taken(answer: TextAnswer | Spoken) -> Tokens:
+def _taken(answer: TextAnswer) -> Tokens:
     return Tokens(answer.input_tokens, answer.output_tokens)
