@@ -1,15 +1,23 @@
 """`job-runner plan`: job files checked and priced."""
 
+from datetime import UTC, datetime
+from typing import Annotated
+
 import typer
 
 from job_runner.cli.advice import typed
 from job_runner.cli.options import AnyVoice, JobFiles, Json, NoColor, Quiet
+from job_runner.cli.quoting import deadline_of, quote_lines
 from job_runner.cli.tables import Align, Table, counted, seconds_text
+from job_runner.service.known import known_in_time
 from job_runner.service.planned import PlannedJob
-from job_runner.service.planning import ESTIMATES, Plan
+from job_runner.service.planning import Plan
 from job_runner.service.planning import plan as plan_files
+from job_runner.service.quoting import Asked, document
 from lib.command_line.output import ROWS, Output
 from lib.errors import InvalidJobsError
+from lib.routing.quote import Quote
+from lib.setting_fields.compute import Policy
 from lib.settings import Settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -18,24 +26,54 @@ EXAMPLES = """\b
 Examples:
   job-runner plan jobs.yaml
   job-runner plan jobs.yaml --json | jq .totals
+  job-runner plan jobs.yaml --deadline 07:00 --budget 3
   job-runner plan jobs.yaml --quiet && echo sound
 
 Exit code 2 when a file has mistakes, an unknown voice among them, or holds no job at all; with --json they stand in
-`errors` beside the sound jobs. The estimates are for one slot of this machine.
+`errors` beside the sound jobs. The quote has a row for each way to run the jobs, beginning now; it uses what was
+measured when Redis answers at once, else estimates that are built in.
 """
+
+Deadline = Annotated[
+    str | None,
+    typer.Option("--deadline", metavar="TIME", help="When all is to be done: 07:00 (the next one), or ISO-8601."),
+]
+Budget = Annotated[
+    float | None,
+    typer.Option("--budget", metavar="USD", min=0, help="What it may cost; default: what the day has left."),
+]
+AsPolicy = Annotated[
+    Policy | None, typer.Option("--policy", help="Quote local and cloud together by this policy only.")
+]
 
 
 @app.command(epilog=EXAMPLES)
 def plan(
-    files: JobFiles, *, any_voice: AnyVoice = False, json: Json = False, quiet: Quiet = False, no_color: NoColor = False
+    files: JobFiles,
+    *,
+    deadline: Deadline = None,
+    budget: Budget = None,
+    policy: AsPolicy = None,
+    any_voice: AnyVoice = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
 ) -> None:
     """Check job files and show what they would cost; needs no Redis."""
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
-    made = plan_files(files, Settings.load(), any_voice=any_voice, notice=output.warn)
+    now = datetime.now(UTC)
+    asked = Asked(deadline_of(deadline, now), budget, policy)
+    settings = Settings.load()
+    # Not asked for an exit code alone.
+    known = None if quiet and not json else known_in_time(settings)
+    made = plan_files(files, settings, any_voice=any_voice, notice=output.warn, known=known)
     if json:
-        output.document(made.document(ROWS), rows=made.jobs.documents())
+        quote = made.quoting.quote(asked, now)
+        output.document(
+            made.document(ROWS, document(quote, asked, now, made.quoting.known)), rows=made.jobs.documents()
+        )
     elif made.jobs and not made.problems and not quiet:
-        _show(made, output)
+        _show(made, made.quoting.quote(asked, now), asked, now, output)
     if made.problems:
         if made.jobs:
             output.say(f"beside the mistakes below, {counted(len(made.jobs), 'job')} would be sound")
@@ -48,7 +86,7 @@ def plan(
         output.say(f"next: `job-runner enqueue {typed(files)}{flag}` queues them")
 
 
-def _show(made: Plan, output: Output) -> None:
+def _show(made: Plan, quote: Quote, asked: Asked, now: datetime, output: Output) -> None:
     table = Table(("REQUEST ID", "SOURCE", "CHARS", "EST"), ("left", "left", "right", "right"))
     for cells in map(_cells, made.jobs):
         table.fit(*cells)
@@ -64,9 +102,15 @@ def _show(made: Plan, output: Output) -> None:
     output.data()
     output.listing(totals.lines(output.width, output.paint))
     output.data()
+    lines = list(quote_lines(quote, asked, now, output))
+    if lines:
+        output.listing([*lines, ""])
     for warning, count in made.warnings.items():
         output.data(f"note: {warning} ({counted(count, 'job')})")
-    output.data(f"{counted(len(made.jobs), 'job')}; estimates: {ESTIMATES}, for one slot of this machine")
+    waiting = made.quoting.waiting
+    if waiting:
+        output.data(f"note: {counted(waiting, 'job')} in the queue already; the quote does not count them")
+    output.data(f"{counted(len(made.jobs), 'job')}; estimates: {made.quoting.estimates.source}")
 
 
 def _cells(job: PlannedJob) -> tuple[str, ...]:

@@ -1,22 +1,25 @@
 """What jobs would cost, before any is queued: nothing is sent, no model is loaded, no server is needed.
 
-Estimates are built in until measurements exist, and the document says so. They are for the machine at hand: a job
-costs `JOB_SECONDS` of handling, and speech `SPEECH_SECONDS_PER_CHARACTER` of synthesis for each take.
+Estimates are built in until measurements exist, and the document says so. A job is priced for the first backend that it
+may run on; `quoting` prices the whole for each way to run it.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from job_runner.service.jobfiles import NO_JOBS, scanned
+from job_runner.service.known import Known
 from job_runner.service.planned import PlannedJob, PlannedJobs, Sums
+from job_runner.service.quoting import Quoting, prices_of
 from job_runner.service.several_files import FirstPlaces
 from job_runner.service.voicing import Voicing
 from lib.errors import Problem
-from lib.routing.policy import BACKENDS
-from lib.wiring import voices
+from lib.routing.estimates import Estimates
+from lib.routing.view import BACKENDS
+from lib.wiring import catalogue, voices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,14 +31,6 @@ if TYPE_CHECKING:
     from lib.jobqueue import JobSpec
     from lib.settings import Settings
 
-JOB_SECONDS: Final = 0.2
-"""Leasing, storing, checking and committing: what a job takes beside its work."""
-
-SPEECH_SECONDS_PER_CHARACTER: Final = 0.002
-"""Some 15 characters are a second of speech, made at 0.03 of real time on one slow core."""
-
-ESTIMATES: Final = "built-in"
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -43,6 +38,7 @@ class Plan:
 
     jobs: PlannedJobs
     problems: tuple[Problem, ...]
+    quoting: Quoting
     repeated: int = 0
 
     @property
@@ -60,30 +56,40 @@ class Plan:
         """The same sums for each voice, speaker or task, by name."""
         return {name: self.jobs.sums[name].document() for name in sorted(self.jobs.sums)}
 
-    def document(self, jobs: object = None) -> dict[str, Any]:
+    def document(self, jobs: object = None, quote: object = None) -> dict[str, Any]:
         """The JSON of `plan`; `jobs` stands for the jobs where they are to be written one by one."""
         return {
             "job_count": len(self.jobs),
-            "estimates": ESTIMATES,
+            "estimates": self.quoting.estimates.source,
             "jobs": list(self.jobs.documents()) if jobs is None else jobs,
             "totals": self.totals,
             "voices": self.by_source,
+            "quote": quote,
             "errors": [asdict(problem) for problem in self.problems],
         }
 
 
-def plan(files: Sequence[Path], settings: Settings, *, any_voice: bool = False, notice: Notice | None = None) -> Plan:
-    """The plan of `files`; with `any_voice` a voice that is unknown here is no problem.
+def plan(
+    files: Sequence[Path],
+    settings: Settings,
+    *,
+    any_voice: bool = False,
+    notice: Notice | None = None,
+    known: Known | None = None,
+) -> Plan:
+    """The plan of `files`; with `any_voice` a voice that is unknown here is no problem. `known` is what the queue said.
 
     Raises:
         InvalidInputError: a file is missing, unreadable or too large.
 
     """
+    known = known or Known()
     voicing = Voicing(voices(settings))
+    quoting = Quoting(settings, catalogue(settings), known, Estimates(known.measured, prices_of(settings)))
     jobs = PlannedJobs()
     problems: list[Problem] = []
     inspect = None if any_voice else voicing.problems
-    repeated, odd = 0, _Odd()
+    repeated, odd = 0, _Odd(quoting)
     # One file alone has no earlier one, and then no name needs to be remembered.
     places = _EarlierFiles() if len(files) > 1 else None
     for file in files:
@@ -95,7 +101,7 @@ def plan(files: Sequence[Path], settings: Settings, *, any_voice: bool = False, 
                 continue
             earlier = None if places is None else places.before(file, found)
             if earlier is None:
-                jobs.add(_planned(source, found, voicing, odd))
+                jobs.add(_planned(source, found, voicing, odd, quoting))
             elif earlier.same:
                 repeated += 1
             else:
@@ -105,7 +111,7 @@ def plan(files: Sequence[Path], settings: Settings, *, any_voice: bool = False, 
     problems.sort(key=lambda problem: (problem.source, problem.line))
     # A name that is taken is found at the end of a file, when its job was counted already.
     jobs.leave_out({(problem.source, problem.where.partition(".")[0]) for problem in problems})
-    return Plan(jobs, tuple(problems), repeated)
+    return Plan(jobs, tuple(problems), quoting, repeated)
 
 
 class _EarlierFiles:
@@ -128,9 +134,10 @@ class _EarlierFiles:
         return self._places.before(file, found)
 
 
-def _planned(file: str, found: FileJob, voicing: Voicing, odd: _Odd) -> PlannedJob:
+def _planned(file: str, found: FileJob, voicing: Voicing, odd: _Odd, quoting: Quoting) -> PlannedJob:
     spec = found.spec
     warnings = voicing.notes(spec)
+    backends, seconds, usd = quoting.count(spec)
     if spec.backend is not None or spec.deadline is not None or spec.conflict_key is not None:
         warnings = (*warnings, *odd.notes(spec))
     return PlannedJob(
@@ -141,9 +148,9 @@ def _planned(file: str, found: FileJob, voicing: Voicing, odd: _Odd) -> PlannedJ
         output_name=spec.output_name,
         characters=len(spec.text or ""),
         content_hash=spec.content_hash,
-        backends=(spec.backend,) if spec.backend else BACKENDS,
-        est_seconds=estimate_seconds(spec),
-        est_usd=0.0,  # the machine at hand costs nothing, and there is no other backend yet
+        backends=backends,
+        est_seconds=round(seconds, 2),
+        est_usd=usd,
         warnings=warnings,
     )
 
@@ -151,7 +158,8 @@ def _planned(file: str, found: FileJob, voicing: Voicing, odd: _Odd) -> PlannedJ
 class _Odd:
     """What is allowed and hardly meant; told without the values, so that the same is counted and not repeated."""
 
-    def __init__(self) -> None:
+    def __init__(self, quoting: Quoting) -> None:
+        self._quoting = quoting
         self._now = datetime.now(UTC)
         # Hashes, since a key may be long and a file may have one in each of a million rows.
         self._keys: set[int] = set()
@@ -160,6 +168,8 @@ class _Odd:
         """A sentence for each such thing in this job, given those that came before it."""
         if spec.backend is not None and spec.backend not in BACKENDS:
             yield f"backend {spec.backend}: there is none yet, so the job would wait; without backend it runs on metal"
+        elif spec.backend is not None and not self._quoting.offered(spec.task, spec.backend):
+            yield f"backend {spec.backend}: nobody alive or set up here runs {spec.task} there, so the job would wait"
         if spec.deadline is not None and spec.deadline <= self._now:
             yield "the deadline has passed already"
         elif spec.deadline is not None and spec.run_after is not None and spec.deadline <= spec.run_after:
@@ -179,11 +189,3 @@ def source_of(spec: JobSpec) -> str:
     if spec.voice is not None:
         return f"voice:{spec.voice}"
     return f"speaker:{spec.speaker}" if spec.speaker is not None else spec.task
-
-
-def estimate_seconds(spec: JobSpec) -> float:
-    """Seconds that a slot of the machine at hand is busy with this job."""
-    asked = spec.payload.get("seconds", 0)
-    seconds = float(asked) if isinstance(asked, int | float) else 0.0
-    seconds += SPEECH_SECONDS_PER_CHARACTER * len(spec.text or "") * spec.variants
-    return round(JOB_SECONDS + seconds, 2)

@@ -1,8 +1,9 @@
 """The view of the whole queue: what waits where, who works, how fast.
 
-Two round trips, three when a consumer is a stranger, whatever the number of jobs: every figure is a length or a
-sum that the server keeps, and all of them are read in one transaction, so that they fit each other. It writes
-nothing. `job-runner status` and `watch` show it. `remaining` is the little of it that a watcher's drain asks for.
+Two round trips whatever the number of jobs, one more when a consumer is a stranger, and two where money is spent or an
+API is called: every figure is a length or a sum that the server keeps, and those of jobs are read in one transaction,
+so that they fit each other. It writes nothing. `job-runner status` and `watch` show it. `remaining` is the little of it
+that a watcher's drain asks for.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from lib.clock import iso_from_ms
+from lib.redisqueue import quota, spend
 from lib.redisqueue.connection import as_text, edge
 from lib.redisqueue.keys import DEFAULT_BACKLOG, GROUP, is_intake, is_lane, parse_intake, parse_lane
 from lib.redisqueue.reader import read_json
@@ -29,6 +31,9 @@ RATE_SPAN_LEAST_MS: Final = 60_000
 RATE_ENTRIES: Final = 1000
 STRANGERS_MAX: Final = 1000
 
+MOVES_WINDOW_MS: Final = 60_000
+"""The window of the limit of jobs a minute."""
+
 _LENGTHS: Final = (
     ("hlen", "delayed"),
     ("hlen", "result"),
@@ -37,6 +42,9 @@ _LENGTHS: Final = (
     ("zcard", "due"),
     ("xlen", "outbox"),
     ("xlen", "outbox_callback"),
+    ("hlen", "quota"),
+    ("hlen", "spend"),
+    ("hlen", "spend_open"),
 )
 
 
@@ -47,6 +55,7 @@ class _Names:
     intakes: tuple[str, ...]
     lanes: tuple[str, ...]
     backlogs: tuple[str, ...]
+    now_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +71,13 @@ class _Stream:
         return sum(self.owners.values())
 
 
-async def overview(queue: Queue, *, lease_idle_ms: int) -> dict[str, Any]:
+async def overview(
+    queue: Queue, *, lease_idle_ms: int, budget_usd: float | None = None, cloud_per_min: float | None = None
+) -> dict[str, Any]:
     """The document of `job-runner status`, as docs/reference/commands.md has it.
 
-    `lease_idle_ms` is from when a pending entry counts as stale whose consumer is no session of ours.
+    `lease_idle_ms` is from when a pending entry counts as stale whose consumer is no session of ours. The cap of the
+    day and the limit of jobs a minute are as this process has them; the watchers may have others.
     """
     names = await _names(queue)
     raw = await _figures(queue, names)
@@ -95,23 +107,58 @@ async def overview(queue: Queue, *, lease_idle_ms: int) -> dict[str, Any]:
         "instances": [],  # rented hosts, once there are any
         "watchers": _watchers(raw["heartbeat"], live),
         "totals": totals,
-        "rate": {"jobs_per_min": rate},
+        "rate": {"jobs_per_min": rate, "cloud_moves_last_min": raw["moves"], "cloud_per_min": cloud_per_min},
+        "by_capability": _by_capability(intakes, lanes),
         "eta_sec": _eta(totals["outstanding"], rate),
-        "spend": {"today_usd": 0.0},  # nothing that is paid runs yet
+        "pools": [_pool(each) for each in await quota.pools(queue)] if raw["quota"] else [],
+        "spend": await _spend(queue, raw, budget_usd),
     }
+
+
+def _by_capability(intakes: dict[str, _Stream], lanes: dict[str, _Stream]) -> dict[str, int]:
+    """What waits or runs, by what it needs."""
+    found: dict[str, int] = {}
+    for name, stream in [*intakes.items(), *lanes.items()]:
+        if stream.length:
+            needed = parse_intake(name).capability if name in intakes else parse_lane(name).capability
+            found[needed] = found.get(needed, 0) + stream.length
+    return found
+
+
+def _pool(view: quota.PoolView) -> dict[str, Any]:
+    """An API key, by its short hash, and a model: what was asked of it, and how long it grants nothing, and why."""
+    return {
+        "key": view.pool.key,
+        "model": view.pool.model,
+        "requests_last_min": view.requests,
+        "tokens_last_min": view.tokens,
+        "requests_today": view.today,
+        "closed_sec": round(max(view.closed_ms, view.quiet_ms) / 1000, 1),
+        "why": view.why if view.closed_ms >= view.quiet_ms else "the server was restarted",
+    }
+
+
+async def _spend(queue: Queue, raw: dict[str, Any], budget_usd: float | None) -> dict[str, Any]:
+    settled, reserved = 0, 0
+    if raw["spend"] or raw["spend_open"]:
+        day = await spend.today(queue)
+        settled, reserved = day.settled, day.reserved
+    return {"today_usd": settled / spend.MICRO, "reserved_usd": reserved / spend.MICRO, "budget_usd": budget_usd}
 
 
 async def _names(queue: Queue) -> _Names:
     async with edge(queue.url), queue.client.pipeline(transaction=False) as pipe:
+        pipe.time()
         for name in ("intakes", "lanes", "backlogs"):
             pipe.smembers(queue.keys.of(name))
-        found: list[Any] = await pipe.execute()
+        (seconds, micros), *found = await pipe.execute()
     intakes, lanes, backlogs = ({as_text(name) for name in names} for names in found)
     # Somebody may have put other names there; fsck names those.
     intakes, lanes = {name for name in intakes if is_intake(name)}, {name for name in lanes if is_lane(name)}
     # What comes back from a lane goes to the high intake of its class, which no submit may ever have named.
     intakes |= {str(parse_intake(name).high()) for name in intakes} | {"stream"}
-    return _Names(tuple(sorted(intakes)), tuple(sorted(lanes)), tuple(sorted(backlogs | {DEFAULT_BACKLOG})))
+    now_ms = int(seconds) * 1000 + int(micros) // 1000
+    return _Names(tuple(sorted(intakes)), tuple(sorted(lanes)), tuple(sorted(backlogs | {DEFAULT_BACKLOG})), now_ms)
 
 
 async def _figures(queue: Queue, names: _Names) -> dict[str, Any]:
@@ -124,6 +171,7 @@ async def _figures(queue: Queue, names: _Names) -> dict[str, Any]:
         pipe.hgetall(keys.of("lock"))
         pipe.hgetall(keys.of("counters"))
         pipe.xrevrange(keys.of("history_done"), count=RATE_ENTRIES)
+        pipe.zcount(keys.of("moves"), f"({names.now_ms - MOVES_WINDOW_MS}", "+inf")
         for command, name in _LENGTHS:
             getattr(pipe, command)(keys.of(name))
         for name in (*names.intakes, *names.lanes):
@@ -132,7 +180,7 @@ async def _figures(queue: Queue, names: _Names) -> dict[str, Any]:
         for name in groups:
             pipe.xpending(keys.stream(name), GROUP)
         replies: list[Any] = await pipe.execute()
-    heads = ("time", "sessions", "heartbeat", "lock", "counters", "newest", *(name for _, name in _LENGTHS))
+    heads = ("time", "sessions", "heartbeat", "lock", "counters", "newest", "moves", *(name for _, name in _LENGTHS))
     raw: dict[str, Any] = dict(zip(heads, replies, strict=False))
     rest = replies[len(heads) :]
     pairs = list(zip(rest[::2], rest[1::2], strict=False))[: len(names.intakes) + len(names.lanes)]

@@ -90,7 +90,7 @@ _LEAST_REQUESTS: Final[Mapping[str, float]] = {"speak": 1.0, "annotate": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class Kind:
     """What is known of one task on one backend at sizes that are alike: seconds and dollars a job and a unit."""
 
     guess: _Guess
@@ -98,13 +98,20 @@ class _Kind:
     near: bool
     usd: float
 
+    def expected(self, size: float) -> tuple[float, float]:
+        """Seconds and dollars of a job of this size, on the average."""
+        found = self.figures
+        if found is None:
+            return self.guess.job + self.guess.unit * size, self.usd * size
+        return found.mean * size, found.usd_mean * size
+
     def job(self, size: float, least_requests: float) -> Taking:
+        """All that is known of a job of this size."""
         guess, found = self.guess, self.figures
         requests = max(least_requests, guess.requests * size) if guess.requests else 0.0
         tokens = (guess.tokens_in + guess.tokens_out) * size
         if found is None:
-            seconds = guess.job + guess.unit * size
-            usd = self.usd * size
+            seconds, usd = self.expected(size)
             return Taking(seconds, seconds * guess.spread, seconds, usd, usd * _CALL_WORST, 0, requests, tokens)
         samples = found.count if self.near else 1
         return Taking(
@@ -130,11 +137,11 @@ class Estimates:
 
     measured: Mapping[tuple[str, str, int], Figures] = field(default_factory=dict)
     price: Callable[[str, float, float], float] = lambda _task, _in, _out: 0.0
-    _kinds: dict[tuple[str, str, int], _Kind] = field(default_factory=dict)
+    _kinds: dict[tuple[str, str, int], Kind] = field(default_factory=dict)
 
     def taking(self, task: str, backend: str, size: float) -> Taking:
         """What a job of this size takes there."""
-        return self._kind(task, backend, bucket_of(size)).job(size, _LEAST_REQUESTS.get(task, 0.0))
+        return self.kind(task, backend, bucket_of(size)).job(size, _LEAST_REQUESTS.get(task, 0.0))
 
     @property
     def source(self) -> Source:
@@ -144,7 +151,8 @@ class Estimates:
             return "mixed"
         return "measured" if True in measured else "built-in"
 
-    def _kind(self, task: str, backend: str, bucket: int) -> _Kind:
+    def kind(self, task: str, backend: str, bucket: int) -> Kind:
+        """What is known of such jobs: to be asked once for many."""
         key = (task, backend, bucket)
         kind = self._kinds.get(key)
         if kind is None:
@@ -153,7 +161,7 @@ class Estimates:
             usd = self.price(task, guess.tokens_in, guess.tokens_out) if tokens else 0.0
             nearest = self._nearest(task, backend, bucket)
             figures = None if nearest is None else self.measured[task, backend, nearest]
-            kind = self._kinds[key] = _Kind(guess, figures, nearest == bucket, usd)
+            kind = self._kinds[key] = Kind(guess, figures, nearest == bucket, usd)
         return kind
 
     def _nearest(self, task: str, backend: str, bucket: int) -> int | None:

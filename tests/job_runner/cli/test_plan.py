@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ def test_the_table(runner: JobRunner, three: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     shown = runner("plan", three)
     assert shown.code == 0
-    assert shown.out == (
+    assert re.sub(r"(\S+ \d\d|\d\d):\d\d(?=        0)", "<time>", shown.out) == (
         "REQUEST ID  SOURCE          CHARS    EST\n"
         "story:one   voice:newsroom      4  0.2 s\n"
         "story:two   voice:newsroom      4  0.2 s\n"
@@ -31,7 +32,12 @@ def test_the_table(runner: JobRunner, three: str, monkeypatch: pytest.MonkeyPatc
         "voice:newsroom     2      8  0.4 s\n"
         "total              3      8  3.6 s\n"
         "\n"
-        "3 jobs; estimates: built-in, for one slot of this machine\n"
+        "WAY             P50    P90  DONE P90  USD P50  USD P90  RISK\n"
+        "local only *  3.6 s  4.2 s     <time>        0        0     -\n"
+        "  3 on metal\n"
+        "* recommended: local only: the cheapest\n"
+        "\n"
+        "3 jobs; estimates: built-in\n"
     )
     assert shown.err == "next: `job-runner enqueue jobs.yaml` queues them\n"
 
@@ -53,6 +59,8 @@ def test_json_is_the_contracts_document(runner: JobRunner) -> None:
         "est_usd": 0.0,
         "warnings": ["speaker Ryan: the bundled voice speaks in its place, at a pace of its own"],
     }
+    quote = document.pop("quote")
+    assert [row["way"] for row in quote["rows"]] == ["local only"]
     assert document == {
         "schema_version": 1,
         "job_count": 1,
@@ -64,8 +72,13 @@ def test_json_is_the_contracts_document(runner: JobRunner) -> None:
 
 
 def test_the_same_plan_twice(runner: JobRunner, three: str) -> None:
-    """Nothing in a plan depends on the time of day."""
-    assert runner("plan", three, "--json").out == runner("plan", three, "--json").out
+    """Nothing in a plan depends on the time of day but the times of its quote."""
+
+    def planned() -> tuple[list[str], dict[str, object]]:
+        document = runner("plan", three, "--json").document
+        return list(document), document | {"quote": None}
+
+    assert planned() == planned()
 
 
 def test_an_unknown_voice_is_a_mistake_like_any_other(runner: JobRunner) -> None:

@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from job_runner.service.planning import JOB_SECONDS, estimate_seconds, plan, source_of
+from job_runner.service.known import Known
+from job_runner.service.planning import plan, source_of
 from lib.jobqueue import JobSpec, normalize_job_spec
+from lib.redisqueue.measures import Measured
+from lib.routing.estimates import JOB_SECONDS
 from lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,13 +32,19 @@ def test_sources() -> None:
     assert source_of(normalize_job_spec({"request_id": "a", "task": "debug"})) == "debug"
 
 
-def test_estimates_grow_with_the_work() -> None:
-    """A sleep takes as long as it sleeps; speech grows with its text and its takes."""
-    assert estimate_seconds(normalize_job_spec({"request_id": "a", "task": "debug"})) == JOB_SECONDS
-    sleep = normalize_job_spec({"request_id": "a", "task": "sleep", "payload": {"seconds": 90}})
-    assert estimate_seconds(sleep) == 90 + JOB_SECONDS
-    one, three = _spoken("x" * 1000), _spoken("x" * 1000, variants=3)
-    assert JOB_SECONDS < estimate_seconds(one) < estimate_seconds(three)
+def test_a_job_is_priced_as_what_is_known_of_it(tmp_path: Path) -> None:
+    """By measurements when there are any of its task, else by what is built in; the document says which."""
+    path = tmp_path / "jobs.yaml"
+    path.write_text(
+        "- {request_id: a, task: sleep, payload: {seconds: 90}}\n- {request_id: b, voice: newsroom, text: Hi}\n"
+    )
+    made = plan([path], SETTINGS)
+    assert [job.est_seconds for job in made.jobs] == [90 + JOB_SECONDS, round(JOB_SECONDS + 0.004, 2)]
+    assert made.document()["estimates"] == "built-in"
+    measured = {("sleep", "metal", 6): Measured(10, 0.5, 0.5, 0.5, 0, 0)}
+    again = plan([path], SETTINGS, known=Known(answered=True, measured=measured))
+    assert [job.est_seconds for job in again.jobs] == [45.0, round(JOB_SECONDS + 0.004, 2)]
+    assert again.document()["estimates"] == "mixed"
 
 
 @given(st.lists(st.sampled_from(["voice: newsroom", "speaker: Ryan", "speaker: Serena"]), max_size=20))
@@ -76,7 +85,7 @@ def test_a_language_that_the_engine_lacks(tmp_path: Path) -> None:
     [
         (
             "backend: cloud",
-            ("backend cloud: there is none yet, so the job would wait; without backend it runs on metal",),
+            ("backend cloud: nobody alive or set up here runs debug there, so the job would wait",),
         ),
         (
             "backend: vast",

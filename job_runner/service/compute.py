@@ -1,0 +1,106 @@
+"""What there is to run jobs on: who offers what, slots, limits and what is left of them, for quotes and ETAs.
+
+Living watchers are believed first; where none offers a backend, the settings here say what one that is started would.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from lib.routing.filling import Allowance
+from lib.routing.quote import LOCAL, Backend
+from lib.routing.view import BACKENDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from job_runner.service.known import Known
+    from lib.settings import Settings
+
+_MINUTE: Final = 60.0
+_DAY: Final = 86_400.0
+_TRANSIT: Final = 0.5
+_QUOTA_DAY_HOURS: Final = 8
+"""The day of the API's requests begins at midnight in Los Angeles: at 8 by UTC, in summer an hour earlier."""
+
+
+def offers(settings: Settings, known: Known) -> dict[str, frozenset[str]]:
+    """The capabilities of each backend: those that living watchers offer, and those that one here would."""
+    found = {name: set(capabilities) for name, capabilities in offers_here(settings).items()}
+    for watcher in known.watchers:
+        told = watcher.get("offers") or dict.fromkeys(watcher.get("slots", {}), watcher.get("capabilities", ()))
+        for backend, capabilities in told.items():
+            found.setdefault(backend, set()).update(capabilities)
+    return {name: frozenset(capabilities) for name, capabilities in found.items()}
+
+
+def offers_here(settings: Settings) -> dict[str, frozenset[str]]:
+    """The same of a watcher with these settings; without a key nobody would start one for the cloud."""
+    metal = frozenset({"any", "speech"} | ({"text_model"} if settings.ollama_model else set()))
+    if not settings.gemini_api_key:
+        return {LOCAL: metal}
+    return {
+        LOCAL: metal,
+        "cloud": frozenset({"any", "text_model"} | ({"speech"} if speaks(settings) else set())),
+    }
+
+
+def speaks(settings: Settings) -> bool:
+    """Whether the cloud has a model for speech; its setting says `none` for none."""
+    return settings.gemini_speech_model not in {"", "none"}
+
+
+def backends(settings: Settings, known: Known, now: datetime) -> dict[str, Backend]:
+    """Each backend as it stands now: a slot may have jobs waiting before it, and what waits already goes first."""
+    metal = known.slots(LOCAL) or settings.metal_concurrency
+    cloud = known.slots("cloud") or settings.cloud_concurrency
+    found = {
+        LOCAL: Backend(metal, waiting=settings.metal_queue_max - 1),
+        "cloud": Backend(cloud, settings.cloud_queue_max / cloud, _allowances(settings, known, now)),
+    }
+    return {name: found[name] for name in BACKENDS}
+
+
+def moves_a_window(per_minute: float) -> tuple[int, float]:
+    """The limit of jobs a minute as so many jobs in so many seconds, as `RateLimits.per_minute` of the queue has it.
+
+    Not taken from there, since the status must start without the models of jobs.
+    """
+    return max(1, int(per_minute)), _MINUTE / min(1.0, per_minute) + _TRANSIT
+
+
+def _allowances(settings: Settings, known: Known, now: datetime) -> tuple[Allowance, ...]:
+    jobs, window = moves_a_window(settings.cloud_tokens_per_min)
+    moved = known.document.get("rate", {}).get("cloud_moves_last_min", 0)
+    found = [Allowance("jobs", jobs, window, max(0, jobs - moved), window)]
+    asked = _asked(known.document)
+    if settings.gemini_rpm is not None:
+        left = max(0, settings.gemini_rpm - asked["requests_last_min"])
+        found.append(Allowance("requests", settings.gemini_rpm, _MINUTE, left, _MINUTE))
+    if settings.gemini_tpm is not None:
+        left = max(0, settings.gemini_tpm - asked["tokens_last_min"])
+        found.append(Allowance("tokens", settings.gemini_tpm, _MINUTE, left, _MINUTE))
+    if settings.gemini_rpd is not None:
+        left = max(0, settings.gemini_rpd - asked["requests_today"])
+        found.append(Allowance("requests", settings.gemini_rpd, _DAY, left, _until(now, _QUOTA_DAY_HOURS)))
+    if settings.budget_per_day_usd is not None:
+        spent = known.document.get("spend", {})
+        left_usd = settings.budget_per_day_usd - spent.get("today_usd", 0.0) - spent.get("reserved_usd", 0.0)
+        found.append(Allowance("usd", settings.budget_per_day_usd, _DAY, max(0.0, left_usd), _until(now, 0)))
+    return tuple(found)
+
+
+def _asked(document: Mapping[str, object]) -> dict[str, float]:
+    """What the pools were asked for, the busiest of them: a job uses one of them."""
+    names = ("requests_last_min", "tokens_last_min", "requests_today")
+    pools = document.get("pools", ())
+    assert isinstance(pools, list | tuple)  # noqa: S101 - as `overview` makes it
+    return {name: max((float(pool[name]) for pool in pools), default=0.0) for name in names}
+
+
+def _until(now: datetime, hour: int) -> float:
+    """Seconds until it is this hour by UTC."""
+    today = now.astimezone(UTC)
+    begins = today.replace(hour=hour, minute=0, second=0, microsecond=0)
+    return ((begins - today).total_seconds()) % _DAY or _DAY

@@ -1,0 +1,248 @@
+"""The quote of a plan: its jobs counted in groups as they are read, then priced for each way to run them.
+
+Called by `planning`. The reckoning is `lib.routing.quote`; here it is given what the settings and the queue know, and
+what it answers becomes a document. Memory does not grow with the jobs: those of a kind, of sizes that are alike and
+with deadlines that are near each other are one group.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from job_runner.service.compute import backends, offers, speaks
+from job_runner.service.known import Known
+from lib.clock import iso
+from lib.jobqueue.moves import PRIORITY_RANK
+from lib.jobqueue.sizes import size_of
+from lib.routing.estimates import Estimates, bucket_of
+from lib.routing.prices import load_prices
+from lib.routing.quote import Group, Quote, Wish, quote
+from lib.routing.view import BACKENDS
+from lib.setting_fields.compute import POLICIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from lib.jobqueue import Catalogue, JobSpec
+    from lib.redisqueue.keys import Priority
+    from lib.routing.estimates import Kind
+    from lib.routing.quote import Row
+    from lib.setting_fields.compute import Policy
+    from lib.settings import Settings
+
+GROUPS_MOST: Final = 100
+"""More deadlines than these are reckoned together, each as the earliest of its group."""
+
+_DEADLINE_STEP_SECONDS: Final = 60
+
+
+def prices_of(settings: Settings) -> Callable[[str, float, float], float]:
+    """Dollars of (task, input tokens, output tokens) on the cloud, by the models and prices of these settings.
+
+    Raises:
+        SettingsError: PRICES_FILE is not what it must be.
+
+    """
+    table = load_prices(settings.prices_file)
+    text, speech = (
+        table.of(settings.gemini_model),
+        table.of(settings.gemini_speech_model if speaks(settings) else settings.gemini_model),
+    )
+
+    def price(task: str, tokens_in: float, tokens_out: float) -> float:
+        model = speech if task == "speak" else text
+        return (model.input * tokens_in + model.output * tokens_out) / 1e6
+
+    return price
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the user wants to keep to; `policy` None means every one that there is."""
+
+    deadline: datetime | None = None
+    budget_usd: float | None = None
+    policy: Policy | None = None
+
+
+class _Key(NamedTuple):
+    """What the jobs of a group have in common. `deadline` is Unix seconds, cut to whole steps, None for none."""
+
+    priority: Priority
+    task: str
+    bucket: int
+    backends: tuple[str, ...]
+    deadline: int | None
+
+
+@dataclass(slots=True)
+class _Sums:
+    """The jobs of one group: how many, how large, where they stand in the plan, and the nearest deadline."""
+
+    count: int = 0
+    size: float = 0.0
+    place: int = 0
+    deadline: float | None = None
+
+    def add(self, other: _Sums) -> None:
+        self.count += other.count
+        self.size += other.size
+        self.place += other.place
+        known = [each for each in (self.deadline, other.deadline) if each is not None]
+        self.deadline = min(known, default=None)
+
+
+@dataclass(slots=True)
+class Quoting:
+    """Counts jobs, then quotes them."""
+
+    settings: Settings
+    catalogue: Catalogue
+    known: Known = field(default_factory=Known)
+    estimates: Estimates = field(default_factory=Estimates)
+    _offers: Mapping[str, frozenset[str]] = field(init=False)
+    _seen: dict[tuple[str, str | None, int], tuple[tuple[str, ...], Kind]] = field(default_factory=dict)
+    _groups: dict[tuple[object, ...], _Sums] = field(default_factory=dict)
+    _jobs: int = 0
+    _step: int = _DEADLINE_STEP_SECONDS
+
+    def __post_init__(self) -> None:
+        self._offers = offers(self.settings, self.known)
+
+    def count(self, spec: JobSpec) -> tuple[tuple[str, ...], float, float]:
+        """One job more: where it may run, and the seconds and dollars that it takes on the first of these."""
+        task, pin, size = spec.task, spec.backend, size_of(spec)
+        bucket = bucket_of(size)
+        seen = self._seen.get((task, pin, bucket))
+        if seen is None:
+            where = self._allowed(task, pin)
+            seen = self._seen[task, pin, bucket] = where, self.estimates.kind(task, where[0], bucket)
+        where, kind = seen
+        if spec.deadline is None:
+            # A plain tuple here, which is equal to a key and made in a third of the time: this is done once a row.
+            key: tuple[object, ...] = (spec.priority, task, bucket, where, None)
+            sums = self._groups.get(key) or self._groups.setdefault(key, _Sums())
+        else:
+            sums = self._before(spec.deadline.timestamp(), spec.priority, task, bucket, where)
+        sums.count += 1
+        sums.size += size
+        sums.place += self._jobs
+        self._jobs += 1
+        return where, *kind.expected(size)
+
+    def _before(self, deadline: float, priority: str, task: str, bucket: int, where: tuple[str, ...]) -> _Sums:
+        """The group of the jobs with such a deadline, which knows the nearest."""
+        sums = self._groups.get((priority, task, bucket, where, self._slot(deadline)))
+        if sums is None:
+            if len(self._groups) >= GROUPS_MOST:
+                self._coarsen()
+            sums = self._groups.setdefault((priority, task, bucket, where, self._slot(deadline)), _Sums())
+        if sums.deadline is None or deadline < sums.deadline:
+            sums.deadline = deadline
+        return sums
+
+    def offered(self, task: str, backend: str) -> bool:
+        """Whether somebody alive, or a watcher with these settings, could run such a task there."""
+        kind = self.catalogue.get(task)
+        return kind is not None and kind.capability in self._offers.get(backend, frozenset())
+
+    def _allowed(self, task: str, pin: str | None) -> tuple[str, ...]:
+        named = (pin,) if pin else BACKENDS
+        return tuple(name for name in named if self.offered(task, name)) or named
+
+    def _slot(self, deadline: float | None) -> int | None:
+        return None if deadline is None else int(deadline) // self._step
+
+    def _coarsen(self) -> None:
+        """Wider steps between deadlines, until there is room for some groups more."""
+        before = len(self._groups) + 1
+        while GROUPS_MOST // 2 < len(self._groups) < before:
+            before = len(self._groups)
+            self._step *= 2
+            merged: dict[tuple[object, ...], _Sums] = {}
+            for key, sums in self._groups.items():
+                merged.setdefault((*key[:-1], self._slot(sums.deadline)), _Sums()).add(sums)
+            self._groups = merged
+
+    def quote(self, asked: Asked, now: datetime) -> Quote:
+        """The rows of all ways."""
+        begin = now.timestamp()
+        found = [(_Key._make(key), sums) for key, sums in self._groups.items()]
+        found.sort(key=lambda item: (PRIORITY_RANK[item[0].priority], item[1].place / item[1].count))
+        groups = [self._group(key, sums, begin) for key, sums in found]
+        deadline = None if asked.deadline is None else asked.deadline.timestamp() - begin
+        policies = POLICIES if asked.policy is None else (asked.policy,)
+        wish = Wish(deadline, self._budget(asked))
+        return quote(groups, backends(self.settings, self.known, now), wish, policies)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs the queue has already."""
+        return int(self.known.document.get("totals", {}).get("outstanding", 0))
+
+    def _budget(self, asked: Asked) -> float | None:
+        if asked.budget_usd is not None or self.settings.budget_per_day_usd is None:
+            return asked.budget_usd
+        spent = self.known.document.get("spend", {})
+        return max(0.0, self.settings.budget_per_day_usd - float(spent.get("today_usd", 0.0)))
+
+    def _group(self, key: _Key, sums: _Sums, begin: float) -> Group:
+        size = sums.size / sums.count
+        takes = {
+            name: self.estimates.taking(key.task, name, size) for name in key.backends if self.offered(key.task, name)
+        }
+        return Group(sums.count, takes, None if sums.deadline is None else sums.deadline - begin)
+
+
+def document(found: Quote, asked: Asked, now: datetime, known: Known) -> dict[str, Any]:
+    """The JSON of a quote."""
+    rows = [_row(row, now, recommended=i == found.recommended) for i, row in enumerate(found.rows)]
+    return {
+        "start_at": iso(now),
+        "deadline": None if asked.deadline is None else iso(asked.deadline),
+        "budget_usd": asked.budget_usd,
+        "redis": known.answered,
+        "rows": rows,
+        "recommended": None if found.recommended is None else rows[found.recommended]["way"],
+        "reason": found.reason,
+        "risk_is": "the chance, by a normal distribution through p50 and p90, that a deadline or the budget is missed",
+    }
+
+
+def _row(row: Row, now: datetime, *, recommended: bool) -> dict[str, Any]:
+    p50, p90 = row.seconds
+    return {
+        "way": row.way.name,
+        "policy": row.way.policy if len(row.way.backends) > 1 else None,
+        "jobs": dict(row.jobs),
+        "impossible": row.impossible,
+        "seconds": {"p50": _rounded(p50), "p90": _rounded(p90)},
+        "finish_at": {"p50": _moment(now, p50), "p90": _moment(now, p90)},
+        "usd": {"p50": round(row.usd[0], 6), "p90": round(row.usd[1], 6)},
+        "late": row.late,
+        "risk": None if row.risk is None else round(row.risk, 4),
+        "deadline_risk": None if row.deadline_risk is None else round(row.deadline_risk, 4),
+        "budget_risk": None if row.budget_risk is None else round(row.budget_risk, 4),
+        "fits": row.fits,
+        "recommended": recommended,
+    }
+
+
+def _rounded(seconds: float) -> float | None:
+    return round(seconds, 1) if isfinite(seconds) else None
+
+
+def finish(now: datetime, seconds: float) -> datetime | None:
+    """The moment; None for one that never comes, or not within the years that a calendar has."""
+    try:
+        return now + timedelta(seconds=seconds)
+    except OverflowError:
+        return None
+
+
+def _moment(now: datetime, seconds: float) -> str | None:
+    moment = finish(now, seconds)
+    return None if moment is None else iso(moment.astimezone(UTC))

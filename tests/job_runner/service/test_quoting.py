@@ -1,0 +1,161 @@
+"""The quote of a plan: jobs counted in groups, by what the settings and the queue know."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from job_runner.service.compute import backends, moves_a_window, offers
+from job_runner.service.known import Known
+from job_runner.service.quoting import GROUPS_MOST, Asked, Quoting, document, prices_of
+from lib.jobqueue import BUILT_IN, JobSpec, normalize_job_spec
+from lib.jobqueue.moves import RateLimits
+from lib.redisqueue.measures import Measured
+from lib.routing.estimates import Estimates
+from lib.settings import Settings
+
+NOW = datetime(2026, 3, 1, 22, 0, tzinfo=UTC)
+KEY = "AIza-of-a-test-0123456789"
+
+
+def settings(**values: str) -> Settings:
+    """Settings of nothing but these."""
+    return Settings.load({"HOME": "/tmp", **values})  # noqa: S108 - nothing is written
+
+
+def quoting(made: Settings, known: Known | None = None) -> Quoting:
+    """A counter of jobs under these settings."""
+    known = known or Known()
+    return Quoting(made, BUILT_IN, known, Estimates(known.measured, prices_of(made)))
+
+
+def job(name: str = "a", **fields: Any) -> JobSpec:
+    """One job."""
+    return normalize_job_spec({"request_id": name, "task": "debug", **fields})
+
+
+def watcher(**more: Any) -> dict[str, Any]:
+    """A living watcher as the status has it."""
+    return {"alive": True, "slots": {"metal": 2, "cloud": 5}, "capabilities": ["any", "speech", "text_model"], **more}
+
+
+def test_where_jobs_may_run() -> None:
+    """What is set up here, and what living watchers offer; a pin is a pin."""
+    assert quoting(settings()).count(job())[0] == ("metal",)
+    assert quoting(settings(GEMINI_API_KEY=KEY)).count(job())[0] == ("metal", "cloud")
+    assert quoting(settings(GEMINI_API_KEY=KEY)).count(job(backend="cloud"))[0] == ("cloud",)
+    there = Known(answered=True, document={"watchers": [watcher(offers={"cloud": ["any"]})]})
+    assert quoting(settings(), there).count(job())[0] == ("metal", "cloud")
+    gone = Known(answered=True, document={"watchers": [watcher(alive=False)]})
+    assert quoting(settings(), gone).count(job())[0] == ("metal",)
+    assert quoting(settings()).count(job(backend="vast"))[0] == ("vast",)
+
+
+def test_offers_name_no_more_than_what_is_set_up() -> None:
+    """A text model needs its name, the cloud its key, and speech there a model for it."""
+    assert offers(settings(), Known()) == {"metal": {"any", "speech"}}
+    assert "text_model" in offers(settings(OLLAMA_MODEL="llama3.2"), Known())["metal"]
+    assert offers(settings(GEMINI_API_KEY=KEY), Known())["cloud"] == {"any", "text_model", "speech"}
+    assert offers(settings(GEMINI_API_KEY=KEY, GEMINI_SPEECH_MODEL="none"), Known())["cloud"] == {"any", "text_model"}
+    old = Known(answered=True, document={"watchers": [watcher()]})
+    assert offers(settings(), old)["cloud"] == {"any", "speech", "text_model"}
+
+
+def test_slots_and_what_is_left_of_the_limits() -> None:
+    """Of the living watchers, else of the settings; the window and the day as they stand."""
+    made = settings(BUDGET_PER_DAY_USD="3", GEMINI_RPM="7", GEMINI_TPM="0", GEMINI_RPD="100", METAL_CONCURRENCY="4")
+    alone = backends(made, Known(), NOW)
+    assert (alone["metal"].slots, alone["cloud"].slots) == (4, 10)
+    known = Known(
+        answered=True,
+        document={
+            "watchers": [watcher(), watcher()],
+            "rate": {"cloud_moves_last_min": 2},
+            "spend": {"today_usd": 1.0, "reserved_usd": 0.5},
+            "pools": [{"requests_last_min": 3, "tokens_last_min": 9, "requests_today": 40}],
+        },
+    )
+    found = backends(made, known, NOW)
+    assert (found["metal"].slots, found["cloud"].slots) == (4, 10)
+    left = [(each.kind, each.left, each.first) for each in found["cloud"].allowances]
+    assert left == [("jobs", 0, 60.5), ("requests", 4, 60), ("requests", 60, 36_000), ("usd", 1.5, 7200)]
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 1, 2, 2.5, 60, 1000])
+def test_the_limit_of_jobs_is_the_queues(rate: float) -> None:
+    """The same jobs in the same window as the moves are held to."""
+    limits = RateLimits.per_minute(rate)
+    jobs, window = moves_a_window(rate)
+    assert jobs == limits.jobs
+    assert window == pytest.approx(limits.window_ms / 1000, abs=0.001)
+
+
+def test_prices_are_those_of_the_models(tmp_path: Any) -> None:
+    """Text and speech by their own; a file of one's own wins."""
+    price = prices_of(settings(GEMINI_MODEL="gemini-2.5-flash"))
+    assert price("annotate", 1_000_000, 0) == pytest.approx(0.30)
+    assert price("speak", 0, 1_000_000) == pytest.approx(10.0)
+    own = tmp_path / "prices.yaml"
+    own.write_text("models: {gemini-2.5-flash: {input: 1, output: 2}}\n")
+    assert prices_of(settings(PRICES_FILE=str(own)))("annotate", 0, 1_000_000) == pytest.approx(2.0)
+
+
+def test_measurements_win_over_what_is_built_in() -> None:
+    """Seconds and dollars of the job, and the source that the document names."""
+    known = Known(answered=True, measured={("debug", "metal", 0): Measured(30, 7.0, 8.0, 7.0, 0, 0)})
+    counted = quoting(settings(), known)
+    assert counted.count(job())[1] == 7.0
+    found = counted.quote(Asked(), NOW)
+    assert found.rows[0].seconds[0] == pytest.approx(7.0)
+    assert counted.estimates.source == "measured"
+    said = document(found, Asked(), NOW, known)
+    assert (said["redis"], said["recommended"]) == (True, "local only")
+    assert said["rows"][0]["finish_at"]["p50"] == "2026-03-01T22:00:07.000Z"
+
+
+def test_the_document_of_what_never_ends() -> None:
+    """A cloud without any money: no time, no moment, and a risk of one."""
+    made = settings(GEMINI_API_KEY=KEY, BUDGET_PER_DAY_USD="0")
+    counted = quoting(made)
+    counted.count(normalize_job_spec({"request_id": "a", "voice": "newsroom", "text": "Hello", "backend": "cloud"}))
+    asked = Asked(deadline=NOW + timedelta(hours=1))
+    (row,) = document(counted.quote(asked, NOW), asked, NOW, Known())["rows"]
+    assert (row["seconds"]["p50"], row["finish_at"]["p50"], row["risk"]) == (None, None, 1.0)
+    assert not row["fits"]
+
+
+def test_a_jobs_own_deadline_counts() -> None:
+    """Beside the one that was asked for, the nearer."""
+    counted = quoting(settings())
+    counted.count(job(task="sleep", payload={"seconds": 100}, deadline="2026-03-01T22:01:00Z"))
+    counted.count(job("b"))
+    (row,) = counted.quote(Asked(), NOW).rows
+    assert row.deadline_risk == pytest.approx(1.0)
+    assert row.late == 1
+
+
+def test_the_budget_is_what_the_day_has_left() -> None:
+    """Unless one was named."""
+    made = settings(GEMINI_API_KEY=KEY, BUDGET_PER_DAY_USD="3")
+    known = Known(answered=True, document={"spend": {"today_usd": 2.9999999, "reserved_usd": 0}})
+    counted = quoting(made, known)
+    counted.count(normalize_job_spec({"request_id": "a", "voice": "newsroom", "text": "x" * 100, "backend": "cloud"}))
+    assert not counted.quote(Asked(), NOW).rows[0].keeps_budget
+    assert counted.quote(Asked(budget_usd=1), NOW).rows[0].keeps_budget
+
+
+@given(st.lists(st.integers(0, 10_000_000), min_size=1, max_size=400))
+def test_any_number_of_deadlines_is_a_bounded_number_of_groups(offsets: list[int]) -> None:
+    """None is lost, and none becomes later than it is."""
+    counted = quoting(settings())
+    moments = [NOW + timedelta(seconds=offset) for offset in offsets]
+    for number, moment in enumerate(moments):
+        counted.count(job(str(number), deadline=moment.isoformat()))
+    groups = counted._groups
+    assert len(groups) <= GROUPS_MOST
+    assert sum(group.count for group in groups.values()) == len(offsets)
+    assert min(group.deadline or 0 for group in groups.values()) == min(moments).timestamp()
