@@ -16,7 +16,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet --quiet install --constraint constraints.txt
 RUNNER = ./run job-runner
 
-.PHONY: help install setup demo test chaos chaos-planted soak check lint types imports format docs docs-pictures lock clean bench \
+.PHONY: help install setup demo test chaos chaos-planted soak stress quota check lint types imports format docs docs-pictures lock clean bench \
 	jobs-plan jobs-enqueue jobs-status jobs-history jobs-result jobs-report jobs-retry jobs-flush jobs-dashboard jobs-logs
 
 help: ## list these targets
@@ -128,6 +128,12 @@ docs: .venv/dev ## write the generated pages of docs/ anew
 
 docs-pictures: .venv/dev ## make the README's picture of a terminal anew, from real output
 	.venv/bin/python -m docs.generate.pictures
+
+stress: .venv/dev ## ten naps of 90 to 150 s, metal 1, cloud 2 a minute, in real time; some 6 minutes (ARGS='--seed 2 --picture x.svg')
+	.venv/bin/python -m tests.stress $(ARGS)
+
+quota: .venv/dev ## eight watchers and one API key: every limit used and none passed; some 6 minutes (ARGS='budget' for a part)
+	.venv/bin/python -m tests.quota $(ARGS)
 
 check: lint types imports test ## everything above, as .ci/run does it
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from lib.setting_fields.compute import Policy
     from lib.settings import Settings
 
+_DAY_MS: Final = 86_400_000
 _ROSTER_NEWS: Final = frozenset({"roster", "streams"})
 
 
@@ -252,11 +253,13 @@ class Conductor:
 
 def _soonest(due_in_ms: int | None, survey: Survey, decision: Decision) -> int | None:
     """When to look again without news: a job is due, or a limit that holds jobs back lets one through."""
-    times = [] if due_in_ms is None else [due_in_ms]
+    times = [each for each in (due_in_ms, decision.again_in_ms) if each is not None]
     if "rate_paused" in decision.says and survey.rate.next_ms is not None:
         times.append(survey.rate.next_ms)
     if "api_closed" in decision.says and survey.rate.closed_ms > 0:
         times.append(survey.rate.closed_ms)
+    if "budget_reached" in decision.says:
+        times.append(_DAY_MS - survey.now_ms % _DAY_MS)
     return min(times, default=None)
 
 

@@ -7,6 +7,7 @@ import contextlib
 import random
 import signal
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ from job_watcher.conductor import ConductorSetup
 from job_watcher.draining import SOON_MS, left_to_do
 from job_watcher.execution import Execution
 from job_watcher.life import Equipment, Life
+from job_watcher.measuring import Measuring
 from job_watcher.metrics.counts import Counts
 from job_watcher.metrics.stopwatch import Stopwatch
 from job_watcher.naming import claim
@@ -28,9 +30,11 @@ from lib import wiring
 from lib.clock import SystemClock
 from lib.errors import JobRunnerError, NameTakenError, RefusedError, SessionLostError, UnreachableError
 from lib.jobqueue.moves import LiveWatcher
+from lib.jobqueue.sizes import size_of
 from lib.logs import about
 from lib.redaction import this_process
 from lib.redisqueue.rights import require_rights
+from lib.redisqueue.spend import MICRO
 from lib.settings import process_environment
 
 if TYPE_CHECKING:
@@ -45,9 +49,11 @@ if TYPE_CHECKING:
     from job_watcher.naming import WatcherName
     from job_watcher.session import Session
     from lib.errors import PausedError
+    from lib.jobqueue import JobSpec
     from lib.redaction import Redactor
     from lib.redisqueue.queue import Queue
     from lib.settings import Settings
+    from lib.tasks.base import TaskResult
 
 RECONNECT_SECONDS: Final = 2.0
 """How often a starting watcher tries a server that does not answer yet."""
@@ -114,6 +120,7 @@ class Daemon:
         store = wiring.artifacts(self._settings, on_secrets=redact.learn)
         work_dirs: list[WorkDirs] = []
         counts = Counts()
+        measuring = Measuring(queue, clock)
         sender = self._sender(clock)
 
         def execution(backend: Backend, session: Session, on_paused: Callable[[PausedError], None]) -> Execute:
@@ -134,6 +141,7 @@ class Daemon:
                 stopwatch=watch,
                 session=session,
                 on_paused=on_paused,
+                on_done=partial(_note, measuring, backend.name),
             )
 
         equipment = Equipment(
@@ -148,6 +156,8 @@ class Daemon:
             tally=self.tally,
             version=own_version(),
             conducting=self._role.conducting,
+            measuring=measuring,
+            price=wiring.cloud_price(self._settings),
             listeners=[self._display],
             on_progress=self._display.progressed,
             counts=counts,
@@ -302,6 +312,11 @@ class Daemon:
             self._hurry.set()
         self.interrupted = self.interrupted or number == signal.SIGINT
         self._stop.set()
+
+
+def _note(measuring: Measuring, backend: str, job: JobSpec, seconds: float, result: TaskResult) -> None:
+    usd = (result.cost or {}).get("usd", 0.0)
+    measuring.note(job.task, backend, size_of(job), seconds, round(usd * MICRO))
 
 
 async def _first(event: Coroutine[Any, Any, Any], seconds: float) -> None:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from job_watcher.callbacks.deliveries import CallbackSender
     from job_watcher.draining import Mode
     from job_watcher.lane import Execute
+    from job_watcher.measuring import Measuring
     from job_watcher.naming import WatcherName
     from lib.clock import Clock
     from lib.errors import PausedError
@@ -75,6 +76,7 @@ class Equipment:
     tally: Tally
     version: str
     conducting: ConductorSetup
+    measuring: Measuring
     price: Callable[[str, float, float], float] = lambda *_: 0.0
     """Dollars of (task, input tokens, output tokens) on the cloud."""
     listeners: list[OutcomeListener] = field(default_factory=list)
@@ -208,6 +210,7 @@ class Life:
             "sweep": self.reclaimer,
             "conductor": self.conductor,
             "availability": self.availability,
+            "measuring": self._equipment.measuring,
             **{f"lane {name}": reader for name, reader in self.lanes.readers.items()},
         }
         if self.deliveries:
@@ -268,6 +271,7 @@ class Life:
         await self._step("handing back", self._hand_back(running))
         await self._step("sending the last results", self.outcomes.idle.wait())
         await self._step("publishing", self.publisher.idle.wait())
+        await self._step("noting what jobs took", self._equipment.measuring.flush())
         if self.deliveries:
             await self._step("sending callbacks", self.deliveries.finish())
         await cancel_all(tasks.values())

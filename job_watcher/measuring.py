@@ -46,6 +46,10 @@ class Measuring:
         """Wait for a sample, gather others, and send all there are."""
         await self._any.wait()
         await self.clock.sleep(GATHER_SECONDS)
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Send all there are, now."""
         while self._samples:
             sent = [self._samples.popleft() for _ in range(min(len(self._samples), _CALL_MAX))]
             try:

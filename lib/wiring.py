@@ -91,6 +91,27 @@ def artifacts(settings: Settings, *, on_secrets: Callable[[Collection[str]], Non
     return LocalArtifacts(settings.watcher_output_root)
 
 
+def cloud_price(settings: Settings) -> Callable[[str, float, float], float]:
+    """Dollars of (task, input tokens, output tokens) with the cloud's models and prices of these settings.
+
+    Raises:
+        SettingsError: PRICES_FILE is not what it must be.
+
+    """
+    from lib.routing.prices import load_prices
+
+    table = load_prices(settings.prices_file)
+    speaks = settings.gemini_speech_model not in {"", "none"}
+    text = table.of(settings.gemini_model)
+    speech = table.of(settings.gemini_speech_model) if speaks else text
+
+    def price(task: str, input_tokens: float, output_tokens: float) -> float:
+        model = speech if task == "speak" else text
+        return (model.input * input_tokens + model.output * output_tokens) / 1_000_000
+
+    return price
+
+
 def voices(settings: Settings, *, check_files: bool = False) -> VoiceLibrary:
     """The voices that jobs may name: the built-in one and those of WATCHER_VOICES_DIR; `check_files` for who speaks."""
     from lib.voice_synth.library import VoiceLibrary

@@ -12,6 +12,7 @@ from job_watcher.backends.children import Children
 from job_watcher.backends.inline import run_inline
 from job_watcher.child.environment import child_environment
 from job_watcher.child.process import Attempt
+from job_watcher.child.questions import ModelAnswers
 from job_watcher.context import AttemptContext, NoEngines
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ class Metal:
                 model=self._model if task.kind.capability == "text_model" else None,
             )
             return await run_inline(task, job, context)
-        attempt = Attempt(job, number, await work_dir.promised(), on_progress)
+        answers = ModelAnswers(text=self._model)
+        attempt = Attempt(job, number, await work_dir.promised(), on_progress, answers=answers)
         return await (self._children.run_apart(attempt) if lease.suspect else self._children.run(attempt, on_room))
 
     async def warm(self) -> None:

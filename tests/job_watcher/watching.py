@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from job_watcher.backends.metal import Metal
 from job_watcher.conductor import ConductorSetup
 from job_watcher.execution import Execution
 from job_watcher.life import Equipment, Life
+from job_watcher.measuring import Measuring
 from job_watcher.metrics.counts import Counts
 from job_watcher.naming import claim
 from job_watcher.outcomes import Tally
@@ -23,19 +24,19 @@ from job_watcher.retrying import RetryPolicy
 from job_watcher.work_dirs import WorkDirs
 from lib import wiring
 from lib.clock import SystemClock
-from lib.jobqueue import JobSpec, normalize_job_spec
-from lib.jobqueue.protocol import Cancellation, Ending
-from lib.jobqueue.records import Run, done_tail
+from lib.jobqueue import normalize_job_spec
+from lib.jobqueue.protocol import Cancellation
 from lib.redisqueue import producing
 from lib.redisqueue.connection import connect
 from lib.redisqueue.queue import Queue
 from lib.redisqueue.submissions import submission_of
 from tests.conformance.truth import Row, Truth, contradictions, imbalance, parse_row, read_truth, text
+from tests.job_watcher.gates import Gate, done_ending
 from tests.support.running import settings_in
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from job_watcher.backends.base import Backend
@@ -44,91 +45,36 @@ if TYPE_CHECKING:
     from job_watcher.session import Session
     from lib.clock import Clock
     from lib.errors import PausedError
-    from lib.jobqueue.protocol import Lease, Retry
     from lib.settings import Settings
 
 TIMES = {"WATCHER_SESSION_TTL": "2", "WATCHER_SESSION_RENEW_EVERY": "0.2", "WATCHER_POLL_INTERVAL": "0.4"}
 """L, renewals and S: short enough to wait for, in the proportions of the defaults."""
 
+__all__ = ["ANY", "SPEECH", "TIMES", "Gate", "Stand", "Watcher", "done_ending"]
+
 ANY = "lane:metal:any"
 SPEECH = "lane:metal:speech"
-
-
-class Gate:
-    """Holds each job until the test lets it go; `most` is how many were held at once.
-
-    Let go, a job is done, or, with `real`, its real body runs.
-    """
-
-    def __init__(self, *, real: bool = False) -> None:
-        self.real = real
-        self.inner: Execute | None = None
-        self.running: dict[str, Lease] = {}
-        self.begun: list[Lease] = []
-        self.stopped: list[str] = []
-        self.most = 0
-        self.open = asyncio.Event()
-        self._ends: dict[str, asyncio.Event] = {}
-        self._over: dict[str, Callable[[], None]] = {}
-
-    async def run(
-        self, lease: Lease, on_progress: Callable[[dict[str, Any]], None], on_room: Callable[[], None]
-    ) -> Ending | Retry:
-        """Wait at the gate, then end as done."""
-        self._over[lease.request_id] = on_room
-        on_progress({"percent": 1.0})
-        self.begun.append(lease)
-        self.running[lease.fence] = lease
-        self.most = max(self.most, len(self.running))
-        own = self._ends.setdefault(lease.request_id, asyncio.Event())
-        waits = [asyncio.ensure_future(event.wait()) for event in (own, self.open)]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            self.stopped.append(lease.request_id)
-            raise
-        finally:
-            for wait in waits:
-                wait.cancel()
-            del self.running[lease.fence]
-        return await self.inner.run(lease, on_progress, on_room) if self.inner else done_ending(lease)
-
-    def after_bug(self, lease: Lease, error: Exception) -> Ending | Retry:
-        """As the real one answers it."""
-        assert self.inner is not None, error
-        return self.inner.after_bug(lease, error)
-
-    def let(self, request_id: str) -> None:
-        """Let one job end."""
-        self._ends.setdefault(request_id, asyncio.Event()).set()
-
-    def leave_slot(self, request_id: str) -> None:
-        """Let one job's body be over while its outcome is still to come, as if its outputs were being stored."""
-        self._over[request_id]()
-
-    def ids(self) -> list[str]:
-        """The jobs begun, in order."""
-        return [lease.request_id for lease in self.begun]
-
-
-def done_ending(lease: Lease, *, publish: bool = False) -> Ending:
-    """The job is done, with nothing to show for it."""
-    now = datetime.now(UTC)
-    tail = done_tail(JobSpec.from_json(lease.job), Run("metal", "run", now, now))
-    return Ending(lease.request_id, lease.fence, "done", tail, publish=publish)
 
 
 class Watcher:
     """One life of a watcher in this process."""
 
     def __init__(
-        self, settings: Settings, name: str, *, execution: Execute | None = None, clock: Clock | None = None
+        self,
+        settings: Settings,
+        name: str,
+        *,
+        execution: Execute | Mapping[str, Execute] | None = None,
+        clock: Clock | None = None,
+        backends: Sequence[Backend] | None = None,
+        conducting: ConductorSetup | None = None,
     ) -> None:
         self.settings = settings
         self.clock = clock or SystemClock()
         self.name = claim(settings.jobs_state_dir, name)
         self.queue = wiring.open_queue(settings)
-        self.backend = Metal(wiring.tasks(settings), settings)
+        self.backends = (Metal(wiring.tasks(settings), settings),) if backends is None else tuple(backends)
+        self.conducting = conducting or ConductorSetup.of(settings)
         self.tally = Tally()
         self.counts = Counts()
         self.stop = asyncio.Event()
@@ -145,14 +91,15 @@ class Watcher:
                 settings=self.settings,
                 queue=self.queue,
                 clock=self.clock,
-                backends=(self.backend,),
+                backends=self.backends,
                 store=wiring.artifacts(self.settings),
                 catalogue=wiring.catalogue(self.settings),
                 execution=self._execution,
                 blocking=lambda: wiring.open_blocking(self.settings, block_seconds=self.settings.watcher_poll_interval),
                 tally=self.tally,
                 version="0",
-                conducting=ConductorSetup.of(self.settings),
+                conducting=self.conducting,
+                measuring=Measuring(self.queue, self.clock),
                 counts=self.counts,
             ),
             self.name,
@@ -160,9 +107,10 @@ class Watcher:
         return self.life
 
     def _execution(self, backend: Backend, session: Session, on_paused: Callable[[PausedError], None]) -> Execute:
-        if isinstance(self._given, Gate) and self._given.real:
-            self._given.inner = self._real_execution(backend, session, on_paused)
-        return self._given or self._real_execution(backend, session, on_paused)
+        given = self._given.get(backend.name) if isinstance(self._given, Mapping) else self._given
+        if isinstance(given, Gate) and given.real:
+            given.inner = self._real_execution(backend, session, on_paused)
+        return given or self._real_execution(backend, session, on_paused)
 
     def _real_execution(
         self, backend: Backend, session: Session, on_paused: Callable[[PausedError], None]
@@ -225,7 +173,8 @@ class Watcher:
             self.hurry.set()
             self.stop.set()
             await asyncio.wait([self.task], timeout=30)
-        await self.backend.aclose()
+        for backend in self.backends:
+            await backend.aclose()
         for held in self._work_dirs:
             await held.aclose()
         await self.queue.client.aclose()
@@ -268,14 +217,24 @@ class Stand:
         self,
         name: str = "w",
         *,
-        execution: Execute | None = None,
+        execution: Execute | Mapping[str, Execute] | None = None,
         clock: Clock | None = None,
+        backends: Callable[[Settings], Sequence[Backend]] | None = None,
+        conducting: Callable[[Settings], ConductorSetup] | None = None,
         url: str | None = None,
         state: str = "state",
         **more: str,
     ) -> Watcher:
-        """A watcher, not started."""
-        made = Watcher(self.settings(url=url, state=state, **more), name, execution=execution, clock=clock)
+        """A watcher, not started; `execution` by the name of a backend where there are several."""
+        settings = self.settings(url=url, state=state, **more)
+        made = Watcher(
+            settings,
+            name,
+            execution=execution,
+            clock=clock,
+            backends=backends and backends(settings),
+            conducting=conducting and conducting(settings),
+        )
         self._watchers.append(made)
         return made
 

@@ -1,0 +1,53 @@
+"""The same course on the simulator's clock: it must have decided the same. And the timeline as a picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from job_watcher.simulation.running import simulate
+from job_watcher.simulation.scenario import Scenario, SimJob, SimLimits, SimWatcher
+
+if TYPE_CHECKING:
+    from tests.stress.course import Seen
+
+LATE_SECONDS: Final = 2.0
+"""A job of a watcher begins and ends some milliseconds late, each time: two jobs a slot are a few seconds at most."""
+
+WORKER: Final = SimWatcher(
+    "worker", {"metal": 1, "cloud": 10}, {"metal": frozenset({"any", "speech"}), "cloud": frozenset({"any"})}
+)
+
+
+def scenario_of(seen: Seen) -> Scenario:
+    """The naps as they were planned, all waiting at the start."""
+    jobs = tuple(
+        SimJob(nap.name, {"metal": nap.seconds, "cloud": nap.seconds}, backlog="stress")
+        for nap in sorted(seen.naps, key=lambda each: _number(each.name))
+    )
+    return Scenario(jobs, (WORKER,), SimLimits(jobs_per_minute=seen.plan.rate), title="stress")
+
+
+def differences(seen: Seen) -> list[str]:
+    """Where the simulator, given what each nap takes, decides otherwise: another job, another place, another time."""
+    simulated = simulate(scenario_of(seen))
+    really = sorted((round(nap.moved, 1), nap.name, nap.backend) for nap in seen.naps)
+    found = []
+    foretold = {given.job: (given.at_seconds, given.backend) for given in simulated.given}
+    for moved, name, backend in really:
+        at, where = foretold.get(name, (-1.0, "nowhere"))
+        if where != backend or abs(at - moved) > LATE_SECONDS:
+            found.append(f"{name} went to {backend} at {moved} s; the simulator gives it to {where} at {at:.1f} s")
+    said = [line.text for line in seen.lines if line.text in {text for _, text in simulated.lines}]
+    wanted = [text for _, text in simulated.lines]
+    if said != wanted:
+        found.append(f"it said {said}; the simulator says {wanted}")
+    return found
+
+
+def picture(seen: Seen) -> str:
+    """A Gantt chart by backend, as SVG."""
+    raise NotImplementedError(seen)
+
+
+def _number(name: str) -> int:
+    return int(name.rpartition(" ")[2])
