@@ -30,6 +30,13 @@ class Duty(Protocol):
         """One round; it waits by itself when there is nothing to do."""
 
 
+class FlushedDuty(Duty, Protocol):
+    """One that keeps words for the queue."""
+
+    async def flush(self) -> None:
+        """Say all that is kept, now; raises where it is not heard."""
+
+
 @dataclass(slots=True)
 class Contact:
     """What all duties of a watcher know of their server: the names of those that got no answer last time."""

@@ -20,7 +20,7 @@ from job_watcher.conductor import Conductor, ConductorSetup
 from job_watcher.control import ControlListener
 from job_watcher.draining import Drain
 from job_watcher.due import DueJobs
-from job_watcher.duties import Contact, Duty, keep_going
+from job_watcher.duties import Contact, Duty, FlushedDuty, keep_going
 from job_watcher.in_hand import InHand
 from job_watcher.knowledge import Knowledge
 from job_watcher.lane import LaneReader
@@ -211,6 +211,7 @@ class Life:
             "conductor": self.conductor,
             "availability": self.availability,
             "measuring": self._equipment.measuring,
+            **self._backend_duties(),
             **{f"lane {name}": reader for name, reader in self.lanes.readers.items()},
         }
         if self.deliveries:
@@ -239,6 +240,9 @@ class Life:
                 await self.deliveries.aclose()
             for client in (self._hears_control, self._hears_wake, *self._reads_lanes.values()):
                 await client.aclose()
+
+    def _backend_duties(self) -> dict[str, FlushedDuty]:
+        return {name: duty for backend in self._equipment.backends for name, duty in backend.duties.items()}
 
     async def _throw_away(self, ended: asyncio.Task[None]) -> None:
         """A duty ended by itself: the session is lost, and what it held is somebody else's."""
@@ -271,6 +275,8 @@ class Life:
         await self._step("handing back", self._hand_back(running))
         await self._step("sending the last results", self.outcomes.idle.wait())
         await self._step("publishing", self.publisher.idle.wait())
+        for name, duty in self._backend_duties().items():
+            await self._step(name, duty.flush())
         await self._step("noting what jobs took", self._equipment.measuring.flush())
         if self.deliveries:
             await self._step("sending callbacks", self.deliveries.finish())

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from job_watcher.duties import FlushedDuty
     from job_watcher.session import Session
     from job_watcher.work_dirs import WorkDir
     from lib.jobqueue import Capability, JobSpec
@@ -28,6 +29,10 @@ class Backend(Protocol):
     @property
     def capabilities(self) -> frozenset[Capability]:
         """Which lanes it can serve; contains `any`."""
+
+    @property
+    def duties(self) -> Mapping[str, FlushedDuty]:
+        """What must go on while a session stands, by name; each has a `flush` for the end of one."""
 
     async def lacks(self, capability: Capability) -> str | None:
         """Why it cannot do jobs that need this just now, None when it can: a server is down, a model is missing."""

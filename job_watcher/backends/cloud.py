@@ -17,9 +17,10 @@ from job_watcher.child.process import Attempt
 from job_watcher.context import AttemptContext, NoEngines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from job_watcher.backends.paid import PaidModels
+    from job_watcher.duties import FlushedDuty
     from job_watcher.session import Session
     from job_watcher.work_dirs import WorkDir
     from lib.jobqueue import Capability, JobSpec
@@ -58,6 +59,11 @@ class Cloud:
     def slots(self) -> int:
         """CLOUD_CONCURRENCY."""
         return self._slots
+
+    @property
+    def duties(self) -> Mapping[str, FlushedDuty]:
+        """Saying what calls cost, where that was not heard at once."""
+        return {} if self._models is None else {"settlements": self._models.settlements}
 
     async def lacks(self, capability: Capability) -> str | None:
         """What the API says."""

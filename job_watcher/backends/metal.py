@@ -16,8 +16,9 @@ from job_watcher.child.questions import ModelAnswers
 from job_watcher.context import AttemptContext, NoEngines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from job_watcher.duties import FlushedDuty
     from job_watcher.session import Session
     from job_watcher.work_dirs import WorkDir
     from lib.capabilities.text_model import ServedModel
@@ -57,6 +58,11 @@ class Metal:
     def slots(self) -> int:
         """METAL_CONCURRENCY."""
         return self._slots
+
+    @property
+    def duties(self) -> Mapping[str, FlushedDuty]:
+        """None."""
+        return {}
 
     async def lacks(self, capability: Capability) -> str | None:
         """Whether the text model's server answers and has the model; nothing else can be away."""

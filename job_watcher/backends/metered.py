@@ -6,6 +6,7 @@ backend; it owns no connection, so there is nothing to close.
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -45,11 +46,15 @@ class MeteredModel:
         """See `TextModel`. Who breaks off pays the most that it may have cost: what was under way, nobody says."""
         call = await self.meter.begin(self.pool, self.allowance, self._most(request))
         said: list[str] = []
+        pieces = self.inner.stream(request)
         try:
-            async for piece in self.inner.stream(request):
+            async for piece in pieces:
                 said.append(piece)
                 yield piece
         except BaseException as exc:
+            if isinstance(pieces, AsyncGenerator):
+                # Its connection goes now, not when somebody collects the garbage.
+                await pieces.aclose()
             await self.meter.failed(call, exc)
             raise
         # A stream is not counted by the service, so it is estimated as a prompt would be.

@@ -52,17 +52,18 @@ class Settlements:
         """Say it now, and all that is left; what is not heard is kept. Raises nothing but cancellation."""
         self.put(settlement)
         try:
-            await self._flush()
+            await self.flush()
         except JobRunnerError:
             return
 
     async def run_once(self) -> None:
         """Wait for a word that was not heard, and say it."""
         await self._any.wait()
-        await self._flush()
+        await self.flush()
         await self.clock.sleep(_PAUSE_SECONDS)
 
-    async def _flush(self) -> None:
+    async def flush(self) -> None:
+        """Say all that is left; raises where it is not heard."""
         async with self._speaking:
             while self._left:
                 said = [self._left[at] for at in range(min(len(self._left), _CALL_MAX))]
