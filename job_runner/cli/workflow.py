@@ -10,6 +10,7 @@ from lib.command_line.groups import lazy_group
 WORKFLOWS: Final[dict[str, str]] = {
     "system-test": "Jobs that try out the machine: debug, sleep, crud and mixtures.",
     "stress": "Ten naps of 90 to 150 s, for a free machine and a cloud with a limit.",
+    "gap-fill": "Annotations for the records of a corpus that have none of a version yet.",
 }
 
 EXAMPLES: Final = """\b

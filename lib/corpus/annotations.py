@@ -42,7 +42,7 @@ _LONGEST_ERROR: Final = 500
 _ROWS_A_READ: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Annotations:
     """The annotations in one database; `prefix` begins the names of their tables, `schema` says where these are."""
 
@@ -50,9 +50,10 @@ class Annotations:
     prefix: str = ""
     schema: str | None = None
     _tables: _Tables = field(init=False)
+    _seen_there: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_tables", _Tables.named(self.prefix, self.schema))
+        self._tables = _Tables.named(self.prefix, self.schema)
 
     def known(self, ids: Sequence[str], version: str, asker: Asker) -> dict[str, Known]:
         """What is known of these records; nothing of those that must be asked."""
@@ -161,8 +162,10 @@ class Annotations:
                 connection.execute(_within(delete(table), table, sorted(done), version))
 
     def _are_there(self) -> bool:
-        with self.database.reading() as connection:
-            return bool(inspect(connection).has_table(self._tables.failed.name, schema=self.schema))
+        if not self._seen_there:
+            with self.database.reading() as connection:
+                self._seen_there = inspect(connection).has_table(self._tables.failed.name, schema=self.schema)
+        return self._seen_there
 
     def _make(self) -> None:
         if self._are_there():

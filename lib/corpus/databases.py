@@ -1,8 +1,7 @@
 """Connections to the databases of corpora, and what their errors mean.
 
 SQLite and PostgreSQL, through SQLAlchemy, which is imported here and by those who build statements, all of them loaded
-only when a corpus is opened. A connection lives for one operation: an operation runs in a thread that nobody can stop,
-and what it holds must not outlive it.
+only when a corpus is opened. A connection is kept for the next operation, until `close`.
 """
 
 from __future__ import annotations
@@ -13,15 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, exc, insert
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.pool import NullPool
 
 from lib.errors import InvalidInputError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A writer holds the file for milliseconds; a minute means that something is stuck.
-_LOCK_WAIT_SECONDS: Final = 60.0
+# A writer holds the file for milliseconds; half a minute means that something is stuck.
+_LOCK_WAIT_SECONDS: Final = 30.0
 _CONNECT_SECONDS: Final = 15.0
 # Classes of PostgreSQL's error codes that pass: connection, deadlock, resources, operator, system.
 _PASSING: Final = frozenset({"08", "40", "53", "55", "57", "58"})
@@ -60,6 +58,10 @@ class Database:
             return postgresql.insert(table)
         return sqlite.insert(table) if self.engine.dialect.name == "sqlite" else insert(table)
 
+    def close(self) -> None:
+        """Close what is open; nothing may be under way."""
+        self.engine.dispose()
+
     @contextlib.contextmanager
     def _mapped(self) -> Iterator[None]:
         try:
@@ -89,7 +91,7 @@ class Database:
 
 def sqlite_database(path: str, *, told: str, ours: bool) -> Database:
     """An SQLite file; `ours` is one that only we write, so that its journal may be as we want it."""
-    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool, connect_args={"timeout": _LOCK_WAIT_SECONDS})
+    engine = create_engine(f"sqlite:///{path}", pool_size=1, connect_args={"timeout": _LOCK_WAIT_SECONDS})
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _record: Any) -> None:
@@ -111,5 +113,6 @@ def sqlite_database(path: str, *, told: str, ours: bool) -> Database:
 
 def postgres_database(url: str, *, told: str) -> Database:
     """A PostgreSQL database by its URL with the password."""
-    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": _CONNECT_SECONDS})
+    # Between two answers of a slow model a server may have closed the connection.
+    engine = create_engine(url, pool_size=1, pool_pre_ping=True, connect_args={"timeout": _CONNECT_SECONDS})
     return Database(engine, told)

@@ -6,9 +6,10 @@ question to the machine that opens it (`lib.corpus.places`).
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from lib.jobqueue.answer_schema import schema_problem
 from lib.jobqueue.json_values import text_problem
@@ -22,7 +23,7 @@ LONGEST_ID: Final = 256
 """Characters of a record's id; it is a key of the tables of annotations."""
 
 LONGEST_PROMPT: Final = 100_000
-VERSION_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+_VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def record_id(value: object) -> object:
@@ -68,7 +69,7 @@ class AnnotatePayload(BaseModel):
     id_field: Annotated[str, Field(strict=True, max_length=128)] = ""
     """The field or column that names a record; by default `id`, and of a table its primary key."""
 
-    version: Annotated[str, StringConstraints(strict=True, pattern=VERSION_PATTERN)]
+    version: Annotated[str, Field(strict=True)]
     prompt: Annotated[str, Field(strict=True, min_length=1, max_length=LONGEST_PROMPT)]
     system: Annotated[str, Field(strict=True, max_length=LONGEST_PROMPT)] = ""
     answer_schema: dict[str, Any]
@@ -86,6 +87,13 @@ class AnnotatePayload(BaseModel):
             twice = next(each for each in ids if ids.count(each) > 1)
             raise ValueError(f"names the record {twice!r} twice")
         return ids
+
+    @field_validator("version")
+    @classmethod
+    def _plain(cls, version: str) -> str:
+        if not _VERSION.fullmatch(version):
+            raise ValueError(f"{version[:70]!r} is no version; write up to 64 letters, digits, '.', '_' and '-'")
+        return version
 
     @field_validator("prompt")
     @classmethod

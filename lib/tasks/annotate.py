@@ -72,9 +72,10 @@ class Annotate:
         )
         asker = Asker(job.request_id, iso(job.queued_at))
         try:
-            batch = await _Batch.begun(payload, corpus, questioner, asker, context)
-            await batch.ask_all()
-            return TaskResult(result=await batch.end(iso(self._clock.now())))
+            async with corpus:
+                batch = await _Batch.begun(payload, corpus, questioner, asker, context)
+                await batch.ask_all()
+                return TaskResult(result=await batch.end(iso(self._clock.now())))
         except InvalidJobsError as exc:
             raise PermanentError("; ".join(map(str, exc.problems[:3])), hint="mend the corpus") from exc
 
