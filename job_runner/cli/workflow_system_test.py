@@ -17,7 +17,7 @@ EXAMPLES = """\b
 Examples:
   job-runner workflow system-test plan --mode debug
   job-runner workflow system-test plan --mode crud_stress --count 500
-  job-runner workflow system-test plan --mode backlog --out manifests/mix.jsonl
+  job-runner workflow system-test plan --mode backlog --out mix.jsonl
 
 \b
 Modes:

@@ -79,11 +79,13 @@ def write_manifest(path: Path, plan: str, entries: Iterable[Entry], *, force: bo
         InvalidInputError: the place cannot be written to.
 
     """
+    if path.is_dir():
+        raise _unwritable(path, "it is a directory")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as exc:
-        raise _unwritable(path, exc) from exc
+        raise _unwritable(path, exc.strerror or str(exc)) from exc
     draft = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -103,7 +105,7 @@ def write_manifest(path: Path, plan: str, entries: Iterable[Entry], *, force: bo
             draft.chmod(0o666 & ~_umask())
             draft.replace(path)
     except OSError as exc:
-        raise _unwritable(path, exc) from exc
+        raise _unwritable(path, exc.strerror or str(exc)) from exc
     finally:
         with suppress(FileNotFoundError):
             draft.unlink()
@@ -127,7 +129,5 @@ def _umask() -> int:
     return mask
 
 
-def _unwritable(path: Path, exc: OSError) -> InvalidInputError:
-    return InvalidInputError(
-        f"{path} cannot be written: {exc.strerror or exc}", hint="name a file in a folder of yours with --out"
-    )
+def _unwritable(path: Path, why: str) -> InvalidInputError:
+    return InvalidInputError(f"{path} cannot be written: {why}", hint="name a file in a folder of yours with --out")

@@ -42,10 +42,14 @@ class TakenEntry:
 
     def wrong(self, where: str, said: str) -> None:
         """Note a mistake."""
-        self.problems.append(FieldProblem(where, said))
+        self.problems.append(FieldProblem(_printable(where), said))
 
     def place_of(self, job_field: str) -> str | None:
         """Where in the entry a field of the job stands; None when enough was said about it already."""
+        place = self._place_of(job_field)
+        return None if place is None else _printable(place)
+
+    def _place_of(self, job_field: str) -> str | None:
         head, _, rest = job_field.partition(".")
         if head == "payload" or (self.flat and head in _FLAT):
             if self.args_refused:
@@ -68,10 +72,10 @@ def taken_from(value: Any, rules: FileRules, file_plan: str) -> TakenEntry:
         return taken
     for key in value:
         if key not in _KEYS:
-            place = key if key.isascii() and key.isprintable() else shown(key)
-            taken.wrong(place, f"is no known field{nearest(key, _KEYS) or '; remove it, or move it into meta'}")
-    if value.get("schema_version") not in {None, 1}:
-        taken.wrong("schema_version", f"is {shown(value['schema_version'])}; only 1 is known")
+            taken.wrong(key, f"is no known field{nearest(key, _KEYS) or '; remove it, or move it into meta'}")
+    version = value.get("schema_version")
+    if version is not None and (version != 1 or isinstance(version, bool)):
+        taken.wrong("schema_version", f"is {shown(version)}; only 1 is known")
     meta = _object(value, "meta", taken)
     taken.entry_id = _entry_id(value, meta, taken)
     plan = rules.names.plan or _plan(meta, taken) or file_plan
@@ -182,3 +186,8 @@ def _told(value: dict[str, Any], meta: dict[str, Any], taken: TakenEntry) -> dic
         taken.wrong("description", f"must be text, not {shown(description)}")
         return meta
     return {"description": description, **meta}
+
+
+def _printable(place: str) -> str:
+    """The place without what would drive a terminal: keys are whatever somebody wrote."""
+    return place if place.isprintable() else repr(place)[1:-1]
