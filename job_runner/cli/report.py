@@ -14,6 +14,8 @@ from job_runner.service import outcomes
 from job_runner.service.jobfiles import names_in
 from job_runner.service.outputs_here import OutputsHere
 from lib.command_line.output import Output
+from lib.jobfile import EntryNames
+from lib.redisqueue.keys import DEFAULT_BACKLOG, parse_backlog
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -25,11 +27,15 @@ Examples:
 
 `done (other content)` is a job that was made before the file was changed: `enqueue --replace` makes it anew.
 `done (file missing)` is one whose audio is not on this machine any more, or has another size than it was made with.
+The jobs of a task manifest have the name of their backlog in them, so --target says which is meant.
 A beatsheet needs no voice here: what its beats were given by hand is not known, so nothing is called other content.
 Exit code 1 when a job has failed, and only then: what is not yet done, was done with other content or lacks its
 files exits 0.
 """
 
+Target = Annotated[
+    str | None, typer.Option("--target", metavar="backlog:NAME", help="The backlog that a manifest was sent to.")
+]
 Status = Annotated[
     outcomes.ReportStatus, typer.Option("--status", help="List only those that stand so; the sums are those of all.")
 ]
@@ -40,6 +46,7 @@ def report(
     files: JobFiles,
     *,
     status: Status = "all",
+    target: Target = None,
     redis_url: RedisUrl = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -48,7 +55,8 @@ def report(
     """Show what became of the jobs of files, with the paths of what they made."""
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
     settings = settings_of(redis_url)
-    with names_in(files, settings) as jobs:
+    backlog = DEFAULT_BACKLOG if target is None else parse_backlog(target)
+    with names_in(files, settings, EntryNames(backlog)) as jobs:
         here = OutputsHere.of(settings)
         found = with_queue(settings, lambda queue: outcomes.report(queue, jobs, here))
     if json:
@@ -59,7 +67,7 @@ def report(
         for row in found.rows:
             notes.add(spoken_by_another(row.found.record or {}))
         notes.say(output)
-    for step in _next_steps(found, typed(files)):
+    for step in _next_steps(found, typed(files), "" if target is None else f" {typed(['--target', target])}"):
         output.say(step)
     if found.failed:
         raise typer.Exit(1)
@@ -99,16 +107,16 @@ def _details(row: outcomes.ReportRow, root: Path, speech: outcomes.Speech | None
     return [f"{progress['percent']:g} % {progress.get('message') or ''}".rstrip()] if "percent" in progress else []
 
 
-def _next_steps(found: outcomes.Report, files: str) -> list[str]:
+def _next_steps(found: outcomes.Report, files: str, target: str) -> list[str]:
     steps: list[str] = []
     if found.outdated:
         steps.append(
             f"{outcomes.OTHER_CONTENT}: {counted(found.outdated, 'job')} changed in the file since; "
-            f"`job-runner enqueue {files} --replace` makes what is finished anew"
+            f"`job-runner enqueue {files}{target} --replace` makes what is finished anew"
         )
     if found.missing:
         steps.append(after_loss(found.missing, files))
-    command = f"enqueue {files}" if found.content_known else f"enqueue-beatsheet {files} --voice VOICE"
+    command = f"enqueue {files}{target}" if found.content_known else f"enqueue-beatsheet {files} --voice VOICE"
     if "not_found" in found.summary:
         steps.append(f"not_found: `job-runner {command}` puts them into the queue")
     failed = [row for row in found.rows if row.found.status == "failed" and row.current is not False]

@@ -109,7 +109,8 @@ def submit_and_tell(  # noqa: PLR0913 - what three commands have in common
         output.warn(
             f"accepted, but on {done.reached} of {done.durability.replicas} replicas; run it again to have it confirmed"
         )
-    look = manifests.look if manifests else "result ID" if by_hand else f"report {typed(files)}"
+    flag = "" if target is None else f" {typed(['--target', target])}"
+    look = manifests.look if manifests else "result ID" if by_hand else f"report {typed(files)}{flag}"
     for line in _next_steps(done, command, look):
         output.say(line)
     if done.refused or done.short_of_replicas:

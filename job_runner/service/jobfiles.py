@@ -127,7 +127,11 @@ def jobs_of(
 
 
 @contextmanager
-def names_in(files: Sequence[Path], settings: Settings) -> Iterator[Iterator[FileJob]]:
+def names_in(
+    files: Sequence[Path],
+    settings: Settings,
+    names: EntryNames = EntryNames(),  # noqa: B008 - frozen
+) -> Iterator[Iterator[FileJob]]:
     """The same for whoever only asks after jobs by their names: beats that were given their voice by hand are welcome.
 
     Raises:
@@ -135,7 +139,7 @@ def names_in(files: Sequence[Path], settings: Settings) -> Iterator[Iterator[Fil
         InvalidInputError: a file is missing, unreadable or too large.
 
     """
-    with _accepted(files, rules_of(settings, voiceless=True), undone=None) as accepted:
+    with _accepted(files, rules_of(settings, voiceless=True, names=names), undone=None) as accepted:
         yield chain.from_iterable(jobs for _, jobs in accepted)
 
 

@@ -88,9 +88,18 @@ def test_a_manifest_with_mistakes_queues_nothing(runner: JobRunner) -> None:
 def test_other_commands_know_the_names(runner: JobRunner, manifest: str) -> None:
     """`result`, `why` and `cancel` take them, `plan` reads the file, `report` asks after the default backlog."""
     runner("dispatch", manifest)
+    runner("dispatch", manifest, "--target", "backlog:b", "--plan", "q")
+    assert runner("result", "b:q:3", "--json").document["status"] == "queued"
     assert runner("result", "default:p1:a 1", "--json").document["status"] == "queued"
     assert runner("why", "default:p1:b").code == 0
     assert runner("report", manifest, "--json").document["summary"] == {"queued": 3}
+    there = runner("report", manifest, "--target", "backlog:c")
+    assert "not_found: `job-runner enqueue m.jsonl --target backlog:c` puts them into the queue\n" in there.err
+    assert runner("enqueue", manifest, "--target", "backlog:c", "--json").document["summary"] == {"queued": 3}
+    assert runner("report", manifest, "--target", "backlog:c", "--json").document["summary"] == {"queued": 3}
+    assert runner("dispatch", manifest, "--target", "backlog:c", "--json").document["summary"] == {
+        "duplicate_request": 3
+    }
     planned = runner("plan", manifest, "--json")
     assert (planned.code, planned.document["job_count"]) == (0, 3)
     assert runner("cancel", "default:p1:3", "--yes").code == 0
