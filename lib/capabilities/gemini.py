@@ -99,11 +99,9 @@ class GeminiModel:
         reason = block_reason = ""
         answering = False
         try:
-            stream: Any = await client.models.generate_content_stream(
-                model=self._model, contents=request.prompt, config=_config(client.types, self._model, request)
-            )
-            async with contextlib.aclosing(stream):
-                async for chunk in stream:
+            config = _config(client.types, self._model, request)
+            async with contextlib.aclosing(client.stream(self._model, request.prompt, config)) as chunks:
+                async for chunk in chunks:
                     answering = answering or bool(chunk.candidates)
                     reason = _reason_of(chunk) or reason
                     block_reason = _block_reason_of(chunk) or block_reason

@@ -7,17 +7,24 @@ each way to fail is one of our errors, with the API key in none of them.
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 from lib.capabilities.gemini_errors import refusal, unreachable
 from lib.errors import OverloadedError, TaskError
+from lib.redaction import Redactor
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
     from datetime import datetime
 
     from lib.jobqueue import Capability
 
 DEFAULT_HOST: Final = "generativelanguage.googleapis.com"
+
+
+_REPLIES: Final[ContextVar[list[Any] | None]] = ContextVar("gemini_replies", default=None)
+"""Where the call that sends a request in this context wants the reply noted."""
 
 
 class GeminiClient:
@@ -32,7 +39,7 @@ class GeminiClient:
             # The vendor's client hands on one figure for all phases; ours for the others are kept around it.
             request.extensions["timeout"] = {"connect": connect_seconds, "read": None, "write": None, "pool": None}
 
-        self._key = api_key
+        self._redact = Redactor([api_key])
         self._host = base_url or DEFAULT_HOST
         self._refused = errors.APIError
         self._no_connection = (httpx2.ConnectError, httpx2.ConnectTimeout)
@@ -40,7 +47,8 @@ class GeminiClient:
         self.types: Any = types
         verify = httpx2.create_ssl_context()
         # Given to the client lest it take another library that is installed, with which it does try again.
-        self._http = httpx2.AsyncClient(verify=verify, event_hooks={"request": [set_deadline]})
+        hooks: Any = {"request": [set_deadline], "response": [_remember]}
+        self._http = httpx2.AsyncClient(verify=verify, event_hooks=hooks)
         self._never_used = httpx2.Client(verify=verify)
         options = types.HttpOptions(
             base_url=base_url or None, httpx_client=self._never_used, httpx_async_client=self._http
@@ -52,14 +60,32 @@ class GeminiClient:
         """`generate_content_stream`, `get` and the like, as coroutines."""
         return self._client.aio.models
 
+    async def stream(self, model: str, contents: Any, config: Any) -> AsyncGenerator[Any, None]:
+        """The chunks of an answer as the vendor has them; whoever leaves in the middle ends the call with it.
+
+        Raises one of `errors`.
+        """
+        replies: list[Any] = []
+        # The request is sent below before anything else can run in this context.
+        _REPLIES.set(replies)
+        chunks: Any = await self.models.generate_content_stream(model=model, contents=contents, config=config)
+        try:
+            async for chunk in chunks:
+                yield chunk
+        finally:
+            # To close the vendor's generator closes no connection.
+            for reply in replies:
+                await reply.aclose()
+
     def error_of(
         self, error: Exception, *, model: str, now: datetime, capability: Capability = "text_model"
     ) -> TaskError:
         """What one of `errors` is."""
         if isinstance(error, self._refused):
             code = int(error.code or 500)
-            return refusal(code, error.details, model=model, now=now, capability=capability, key=self._key)
-        why = f"{type(error).__name__}: {error}".replace(self._key, "***")
+            details = self._redact.value(error.details)
+            return refusal(code, details, model=model, now=now, capability=capability)
+        why = self._redact(f"{type(error).__name__}: {error}")
         if isinstance(error, self._no_connection):
             return unreachable(self._host, why, capability)
         return OverloadedError(f"Gemini broke off its answer: {why}")
@@ -69,6 +95,12 @@ class GeminiClient:
         await self._client.aio.aclose()
         await self._http.aclose()
         self._never_used.close()
+
+
+async def _remember(reply: Any) -> None:
+    replies = _REPLIES.get()
+    if replies is not None:
+        replies.append(reply)
 
 
 class LazyGeminiClient:

@@ -62,13 +62,10 @@ _BLOCKED: Final = frozenset(
 )
 
 
-def refusal(
-    code: int, body: Any, *, model: str, now: datetime, capability: Capability = "text_model", key: str = ""
-) -> TaskError:
-    """The error that a reply with an error status is. `key` is blackened wherever the reply has it."""
+def refusal(code: int, body: Any, *, model: str, now: datetime, capability: Capability = "text_model") -> TaskError:
+    """The error that a reply with an error status is. The body must hold no secret any more."""
     error = body.get("error", body) if isinstance(body, dict) else {}
     said = shown(str(error.get("message") or error.get("status") or "no reason given"))
-    said = said.replace(key, "***") if key else said
     details = [each for each in error.get("details") or () if isinstance(each, dict)]
     if code == HTTPStatus.TOO_MANY_REQUESTS:
         return _quota(details, model, now)

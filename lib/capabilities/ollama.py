@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -75,8 +76,8 @@ class OllamaModel:
         return self._calls.streamed(request, self._pieces(request))
 
     def tokens_in(self, request: TextRequest) -> int:
-        """See `TextModel`."""
-        return estimated_tokens(request)
+        """See `TextModel`. Without the schema: the server makes a grammar of it, which the model never sees."""
+        return estimated_tokens(replace(request, schema=None))
 
     async def available(self) -> str | None:
         """Why it cannot serve now, None when it can; asks for the model's description, which loads nothing."""
@@ -117,7 +118,7 @@ class OllamaModel:
 
     def _room(self, request: TextRequest) -> int:
         """The context to ask for: a power of two, never less than before, since another one loads the model anew."""
-        needed = estimated_tokens(request) + request.max_output_tokens
+        needed = self.tokens_in(request) + request.max_output_tokens
         while self._context < needed and not (self._sees and self._context >= self._sees):
             self._context *= 2
         return min(self._context, self._sees) if self._sees else self._context

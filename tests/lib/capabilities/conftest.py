@@ -38,7 +38,7 @@ class Terse:
         """One connection."""
         self.open += 1
         try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 while head := await reader.readuntil(b"\r\n\r\n"):
                     self.seen += 1
                     length = next(
