@@ -42,6 +42,10 @@ ENGINES: Final[Mapping[str, Callable[[], SpeechEngine]]] = MappingProxyType(
 )
 
 
+CLOUD_ENGINE: Final = "gemini"
+"""Speaks where a job runs on the cloud, and on no machine: it needs a watcher that makes the calls."""
+
+
 class UnknownEngineError(PermanentError):
     """An engine that nobody has: the command line was wrong, not the synthesis."""
 
@@ -51,6 +55,11 @@ class UnknownEngineError(PermanentError):
 def make_engine(name: str) -> SpeechEngine:
     """A new engine of this name, not loaded; `PermanentError` with the near names when there is none."""
     make = ENGINES.get(name)
+    if name == CLOUD_ENGINE:
+        raise UnknownEngineError(
+            f"no speech engine is named {name!r} on this machine",
+            hint="it speaks on the cloud: enqueue the job, with backend: cloud to have it run there alone",
+        )
     if make is None:
         near = difflib.get_close_matches(name, ENGINES, n=3, cutoff=0.4) or list(ENGINES)
         raise UnknownEngineError(f"no speech engine is named {name!r}", hint=f"engines here: {', '.join(near)}")

@@ -1,0 +1,209 @@
+"""The engine of the cloud: who speaks for whom, what it obeys, and sound that is checked as any other's."""
+
+from __future__ import annotations
+
+import json
+import wave
+from array import array
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lib.capabilities.speech import WarmEngines
+from lib.errors import AnswerError, PermanentError, QuotaError, TemporaryError
+from lib.voice_synth.engines.base import EngineVoice, SynthesisSettings
+from lib.voice_synth.engines.gemini import LIKE_SPEAKERS, GeminiEngine
+from lib.voice_synth.engines.registry import ENGINES, make_engine
+from lib.voice_synth.languages import WELL_KNOWN
+from lib.voice_synth.request import LanguageError, SpeechRequest, prepare
+from lib.voice_synth.takes import Speaking
+from lib.voice_synth.voices import SPEAKERS, STAND_INS, UnknownVoiceError, VoiceRegistry
+from tests.support.scripted_speech import RATE, Blocking, ScriptedSpeech, hum
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lib.voice_synth.takes import Report
+
+TEXT = "The quick brown fox jumps over the lazy dog."
+
+
+def engine(speech: ScriptedSpeech | None = None) -> GeminiEngine:
+    """One that speaks by this."""
+    return GeminiEngine(Blocking(speech or ScriptedSpeech()))
+
+
+def request(**given: object) -> SpeechRequest:
+    """Of the cloud."""
+    return SpeechRequest(**{"text": TEXT, "speaker": "Ryan", "engine": "gemini", **given})  # type: ignore[arg-type]  # each test names the fields it means
+
+
+def spoken(directory: Path, asked: SpeechRequest, speech: ScriptedSpeech) -> Report:
+    """The files of one request."""
+    made = engine(speech)
+    speaking = Speaking(asked, WarmEngines(lambda _: made), directory)
+    for _ in speaking.steps():
+        pass
+    return speaking.report()
+
+
+def settings(**given: str) -> SynthesisSettings:
+    """With these words about how to speak."""
+    return SynthesisSettings(EngineVoice("Leda"), "English", 0, **given)  # type: ignore[arg-type]  # words alone
+
+
+def test_every_listed_speaker_has_a_voice_of_its_own_there() -> None:
+    """Nine for nine, none twice."""
+    assert tuple(LIKE_SPEAKERS) == SPEAKERS
+    assert len(set(LIKE_SPEAKERS.values())) == 9
+    assert {name: voice.name for name, voice in STAND_INS["gemini"].items()} == dict(LIKE_SPEAKERS)
+    assert {voice.speed for voice in STAND_INS["gemini"].values()} == {1.0}, "it cannot be told a pace"
+
+
+@pytest.mark.parametrize("speaker", SPEAKERS)
+def test_what_speaks_for_a_speaker_is_said(speaker: str) -> None:
+    """As a substitute, since it is another voice."""
+    choice = VoiceRegistry().choose(engine(), voice=None, speaker=speaker, by_name=True)
+    assert choice.substituted == {"asked": speaker, "used": LIKE_SPEAKERS[speaker], "engine": "gemini"}
+
+
+def test_a_voice_of_ones_own_does_not_speak_there() -> None:
+    """It lies on its owner's machines; nor does anybody who is not listed."""
+    with pytest.raises(PermanentError, match="newsroom has no sound on the engine gemini"):
+        prepare(request(speaker=None, voice="newsroom"), engine(), VoiceRegistry())
+    with pytest.raises(UnknownVoiceError):
+        prepare(request(speaker="Zephyr"), engine(), VoiceRegistry())
+
+
+def test_words_are_obeyed_and_numbers_are_not() -> None:
+    """What it ignores is reported, as of any engine."""
+    asked = request(instruct="Whisper.", temperature=0.3, top_p=0.5, profile="stable", max_new_tokens=9)
+    prepared = prepare(asked, engine(), VoiceRegistry())
+    assert prepared.ignored_fields == ("profile", "temperature", "top_p", "max_new_tokens")
+
+
+@pytest.mark.parametrize(
+    ("given", "style"),
+    [
+        ({}, ""),
+        ({"instruct": " Whisper. "}, "Whisper."),
+        ({"instruct_style": "a newsreader"}, "Speak in the style of a newsreader."),
+        ({"tone": "warm"}, "Speak in a tone that is warm."),
+        ({"instruct": "Slowly.", "tone": "calm"}, "Slowly. Speak in a tone that is calm."),
+    ],
+)
+def test_words_about_how_to_speak_go_as_a_style(given: dict[str, str], style: str) -> None:
+    """With the voice by its own name."""
+    speech = ScriptedSpeech()
+    list(engine(speech).synthesise("Hello.", settings(**given)))
+    assert speech.asked == [("Hello.", "Leda", style)]
+
+
+@pytest.mark.parametrize("language", ["English", "zh", "Japanese", "pt-BR", "cy"])
+def test_a_language_that_it_lacks_is_an_error(language: str) -> None:
+    """Its own names are names that the rest of the program knows."""
+    assert set(GeminiEngine.languages) <= set(WELL_KNOWN)
+    if language in {"pt-BR", "cy"}:
+        with pytest.raises(LanguageError, match="gemini does not speak"):
+            prepare(request(language=language), engine(), VoiceRegistry())
+    else:
+        assert prepare(request(language=language), engine(), VoiceRegistry()).settings.language
+
+
+def test_a_take_is_the_sound_of_the_service_bit_for_bit(tmp_path: Path) -> None:
+    """16-bit samples pass through the checks unchanged; result.json says what spoke."""
+    speech = ScriptedSpeech()
+    report = spoken(tmp_path, request(), speech)
+    with wave.open(str(tmp_path / "take_01.wav")) as opened:
+        assert (opened.getframerate(), opened.getnchannels(), opened.getsampwidth()) == (RATE, 1, 2)
+        assert opened.readframes(opened.getnframes()) == hum(TEXT)
+    document = json.loads((tmp_path / "result.json").read_text())
+    assert document["model"]["engine"] == "gemini"
+    assert document["model"]["version"] == "scripted-tts"
+    assert document["substituted_voice"] == {"asked": "Ryan", "used": "Fenrir", "engine": "gemini"}
+    assert report.summary["model"]["voice"] == "Fenrir"
+
+
+def test_full_scale_is_kept(tmp_path: Path) -> None:
+    """The lowest sample of 16 bits has no counterpart above; it is one step short."""
+    speech = ScriptedSpeech(lambda text: array("h", [32_767, -32_768, 1, -1]).tobytes() + hum(text))
+    spoken(tmp_path, request(), speech)
+    with wave.open(str(tmp_path / "take_01.wav")) as opened:
+        assert array("h", opened.readframes(4)).tolist() == [32_767, -32_767, 1, -1]
+
+
+def test_variants_are_ranked_as_any_others(tmp_path: Path) -> None:
+    """One call each."""
+    speech = ScriptedSpeech()
+    report = spoken(tmp_path, request(variants=3, select_best=True, language="German"), speech)
+    assert len(speech.asked) == 3
+    assert (tmp_path / "best.wav").exists()
+    assert report.document["selection"]["enabled"]
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        (lambda text: bytes(len(hum(text))), "silent"),
+        (lambda text: b"\xff\x7f" * (len(hum(text)) // 2), "clipped"),
+        (lambda text: hum(text)[:8_000], "cut short"),
+        (lambda _: b"", "no sound"),
+    ],
+    ids=["silent", "clipped", "short", "empty"],
+)
+def test_sound_that_nobody_could_listen_to_is_no_take(
+    script: Callable[[str], bytes], words: str, tmp_path: Path
+) -> None:
+    """Temporary: it samples anew. No half take is left."""
+    with pytest.raises(TemporaryError, match=words):
+        spoken(tmp_path, request(), ScriptedSpeech(script))
+    assert not list(tmp_path.glob("*.wav"))
+
+
+def test_half_a_sample_and_another_rate_are_refused() -> None:
+    """Neither can be made sound of at the rate that the file says."""
+    with pytest.raises(AnswerError, match="half a sample"):
+        list(engine(ScriptedSpeech(lambda _: b"abc")).synthesise("Hello.", settings()))
+    with pytest.raises(PermanentError, match="8000 samples a second"):
+        list(engine(ScriptedSpeech(rate=8_000)).synthesise("Hello.", settings()))
+
+
+def test_a_quota_in_the_middle_is_a_quota(tmp_path: Path) -> None:
+    """What the call raised, by its type; nothing half-made is left."""
+
+    def once(text: str) -> bytes:
+        if len(speech.asked) > 1:
+            raise QuotaError("used up", delay_seconds=9)
+        return hum(text)
+
+    speech = ScriptedSpeech(once)
+    with pytest.raises(QuotaError):
+        spoken(tmp_path, request(variants=2), speech)
+    assert [path.name for path in tmp_path.iterdir()] == ["take_01.wav"]
+
+
+def test_a_long_text_is_cut_between_sentences_and_joined() -> None:
+    """No word is lost, and few calls are made."""
+    speech = ScriptedSpeech(lambda _: bytes(2))
+    sentence = "This is a sentence of some length that goes on for a while. "
+    text = sentence * 150
+    pieces = list(engine(speech).synthesise(text, settings()))
+    parts = [asked[0] for asked in speech.asked]
+    assert " ".join(parts) == text.strip()
+    assert all(len(part) <= 3_000 and part.endswith(".") for part in parts)
+    assert len(parts) == len(pieces) == 3
+
+
+def test_no_machine_has_it() -> None:
+    """It is chosen by where a job runs, and can only be asked about elsewhere."""
+    assert "gemini" not in ENGINES
+    with pytest.raises(PermanentError, match="no speech engine is named 'gemini'") as caught:
+        make_engine("gemini")
+    assert "backend: cloud" in str(caught.value.hint)
+    alone = GeminiEngine()
+    assert alone.missing() == "a watcher of the cloud"
+    with pytest.raises(PermanentError, match="a watcher of the cloud"):
+        alone.load()
+    assert engine().missing() is None
+    assert (engine().model_version, engine().deterministic) == ("scripted-tts", False)
