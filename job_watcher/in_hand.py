@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from job_watcher.cancelling import cancel_all
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lib.jobqueue.protocol import Lease
 
 _UNANSWERED: Final = ("slot", "line", "aside")
@@ -56,6 +59,7 @@ class InHand:
         self._held: dict[str, Held] = {}
         # Counted as they move, not when asked: a watcher of many slots asks for each of its jobs.
         self._at: Counter[Place] = Counter()
+        self._seat_lent = False
         self.changed = asyncio.Event()
 
     def share(self) -> InHand:
@@ -121,6 +125,25 @@ class InHand:
         if self._whole is not None:
             return self._whole.suspects_running
         return sum(held.place == "slot" and held.lease.suspect for held in self._held.values())
+
+    @contextmanager
+    def suspect_seat(self) -> Iterator[int]:
+        """How many suspects a call may lease that is made in this block: one, or none.
+
+        One in the whole watcher, on whichever backend: the death of one must never be counted to another. Readers of
+        several backends call at the same time, so the seat is taken before the call; its lease takes it over.
+        """
+        if self._whole is not None:
+            with self._whole.suspect_seat() as seat:
+                yield seat
+            return
+        free = not (self._seat_lent or self.suspects_running)
+        self._seat_lent = self._seat_lent or free
+        try:
+            yield int(free)
+        finally:
+            if free:
+                self._seat_lent = False
 
     def waiting(self) -> list[Held]:
         """Those that have no slot yet, in the order in which they were leased."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -164,10 +164,11 @@ class LaneReader:
         Another slot stays free: what this reader waits for may come at the same moment.
         """
         lends = self._idle and self.session.fresh and self.in_hand.free(self.slots) - self._lent > 1
-        lent = LentSlot(OwnSlot(self.lanes, 0 if self.in_hand.suspects_running else 1) if lends else None)
         self._lent += lends
         try:
-            yield lent
+            with self.in_hand.suspect_seat() if lends else nullcontext(0) as suspects:
+                lent = LentSlot(OwnSlot(self.lanes, suspects) if lends else None)
+                yield lent
         except BaseException:
             # As after any call whose reply may have been lost.
             self._doubt = self._doubt or lends
@@ -186,15 +187,16 @@ class LaneReader:
 
     async def _start(self, entries: Sequence[Entry], read: int, *, again: bool = False, ahead: bool = False) -> Started:
         reach("start.before")
-        started = await leasing.start(
-            self.queue,
-            self.session.id,
-            self.lanes,
-            entries=entries,
-            read=read,
-            suspects=0 if ahead or self.in_hand.suspects_running else 1,
-            again=again,
-        )
+        with nullcontext(0) if ahead else self.in_hand.suspect_seat() as suspects:
+            started = await leasing.start(
+                self.queue,
+                self.session.id,
+                self.lanes,
+                entries=entries,
+                read=read,
+                suspects=suspects,
+                again=again,
+            )
         if ahead and started.others:
             self._turns.put_off()
         reach("start.after")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,6 +88,24 @@ def test_what_the_whole_releases_is_gone_from_its_share() -> None:
     assert cloud.release("1") is None
     assert whole.release("1") is held
     assert (metal.leases(), metal.free(1), held.place) == ([], 1, "gone")
+
+
+def test_one_seat_for_a_suspect_in_the_whole_watcher() -> None:
+    """Two backends ask at the same moment: one call may bring a suspect, whichever it is; then its lease has the seat."""
+    whole = InHand()
+    metal, cloud = whole.share(), whole.share()
+    with metal.suspect_seat() as first, cloud.suspect_seat() as second, whole.suspect_seat() as third:
+        assert (first, second, third) == (1, 0, 0)
+    with cloud.suspect_seat() as again:
+        assert again == 1
+        held = cloud.add(lease("1", deaths=2))
+    with metal.suspect_seat() as beside:
+        assert beside == 0
+    cloud.put(held, "answered")
+    with pytest.raises(RuntimeError), metal.suspect_seat():
+        raise RuntimeError
+    with metal.suspect_seat() as free:
+        assert free == 1
 
 
 async def test_a_change_is_told_to_the_share_and_to_the_whole_and_to_nobody_else() -> None:
