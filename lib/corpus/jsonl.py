@@ -111,7 +111,7 @@ class JsonlRecords:
         if not line.strip():
             return None
         try:
-            fields: Any = json.loads(line.decode(), parse_constant=_no_number)
+            fields: Any = json.loads(line.rstrip().decode(), parse_constant=_no_number)
         except UnicodeDecodeError as exc:
             raise _BadLineError(f"is not UTF-8: byte {exc.start + 1}") from None
         except json.JSONDecodeError as exc:
