@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from job_runner.cli.tables import eta_text
+from job_runner.cli.tables import eta_text, moves_text, pool_lines, spend_text
 from lib.terminal import clean
 
 if TYPE_CHECKING:
@@ -82,7 +82,10 @@ def _totals(document: dict[str, Any]) -> Text:
     text.append(f"{totals['failed']} failed  ", style="red" if totals["failed"] else "dim")
     text.append(f"{totals['cancelled']} cancelled\n", style="dim")
     text.append(f"{document['rate']['jobs_per_min']:g} jobs/min  ETA {eta_text(document)}")
-    spent = document["spend"]["today_usd"]
+    spent = spend_text(document["spend"])
     if spent:
-        text.append(f"  ${spent:.2f} today")
+        text.append(f"  today {spent}")
+    for line in (moves_text(document["rate"]), *pool_lines(document["pools"])):
+        if line:
+            text.append(f"\ncloud: {line}", style="dim")
     return text

@@ -6,7 +6,7 @@ import typer
 
 from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl
 from job_runner.cli.running import settings_of, with_queue
-from job_runner.cli.tables import Table, counted, eta_text, seconds_text
+from job_runner.cli.tables import Table, counted, eta_text, moves_text, pool_lines, seconds_text, spend_text
 from lib.command_line.output import Output
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -23,12 +23,13 @@ Examples:
 def status(*, redis_url: RedisUrl = None, json: Json = False, quiet: Quiet = False, no_color: NoColor = False) -> None:
     """Show what waits, what runs, who works and how long it will take."""
     # The models of jobs are not needed here, and importing them would take as long as everything else.
+    from job_runner.service.eta import with_eta  # noqa: PLC0415
+    from job_runner.service.known import known  # noqa: PLC0415
     from job_runner.service.place import server_text  # noqa: PLC0415
-    from lib.redisqueue.overview import overview  # noqa: PLC0415
 
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
     settings = settings_of(redis_url)
-    document = with_queue(settings, lambda queue: overview(queue, lease_idle_ms=settings.watcher_lease_idle_ms))
+    document = with_eta(with_queue(settings, lambda queue: known(queue, settings)), settings)
     if json:
         output.document(document)
         return
@@ -56,8 +57,13 @@ def lines(document: dict[str, Any], output: Output) -> list[str]:
     ]
     if document["outbox"]["callback"]:
         shown.append(f"  callbacks    {document['outbox']['callback']} still to be delivered")
-    if document["spend"]["today_usd"]:
-        shown.append(f"  spent today  ${document['spend']['today_usd']:.2f}")
+    spent = spend_text(document["spend"])
+    if spent:
+        shown.append(f"  spent today  {spent}")
+    moves = moves_text(document["rate"])
+    if moves:
+        shown.append(f"  cloud        {moves}")
+    shown += [f"  api          {line}" for line in pool_lines(document["pools"])]
     shown.append("")
     shown += _backlogs(document["backlogs"], output)
     shown += _lanes(document["lanes"], output)

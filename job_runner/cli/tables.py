@@ -106,12 +106,52 @@ def seconds_text(seconds: float | None) -> str:
 
 
 def eta_text(document: Mapping[str, Any]) -> str:
-    """How long the rest will take, out of the document of `status`.
+    """How long the rest will take, out of the document of `status`: by what was measured, else by the rate.
 
     `-` unless jobs run now and others ended within the last minutes: a rate from before a pause says nothing.
     """
+    eta = document.get("eta")
+    if eta is not None:
+        return span_text(eta)
     runs = document["totals"]["leased"] and document["rate"]["jobs_per_min"]
     return seconds_text(document["eta_sec"]) if runs else "-"
+
+
+def span_text(eta: Mapping[str, float]) -> str:
+    """`1:30`, and `p90 1:50` behind it where that differs."""
+    p50, p90 = seconds_text(eta["p50_sec"]), seconds_text(eta["p90_sec"])
+    return p50 if p50 == p90 else f"{p50} (p90 {p90})"
+
+
+def spend_text(spend: Mapping[str, Any]) -> str:
+    """`$0.12 of $3.00, $0.01 more reserved`; empty where nothing is paid for."""
+    today, reserved, budget = spend["today_usd"], spend["reserved_usd"], spend["budget_usd"]
+    if not (today or reserved or budget is not None):
+        return ""
+    of_all = "" if budget is None else f" of ${budget:.2f}"
+    more = f", ${reserved:.4f} more reserved" if reserved else ""
+    over = ": the budget is reached" if budget is not None and today + reserved >= budget else ""
+    return f"${today:.4f}{of_all}{more}{over}"
+
+
+def moves_text(rate: Mapping[str, Any]) -> str:
+    """How much of the limit of jobs a minute is used; empty where the cloud got nothing in the last minute."""
+    moves, limit = rate["cloud_moves_last_min"], rate["cloud_per_min"]
+    return f"{counted(moves, 'job')} in the last minute, {limit:g} a minute allowed" if moves else ""
+
+
+def pool_lines(pools: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A line for each API model that grants nothing now, and one for what the others were asked."""
+    lines: list[str] = []
+    for pool in pools:
+        name = clean(str(pool["model"]))
+        if pool["closed_sec"] > 0:
+            why = f": {clean(str(pool['why']))}" if pool["why"] else ""
+            lines.append(f"{name} is closed for {seconds_text(pool['closed_sec'])}{why}")
+        elif pool["requests_last_min"]:
+            asked = counted(pool["requests_last_min"], "request")
+            lines.append(f"{name}: {asked}, {pool['tokens_last_min']} tokens in the last minute")
+    return lines
 
 
 def counted(number: int, noun: str) -> str:

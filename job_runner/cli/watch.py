@@ -8,6 +8,7 @@ import typer
 
 from job_runner.cli.options import NoColor, Quiet, RedisUrl
 from job_runner.cli.running import settings_of
+from job_runner.cli.tables import spend_text
 from job_runner.service.watching import BLOCK_MS, Snapshot, snapshots
 from lib.command_line.output import Output
 from lib.redisqueue.reader import Event
@@ -75,6 +76,7 @@ class _Lines:
     def __init__(self, output: Output) -> None:
         self._output = output
         self._totals = ""
+        self._paid = ""
         self._trouble = ""
 
     def __call__(self, snapshot: Snapshot) -> None:
@@ -88,12 +90,25 @@ class _Lines:
         if totals != self._totals:
             self._totals = totals
             self._output.data(totals)
+        paid = paid_text(snapshot)
+        if paid != self._paid:
+            self._paid = paid
+            self._output.data(paid or "the cloud is open again")
 
 
 def totals_text(snapshot: Snapshot) -> str:
     """The totals in one line."""
     totals = snapshot.document["totals"]
     return ", ".join(f"{totals[name]} {name}" for name in _STATES)
+
+
+def paid_text(snapshot: Snapshot) -> str:
+    """What was spent, and which API grants nothing now; without what changes with every second."""
+    document = snapshot.document
+    spend = document["spend"]
+    spent = spend_text({**spend, "reserved_usd": 0.0}) if spend["today_usd"] else ""
+    closed = [f"{clean(str(pool['model']))} is closed" for pool in document["pools"] if pool["closed_sec"] > 0]
+    return ", ".join([*([f"spent today: {spent}"] if spent else []), *closed])
 
 
 def _about(event: Event) -> str:

@@ -6,7 +6,7 @@ Living watchers are believed first; where none offers a backend, the settings he
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from lib.routing.filling import Allowance
 from lib.routing.quote import LOCAL, Backend
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from job_runner.service.known import Known
     from lib.settings import Settings
 
+_NOTHING: Final = frozenset[str]()
 _MINUTE: Final = 60.0
 _DAY: Final = 86_400.0
 _TRANSIT: Final = 0.5
@@ -27,23 +28,32 @@ _QUOTA_DAY_HOURS: Final = 8
 
 def offers(settings: Settings, known: Known) -> dict[str, frozenset[str]]:
     """The capabilities of each backend: those that living watchers offer, and those that one here would."""
-    found = {name: set(capabilities) for name, capabilities in offers_here(settings).items()}
+    here, there = offers_here(settings), offered_by(known)
+    return {name: here.get(name, _NOTHING) | there.get(name, _NOTHING) for name in {**here, **there}}
+
+
+def offered_by(known: Known) -> dict[str, frozenset[str]]:
+    """The capabilities of each backend that living watchers serve."""
+    found: dict[str, frozenset[str]] = {}
     for watcher in known.watchers:
-        told = watcher.get("offers") or dict.fromkeys(watcher.get("slots", {}), watcher.get("capabilities", ()))
-        for backend, capabilities in told.items():
-            found.setdefault(backend, set()).update(capabilities)
-    return {name: frozenset(capabilities) for name, capabilities in found.items()}
+        for backend, capabilities in offers_of(watcher).items():
+            found[backend] = found.get(backend, _NOTHING) | capabilities
+    return found
+
+
+def offers_of(watcher: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """The same of one watcher, by its heartbeat; one of an older version offers all it can wherever it has slots."""
+    told = watcher.get("offers") or dict.fromkeys(watcher.get("slots", {}), watcher.get("capabilities", ()))
+    return {backend: frozenset(capabilities) for backend, capabilities in told.items()}
 
 
 def offers_here(settings: Settings) -> dict[str, frozenset[str]]:
     """The same of a watcher with these settings; without a key nobody would start one for the cloud."""
-    metal = frozenset({"any", "speech"} | ({"text_model"} if settings.ollama_model else set()))
+    metal = {"any", "speech", "speaker"} | ({"text_model"} if settings.ollama_model else set())
     if not settings.gemini_api_key:
-        return {LOCAL: metal}
-    return {
-        LOCAL: metal,
-        "cloud": frozenset({"any", "text_model"} | ({"speech"} if speaks(settings) else set())),
-    }
+        return {LOCAL: frozenset(metal)}
+    cloud = {"any", "text_model"} | ({"speaker"} if speaks(settings) else set())
+    return {LOCAL: frozenset(metal), "cloud": frozenset(cloud)}
 
 
 def speaks(settings: Settings) -> bool:

@@ -168,7 +168,7 @@ class _Odd:
         """A sentence for each such thing in this job, given those that came before it."""
         if spec.backend is not None and spec.backend not in BACKENDS:
             yield f"backend {spec.backend}: there is none yet, so the job would wait; without backend it runs on metal"
-        elif spec.backend is not None and not self._quoting.offered(spec.task, spec.backend):
+        elif spec.backend is not None and not self._quoting.offered(spec, spec.backend):
             yield f"backend {spec.backend}: nobody alive or set up here runs {spec.task} there, so the job would wait"
         if spec.deadline is not None and spec.deadline <= self._now:
             yield "the deadline has passed already"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from job_runner.service.compute import backends, offers, speaks
 from job_runner.service.known import Known
 from lib.clock import iso
+from lib.jobqueue import capability_of
 from lib.jobqueue.moves import PRIORITY_RANK
 from lib.jobqueue.sizes import size_of
 from lib.routing.estimates import Estimates, bucket_of
@@ -68,6 +69,10 @@ class Asked:
     policy: Policy | None = None
 
 
+_Seen = tuple[tuple[str, ...], tuple[str, ...], "Kind"]
+"""Where jobs that are alike may run, where of these they could, and what they take on the first."""
+
+
 class _Key(NamedTuple):
     """What the jobs of a group have in common. `deadline` is Unix seconds, cut to whole steps, None for none."""
 
@@ -104,7 +109,7 @@ class Quoting:
     known: Known = field(default_factory=Known)
     estimates: Estimates = field(default_factory=Estimates)
     _offers: Mapping[str, frozenset[str]] = field(init=False)
-    _seen: dict[tuple[str, str | None, int], tuple[tuple[str, ...], Kind]] = field(default_factory=dict)
+    _seen: dict[tuple[str, str | None, bool, int], _Seen] = field(default_factory=dict)
     _groups: dict[tuple[object, ...], _Sums] = field(default_factory=dict)
     _jobs: int = 0
     _step: int = _DEADLINE_STEP_SECONDS
@@ -116,17 +121,19 @@ class Quoting:
         """One job more: where it may run, and the seconds and dollars that it takes on the first of these."""
         task, pin, size = spec.task, spec.backend, size_of(spec)
         bucket = bucket_of(size)
-        seen = self._seen.get((task, pin, bucket))
+        # What a job needs depends on its task, and of speech on who speaks.
+        alike = task, pin, spec.speaker is None, bucket
+        seen = self._seen.get(alike)
         if seen is None:
-            where = self._allowed(task, pin)
-            seen = self._seen[task, pin, bucket] = where, self.estimates.kind(task, where[0], bucket)
-        where, kind = seen
+            where, offered = self._allowed(spec)
+            seen = self._seen[alike] = where, offered, self.estimates.kind(task, where[0], bucket)
+        where, offered, kind = seen
         if spec.deadline is None:
             # A plain tuple here, which is equal to a key and made in a third of the time: this is done once a row.
-            key: tuple[object, ...] = (spec.priority, task, bucket, where, None)
+            key: tuple[object, ...] = (spec.priority, task, bucket, offered, None)
             sums = self._groups.get(key) or self._groups.setdefault(key, _Sums())
         else:
-            sums = self._before(spec.deadline.timestamp(), spec.priority, task, bucket, where)
+            sums = self._before(spec.deadline.timestamp(), spec.priority, task, bucket, offered)
         sums.count += 1
         sums.size += size
         sums.place += self._jobs
@@ -144,14 +151,16 @@ class Quoting:
             sums.deadline = deadline
         return sums
 
-    def offered(self, task: str, backend: str) -> bool:
-        """Whether somebody alive, or a watcher with these settings, could run such a task there."""
-        kind = self.catalogue.get(task)
-        return kind is not None and kind.capability in self._offers.get(backend, frozenset())
+    def offered(self, spec: JobSpec, backend: str) -> bool:
+        """Whether somebody alive, or a watcher with these settings, could run it there."""
+        kind = self.catalogue.get(spec.task)
+        return kind is not None and capability_of(kind, spec) in self._offers.get(backend, frozenset())
 
-    def _allowed(self, task: str, pin: str | None) -> tuple[str, ...]:
-        named = (pin,) if pin else BACKENDS
-        return tuple(name for name in named if self.offered(task, name)) or named
+    def _allowed(self, spec: JobSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Where it may run, and on which of these it could: where nobody offers anything, it waits for all of them."""
+        named = (spec.backend,) if spec.backend else BACKENDS
+        found = tuple(name for name in named if self.offered(spec, name))
+        return found or named, found
 
     def _slot(self, deadline: float | None) -> int | None:
         return None if deadline is None else int(deadline) // self._step
@@ -191,9 +200,7 @@ class Quoting:
 
     def _group(self, key: _Key, sums: _Sums, begin: float) -> Group:
         size = sums.size / sums.count
-        takes = {
-            name: self.estimates.taking(key.task, name, size) for name in key.backends if self.offered(key.task, name)
-        }
+        takes = {name: self.estimates.taking(key.task, name, size) for name in key.backends}
         return Group(sums.count, takes, None if sums.deadline is None else sums.deadline - begin)
 
 

@@ -6,16 +6,18 @@ is a short rest, so that a thousand jobs a second do not become a thousand overv
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from job_runner.service.eta import with_eta
+from job_runner.service.known import Known
 from lib.clock import SystemClock
 from lib.errors import UnreachableError
-from lib.redisqueue import reader
+from lib.redisqueue import measures, reader
 from lib.redisqueue.overview import overview
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from lib.clock import Clock
     from lib.redisqueue.connection import Client
@@ -27,6 +29,9 @@ BLOCK_MS: Final = 2000
 
 REST_SECONDS: Final = 0.1
 RETRY_SECONDS: Final = 1.0
+
+MEASURES_SECONDS: Final = 10.0
+"""How old the measurements of an ETA may be: they move slowly, and there may be thousands of figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +64,47 @@ async def snapshots(
 
     """
     clock = clock or SystemClock()
+    view = _View(queue, settings, clock)
     position = await reader.newest_event(queue)
-    last = await _taken(queue, settings, [], position)
+    last = await view.taken([], position)
     yield last
     while True:
         try:
             # After trouble the figures are old whether or not anything happens now.
             events = [] if last.trouble else await reader.wait_for_events(queue, blocking, last.position, BLOCK_MS)
-            last = await _taken(queue, settings, events, last.position)
+            last = await view.taken(events, last.position)
         except UnreachableError as exc:
             last = replace(last, events=(), trouble=exc.message)
         yield last
         await clock.sleep(RETRY_SECONDS if last.trouble else REST_SECONDS)
 
 
-async def _taken(queue: Queue, settings: Settings, events: list[reader.Event], position: str) -> Snapshot:
-    document = await overview(queue, lease_idle_ms=settings.watcher_lease_idle_ms)
-    progress = await reader.progress(queue)
-    # What happened meanwhile may be in the figures already, and who stops at an empty queue must still hear of it.
-    position = events[-1].entry if events else position
-    events = events + await reader.events_after(queue, position)
-    return Snapshot(document, progress, tuple(events), events[-1].entry if events else position)
+@dataclass(slots=True)
+class _View:
+    """Takes snapshots, and keeps for a while what need not be read for each."""
+
+    queue: Queue
+    settings: Settings
+    clock: Clock
+    _measured: Mapping[tuple[str, str, int], measures.Measured] = field(default_factory=dict)
+    _measured_at: float = float("-inf")
+
+    async def taken(self, events: list[reader.Event], position: str) -> Snapshot:
+        document = await self._document()
+        progress = await reader.progress(self.queue)
+        # What happened meanwhile may be in the figures already, and who stops at an empty queue must still hear of it.
+        position = events[-1].entry if events else position
+        events = events + await reader.events_after(self.queue, position)
+        return Snapshot(document, progress, tuple(events), events[-1].entry if events else position)
+
+    async def _document(self) -> dict[str, Any]:
+        document = await overview(
+            self.queue,
+            lease_idle_ms=self.settings.watcher_lease_idle_ms,
+            budget_usd=self.settings.budget_per_day_usd,
+            cloud_per_min=self.settings.cloud_tokens_per_min,
+        )
+        if self.clock.elapsed() - self._measured_at > MEASURES_SECONDS:
+            self._measured = await measures.read(self.queue)
+            self._measured_at = self.clock.elapsed()
+        return with_eta(Known(answered=True, measured=self._measured, document=document), self.settings)

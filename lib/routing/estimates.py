@@ -169,8 +169,8 @@ class Estimates:
         return min(known, key=lambda number: (abs(number - bucket), number), default=None)
 
 
-CAPABILITIES: Final[Mapping[str, str]] = {"speak": "speech", "annotate": "text_model"}
-"""What the built-in tasks need that is not `any`, for who must not pay for the catalogue to show an ETA."""
+_NEEDS: Final[Mapping[str, tuple[str, ...]]] = {"speak": ("speech", "speaker"), "annotate": ("text_model",)}
+"""What the jobs of built-in tasks need that is not `any`, for who must not pay for the catalogue to show an ETA."""
 
 
 def averages(measured: Mapping[tuple[str, str, int], Figures]) -> dict[tuple[str, str], Taking]:
@@ -179,7 +179,8 @@ def averages(measured: Mapping[tuple[str, str, int], Figures]) -> dict[tuple[str
     for (task, backend, bucket), figures in measured.items():
         # The middle of the sizes that are alike.
         size = 1.5 * 2.0**bucket if task in _SIZED else 1.0
-        found.setdefault((backend, CAPABILITIES.get(task, "any")), _Average()).add(figures, figures.count * size)
+        for capability in _NEEDS.get(task, ("any",)):
+            found.setdefault((backend, capability), _Average()).add(figures, figures.count * size)
     return {key: average.taking() for key, average in found.items() if average.count}
 
 

@@ -156,7 +156,7 @@ def quote(groups: Sequence[Group], backends: Mapping[str, Backend], wish: Wish, 
     wanted = [replace(group, deadline=_nearer(group.deadline, wish.deadline)) for group in groups]
     rows: list[Row] = []
     for way in _ways(backends, policies):
-        row = _row(wanted, backends, way, wish)
+        row = row_of(wanted, backends, way, wish)
         if any(row.jobs.values()) and all(_split(row) != _split(other) for other in rows):
             rows.append(row)
     if not rows:
@@ -189,7 +189,8 @@ class _Run:
     impossible: int = 0
 
 
-def _row(groups: Sequence[Group], backends: Mapping[str, Backend], way: Way, wish: Wish) -> Row:
+def row_of(groups: Sequence[Group], backends: Mapping[str, Backend], way: Way, wish: Wish) -> Row:
+    """What one way comes to."""
     # What is split by deadlines is split so that it keeps them at p90.
     slow = _carried(groups, backends, way, Z90)
     middle = _carried(groups, backends, way, 0.0, slow.shares if way.policy == "deadline" else None)

@@ -45,9 +45,12 @@ def test_an_empty_queue(runner: JobRunner) -> None:
             "cancelled": 0,
             "outstanding": 0,
         },
-        "rate": {"jobs_per_min": 0.0},
+        "rate": {"jobs_per_min": 0.0, "cloud_moves_last_min": 0, "cloud_per_min": 2.0},
+        "by_capability": {},
         "eta_sec": 0,
-        "spend": {"today_usd": 0.0},
+        "eta": None,
+        "pools": [],
+        "spend": {"today_usd": 0.0, "reserved_usd": 0.0, "budget_usd": None},
     }
 
 
@@ -120,11 +123,11 @@ def test_a_watcher_at_work(runner: JobRunner, three: str) -> None:
         "name": "hand",
         "alive": True,
         "slots": {"metal": 1},
-        "capabilities": ["speech", "any"],
+        "capabilities": ["speech", "speaker", "any"],
         "running": 1,
     }
     done = after["totals"]["done"]
-    assert after["rate"] == {"jobs_per_min": float(done)}
+    assert after["rate"] == {"jobs_per_min": float(done), "cloud_moves_last_min": 0, "cloud_per_min": None}
     assert after["eta_sec"] == round((3 - done) * 60 / done)
 
 
@@ -142,9 +145,10 @@ def test_the_table_with_a_watcher(runner: JobRunner, three: str) -> None:
 
     shown = runner.by_hand(look)
     assert shown.partition("LANE")[2] == (
-        "          WAITING  RUNNING\n"
-        "metal any           0        1\n"
-        "metal speech        2        0\n"
+        "           WAITING  RUNNING\n"
+        "metal any            0        1\n"
+        "metal speaker        0        0\n"
+        "metal speech         2        0\n"
         "\n"
         "WATCHER  STATE  ROLE    BUSY  LAST SEEN\n"
         "hand     alive  leader   1/1  <time>\n"

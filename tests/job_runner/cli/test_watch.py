@@ -103,10 +103,10 @@ async def test_an_empty_queue_has_told_of_its_last_end(
         await anext(following)
         await watcher.move_all()
 
-        async def late_overview(queue: Queue, *, lease_idle_ms: int) -> dict[str, Any]:
+        async def late_overview(queue: Queue, **limits: Any) -> dict[str, Any]:
             # The job ends between the event that woke the reader and the figures.
             await watcher.all_done()
-            return await overview(queue, lease_idle_ms=lease_idle_ms)
+            return await overview(queue, **limits)
 
         monkeypatch.setattr("job_runner.service.watching.overview", late_overview)
         snapshot = await anext(following)
@@ -141,9 +141,10 @@ def _document() -> dict[str, object]:
         "totals": totals,
         "outbox": {"publish": 0},
         "lanes": {"lane:metal:speech": lane},
-        "rate": {"jobs_per_min": 30.0},
+        "rate": {"jobs_per_min": 30.0, "cloud_moves_last_min": 0, "cloud_per_min": 2.0},
         "eta_sec": 6,
-        "spend": {"today_usd": 0.0},
+        "pools": [],
+        "spend": {"today_usd": 0.0, "reserved_usd": 0.0, "budget_usd": None},
     }
 
 

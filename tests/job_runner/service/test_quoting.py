@@ -53,13 +53,18 @@ def test_where_jobs_may_run() -> None:
     gone = Known(answered=True, document={"watchers": [watcher(alive=False)]})
     assert quoting(settings(), gone).count(job())[0] == ("metal",)
     assert quoting(settings()).count(job(backend="vast"))[0] == ("vast",)
+    here = quoting(settings(GEMINI_API_KEY=KEY))
+    by_voice = normalize_job_spec({"request_id": "a", "voice": "newsroom", "text": "Hello"})
+    by_speaker = normalize_job_spec({"request_id": "a", "speaker": "Ryan", "text": "Hello"})
+    assert here.count(by_voice)[0] == ("metal",), "a voice of one's own is not to be had there"
+    assert here.count(by_speaker)[0] == ("metal", "cloud")
 
 
 def test_offers_name_no_more_than_what_is_set_up() -> None:
     """A text model needs its name, the cloud its key, and speech there a model for it."""
-    assert offers(settings(), Known()) == {"metal": {"any", "speech"}}
+    assert offers(settings(), Known()) == {"metal": {"any", "speech", "speaker"}}
     assert "text_model" in offers(settings(OLLAMA_MODEL="llama3.2"), Known())["metal"]
-    assert offers(settings(GEMINI_API_KEY=KEY), Known())["cloud"] == {"any", "text_model", "speech"}
+    assert offers(settings(GEMINI_API_KEY=KEY), Known())["cloud"] == {"any", "text_model", "speaker"}
     assert offers(settings(GEMINI_API_KEY=KEY, GEMINI_SPEECH_MODEL="none"), Known())["cloud"] == {"any", "text_model"}
     old = Known(answered=True, document={"watchers": [watcher()]})
     assert offers(settings(), old)["cloud"] == {"any", "speech", "text_model"}
@@ -121,7 +126,7 @@ def test_the_document_of_what_never_ends() -> None:
     """A cloud without any money: no time, no moment, and a risk of one."""
     made = settings(GEMINI_API_KEY=KEY, BUDGET_PER_DAY_USD="0")
     counted = quoting(made)
-    counted.count(normalize_job_spec({"request_id": "a", "voice": "newsroom", "text": "Hello", "backend": "cloud"}))
+    counted.count(normalize_job_spec({"request_id": "a", "speaker": "Ryan", "text": "Hello", "backend": "cloud"}))
     asked = Asked(deadline=NOW + timedelta(hours=1))
     (row,) = document(counted.quote(asked, NOW), asked, NOW, Known())["rows"]
     assert (row["seconds"]["p50"], row["finish_at"]["p50"], row["risk"]) == (None, None, 1.0)
@@ -143,7 +148,7 @@ def test_the_budget_is_what_the_day_has_left() -> None:
     made = settings(GEMINI_API_KEY=KEY, BUDGET_PER_DAY_USD="3")
     known = Known(answered=True, document={"spend": {"today_usd": 2.9999999, "reserved_usd": 0}})
     counted = quoting(made, known)
-    counted.count(normalize_job_spec({"request_id": "a", "voice": "newsroom", "text": "x" * 100, "backend": "cloud"}))
+    counted.count(normalize_job_spec({"request_id": "a", "speaker": "Ryan", "text": "x" * 100, "backend": "cloud"}))
     assert not counted.quote(Asked(), NOW).rows[0].keeps_budget
     assert counted.quote(Asked(budget_usd=1), NOW).rows[0].keeps_budget
 

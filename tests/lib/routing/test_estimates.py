@@ -72,7 +72,7 @@ def test_averages() -> None:
             ("speak", "cloud", 3): Measured(2, 0.1, 0.2, 0.1, 0.01, 0.02),
         }
     )
-    assert set(found) == {("metal", "any"), ("cloud", "speech")}
+    assert set(found) == {("metal", "any"), ("cloud", "speech"), ("cloud", "speaker")}
     assert found["metal", "any"].mean == pytest.approx((30 * 3 + 10 * 5) / 40)
     assert found["metal", "any"].samples == 40
-    assert found["cloud", "speech"].usd == pytest.approx(0.12)
+    assert found["cloud", "speaker"].usd == pytest.approx(0.12)
