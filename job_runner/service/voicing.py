@@ -7,12 +7,13 @@ only where the watcher runs. What is the same for many rows is asked once.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from lib.errors import JobRunnerError
+from lib.errors import JobRunnerError, PermanentError
 from lib.jobqueue.problems import FieldProblem, nearest, shown
 from lib.voice_synth.choice import first_that_can
 from lib.voice_synth.engines.base import DEFAULT_LANGUAGE, EngineVoice
+from lib.voice_synth.engines.gemini import GeminiEngine
 from lib.voice_synth.engines.registry import DEFAULT_ENGINE, make_engine
 from lib.voice_synth.request import SHAPING_FIELDS, LanguageError, check_text, ignored_fields, language_on
 from lib.voice_synth.voices import SPEAKERS, UnknownVoiceError, VoiceRegistry
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from lib.jobqueue import JobSpec
     from lib.voice_synth.engines.base import SpeechEngine
     from lib.voice_synth.voices import Choice
+
+
+_CLOUD: Final = "cloud"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class Voicing:
         self.refused = 0
         self._voices = voices or VoiceRegistry()
         self._engines: dict[str, SpeechEngine] = {}
-        self._answers: dict[tuple[str | None, str | None, str], _Answer] = {}
+        self._answers: dict[tuple[str | None, str | None, str, bool], _Answer] = {}
 
     def problems(self, spec: JobSpec) -> tuple[FieldProblem, ...]:
         """Why this job would fail on the engines here; empty when it would not, or does not speak."""
@@ -94,7 +98,7 @@ class Voicing:
         return self._engines[name]
 
     def _answer(self, spec: JobSpec) -> _Answer:
-        key = (spec.voice, spec.speaker, spec.language)
+        key = (spec.voice, spec.speaker, spec.language, spec.backend == _CLOUD)
         if key not in self._answers:
             self._answers[key] = self._asked(spec)
         return self._answers[key]
@@ -102,7 +106,9 @@ class Voicing:
     def _asked(self, spec: JobSpec) -> _Answer:
         field = "voice" if spec.voice is not None else "speaker"
         try:
-            engine = first_that_can(spec, self._engine, self._voices)
+            engine = (
+                self._on_cloud(spec) if spec.backend == _CLOUD else first_that_can(spec, self._engine, self._voices)
+            )
             choice = self._voices.choose(engine, voice=spec.voice, speaker=spec.speaker)
             return _Answer((), engine, choice, language_on(engine, choice.voice, spec.language))
         except LanguageError as exc:
@@ -112,6 +118,16 @@ class Voicing:
             return _Answer((FieldProblem(field, f"{exc.message}; {said}"),) if said else _problem(field, exc))
         except JobRunnerError as exc:
             return _Answer(_problem(field, exc))
+
+    def _on_cloud(self, spec: JobSpec) -> SpeechEngine:
+        """Who speaks for the jobs that may run nowhere else."""
+        if spec.voice is not None:
+            self._voices.require(spec.voice)
+            raise PermanentError(
+                f"{shown(spec.voice)} speaks on your machines and not on the cloud",
+                hint=f"write a speaker in its place ({', '.join(SPEAKERS[:2])} …), or leave out backend: cloud",
+            )
+        return GeminiEngine()
 
 
 def of_no_voice_name(name: str, voices: VoiceRegistry) -> str:

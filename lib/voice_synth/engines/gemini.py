@@ -37,11 +37,26 @@ LIKE_SPEAKERS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """By speaker: the service's own voice that speaks in its place."""
 
-# Those that the models were made for; they speak more, and hear from the text which it is.
+# What the service lists for the first generation of its models, where it hears from the text which it is; later ones
+# speak more.
 _LANGUAGES: Final = (
-    *("English", "Arabic", "Bengali", "Chinese", "Dutch", "French", "German", "Hindi"),
-    *("Indonesian", "Italian", "Japanese", "Korean", "Marathi", "Polish", "Portuguese", "Romanian"),
-    *("Russian", "Spanish", "Tamil", "Telugu", "Thai", "Turkish", "Ukrainian", "Vietnamese"),
+    *("English", "Afrikaans", "Albanian", "Amharic", "Arabic", "Armenian", "Azerbaijani", "Basque", "Belarusian"),
+    *("Bengali", "Bulgarian", "Catalan", "Cebuano", "Chinese", "Croatian", "Czech", "Danish", "Dutch", "Estonian"),
+    *("Filipino", "Finnish", "French", "Galician", "Georgian", "German", "Greek", "Gujarati", "Haitian Creole"),
+    *("Hebrew", "Hindi", "Hungarian", "Icelandic", "Indonesian", "Italian", "Japanese", "Javanese", "Kannada"),
+    *("Konkani", "Korean", "Lao", "Latin", "Latvian", "Lithuanian", "Luxembourgish", "Macedonian", "Maithili"),
+    *("Malagasy", "Malay", "Malayalam", "Marathi", "Mongolian", "Myanmar (Burmese)", "Nepali", "Norwegian", "Oriya"),
+    *("Pashto", "Persian", "Polish", "Portuguese", "Punjabi", "Romanian", "Russian", "Serbian", "Sindhi", "Sinhala"),
+    *("Slovak", "Slovenian", "Spanish", "Swahili", "Swedish", "Tamil", "Telugu", "Thai", "Turkish", "Ukrainian"),
+    *("Urdu", "Vietnamese"),
+)
+# The text does not say these, so they go with the words about how to speak.
+_VARIETIES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "English (Great Britain)": "Speak British English.",
+        "Portuguese (Brazil)": "Speak Brazilian Portuguese.",
+        "Spanish (Latin America)": "Speak Latin American Spanish.",
+    }
 )
 _OBEYED: Final = frozenset({"tone", "instruct", "instruct_style"})
 # Four minutes of speech. One answer holds eleven, but in a long one the voice drifts, and a failed one is paid for.
@@ -66,7 +81,7 @@ class GeminiEngine:
     name = "gemini"
     voices: tuple[str, ...] = tuple(LIKE_SPEAKERS.values())
     speakers: tuple[str, ...] = ()
-    languages = _LANGUAGES
+    languages = (*_LANGUAGES, *_VARIETIES)
     voice_parts: tuple[VoicePart, ...] = ()
     # It samples, and takes no seed.
     deterministic = False
@@ -89,7 +104,7 @@ class GeminiEngine:
 
     def languages_of(self, voice: EngineVoice) -> tuple[str, ...]:  # noqa: ARG002 - the same for all
         """All, with every voice."""
-        return _LANGUAGES
+        return self.languages
 
     def controls_of(self, voice: EngineVoice) -> frozenset[str]:  # noqa: ARG002 - the same for all
         """Words about how to speak; the service refuses or ignores every number."""
@@ -158,6 +173,7 @@ def _parts_of(text: str) -> list[str]:
 def _style_of(settings: SynthesisSettings) -> str:
     """What a job says about how to speak, as sentences."""
     said = [
+        _VARIETIES.get(settings.language, ""),
         settings.instruct.strip() if settings.instruct else "",
         f"Speak in the style of {settings.instruct_style.strip()}." if settings.instruct_style else "",
         f"Speak in a tone that is {settings.tone.strip()}." if settings.tone else "",

@@ -160,3 +160,37 @@ def test_a_beatsheets_voices_are_explained_too(tmp_path: Path) -> None:
     with pytest.raises(InvalidJobsError) as caught, jobs_of([path], settings, by_hand={"voice": "Newsroom"}):
         pytest.fail("the block must not begin")
     assert "--voice: 'Newsroom' is no voice name; did you mean 'newsroom'?" in str(caught.value.problems[0])
+
+
+class TestPinnedToTheCloud:
+    """Who speaks there is known without a machine that has it."""
+
+    @pytest.mark.parametrize(
+        ("given", "field", "said"),
+        [
+            ({"voice": "newsroom"}, "voice", "write a speaker in its place"),
+            ({"voice": "anna"}, "voice", "on your machines and not on the cloud"),
+            ({"voice": "ana"}, "voice", "anna"),
+            ({"speaker": "ryan"}, "speaker", "Ryan"),
+            ({"speaker": "Ryan", "language": "Welsh"}, "language", "gemini does not speak"),
+            ({"speaker": "Ryan", "text": "..."}, "text", "nothing that can be spoken"),
+        ],
+    )
+    def test_a_mistake_is_told_before_it_waits_for_ever(
+        self, given: dict[str, Any], field: str, said: str, voicing: Voicing
+    ) -> None:
+        """A voice of one's own has no place there; a language may have none."""
+        [problem] = voicing.problems(job(backend="cloud", **given))
+        assert (problem.field, said in problem.message) == (field, True)
+
+    def test_what_it_will_not_get_is_told(self, voicing: Voicing) -> None:
+        """Another voice, and numbers that the service takes from nobody; the same job on metal is told of metal."""
+        given = {"speaker": "Ryan", "language": "Swedish", "temperature": 0.4, "instruct": "Whisper."}
+        assert voicing.problems(job(backend="cloud", **given)) == ()
+        assert voicing.notes(job(backend="cloud", **given)) == (
+            "speaker Ryan: gemini's voice Fenrir speaks Swedish in its place",
+            "temperature has no effect with this voice (engine gemini); it is kept for engines that obey",
+        )
+        assert voicing.notes(job(speaker="Ryan")) == (
+            "speaker Ryan: the bundled voice speaks in its place, at a pace of its own",
+        )
