@@ -80,7 +80,8 @@ class Paying:
         grants: Any = await client.zrange(key("quota_grants"), 0, -1, withscores=True)
         if grants:
             await client.zadd(key("quota_grants"), {member: score - milliseconds for member, score in grants})
-        for name, raw in (await client.hgetall(key("quota"))).items():
+        fields: Any = await client.hgetall(key("quota"))
+        for name, raw in fields.items():
             if name.startswith((b"closed ", b"quiet")):
                 await client.hset(key("quota"), name, str(int(raw) - milliseconds))
             if name.startswith(b"next "):

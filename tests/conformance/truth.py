@@ -98,6 +98,7 @@ class Truth:
     progress: dict[str, str]
     sessions: dict[str, float]
     counters: dict[str, int]
+    reserved: dict[str, str]
     fence: int
     keys: set[str] = field(default_factory=set)
 
@@ -132,7 +133,7 @@ async def read_truth(queue: Queue) -> Truth:
         known_intakes, known_lanes = await pipe.execute()
     intakes = sorted({text(name) for name in known_intakes} | set(queue.intakes) | {"stream"})
     lanes = sorted({text(name) for name in known_lanes} | set(queue.lanes))
-    hashes = ("index", "result", "failed", "delayed", "key", "progress", "counters")
+    hashes = ("index", "result", "failed", "delayed", "key", "progress", "counters", "spend_open")
     zsets = ("due", "key_wait", "expiry", "sessions")
     async with client.pipeline(transaction=False) as pipe:
         for name in hashes:
@@ -149,7 +150,7 @@ async def read_truth(queue: Queue) -> Truth:
         # A lane without its stream or group has nothing pending; every other error is one.
         found: list[Any] = await pipe.execute(raise_on_error=False)
     replies = iter([_unless_no_group(reply) for reply in found])
-    index, result, failed, delayed, holders, progress, counters = (_hash(next(replies)) for _ in hashes)
+    index, result, failed, delayed, holders, progress, counters, reserved = (_hash(next(replies)) for _ in hashes)
     due, key_wait, expiry, sessions = (_scores(next(replies)) for _ in zsets)
     histories = {status: {e: f["id"] for e, f in _stream(next(replies)).items()} for status in HISTORIES}
     return Truth(
@@ -160,6 +161,7 @@ async def read_truth(queue: Queue) -> Truth:
         holders=holders,
         progress=progress,
         counters={name: int(value) for name, value in counters.items()},
+        reserved=reserved,
         due=due,
         waiters=[_waiter(member) for member in key_wait],
         expiry=expiry,
@@ -215,7 +217,7 @@ def foreign_entries(truth: Truth) -> Iterator[tuple[str, str]]:
 
 def contradictions(truth: Truth) -> list[str]:
     """Everything in it that cannot be true of a sound queue."""
-    return [*_rows(truth), *_entries(truth), *_conflict_keys(truth), *_delays(truth), *_records(truth)]
+    return [*_rows(truth), *_entries(truth), *_conflict_keys(truth), *_delays(truth), *_records(truth), *_money(truth)]
 
 
 def _rows(truth: Truth) -> Iterator[str]:
@@ -287,6 +289,18 @@ def _delays(truth: Truth) -> Iterator[str]:
             yield f"{request_id}: delayed or due without a delayed row"
         elif (request_id in truth.due) == row.waits_for_key:
             yield f"{request_id}: must be due or wait for its key, one of them: {row}"
+
+
+def _money(truth: Truth) -> Iterator[str]:
+    held = {name: int(raw.split("|")[0]) for name, raw in truth.reserved.items() if name != "sum"}
+    if sum(held.values()) != int(truth.reserved.get("sum", 0)):
+        yield f"the sum of what is reserved is not {truth.reserved.get('sum')}: {held}"
+    for name in held:
+        kind, _, request_id = name.partition(":")
+        row = truth.rows.get(request_id)
+        paid = row is not None and row.stream.startswith("lane:") and not row.stream.startswith("lane:metal:")
+        if kind == "job" and not paid:
+            yield f"{request_id}: money is reserved for a job in no lane that is paid for"
 
 
 def _records(truth: Truth) -> Iterator[str]:
