@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from lib.jobqueue.moves import Move
+from lib.routing.view import BACKENDS
 
 if TYPE_CHECKING:
-    from lib.routing.view import Condition, IntakeClass, View
+    from lib.routing.view import Condition, IntakeClass, LaneClass, View
 
-_FREE: Final = "metal"
+FREE: Final = "metal"
+"""The backend that costs nothing."""
+
 _ANY: Final = "any"
 
 
@@ -43,7 +46,12 @@ class Place:
 
     def room(self) -> int:
         """How many more jobs may go there, whatever stands in their way."""
-        return self.allowed(min(self.limit - self.held, self.pool.limit - self.pool.held))
+        pool = self.pool
+        room = self.limit - self.held
+        room = min(room, pool.limit - pool.held)
+        if room <= 0:
+            return 0
+        return room if pool.rate is None else self.allowed(room)
 
     def allowed(self, room: int) -> int:
         """How many of `room` jobs quota and budget let through."""
@@ -78,6 +86,8 @@ class Place:
     def order(self, intake: str, count: int, picks: tuple[str, ...] = ()) -> Move:
         """The order that moves so many jobs there."""
         pool = self.pool
+        if pool.rate is None and not picks:
+            return Move(intake, self.lane, count, self.limit, pool.lanes, pool.limit)
         rated = pool.rate is not None
         return Move(intake, self.lane, count, self.limit, pool.lanes, pool.limit, rated, self.price, picks)
 
@@ -90,48 +100,64 @@ class Places:
 
     def for_intake(self, intake: IntakeClass, backends: tuple[str, ...]) -> list[Place]:
         """Where its jobs may run, in this order of backends."""
-        wanted = (intake.pin,) if intake.pin else backends
-        found = (self.by_class.get((backend, intake.capability)) for backend in wanted)
-        return [place for place in found if place is not None]
+        by_class, capability = self.by_class, intake.capability
+        if intake.pin:
+            pinned = by_class.get((intake.pin, capability))
+            return [] if pinned is None else [pinned]
+        return [by_class[key] for backend in backends if (key := (backend, capability)) in by_class]
+
+    def cheapest(self, intake: IntakeClass) -> list[Place]:
+        """The same, but only the free machine where a live watcher could ever run them there; else the lower price."""
+        found = self.for_intake(intake, BACKENDS)
+        free = [place for place in found if place.backend == FREE]
+        return free or sorted(found, key=lambda place: place.price)
 
 
-def places(view: View) -> Places:
-    """The lanes of the live watchers' backends, as wide as their slots and the limits say."""
+def places(view: View, metal_each: int | None = None) -> Places:
+    """The lanes of the live watchers' backends, as wide as their slots and the limits say.
+
+    `metal_each`: jobs on metal for each slot, where it is to be fewer than the setting allows.
+    """
     found = Places()
-    rate = view.survey.rate
-    for backend in sorted({lane.backend for lane in view.lanes}):
+    rate, held = view.survey.rate, view.survey.held
+    lanes: dict[str, list[LaneClass]] = {}
+    for lane in view.lanes:
+        lanes.setdefault(lane.backend, []).append(lane)
+    for backend, own in lanes.items():
         total = sum(watcher.slots.get(backend, 0) for watcher in view.watchers)
-        lanes = tuple(lane.name for lane in view.lanes if lane.backend == backend)
-        held = sum(view.survey.held.get(lane, 0) for lane in lanes)
-        pool = Pool(lanes, _width(view, backend, total), held)
-        if backend != _FREE:
+        names = tuple(lane.name for lane in own)
+        pool = Pool(names, _width(view, backend, total, metal_each), sum(held.get(name, 0) for name in names))
+        if backend != FREE:
             pool.rate = rate.left
             if view.limits.budget is not None:
                 pool.money = max(0, view.limits.budget - rate.spent)
-        for lane in view.lanes:
-            if lane.backend != backend:
-                continue
+        for lane in own:
             slots = sum(watcher.slots_for(backend, lane.capability) for watcher in view.watchers)
             if slots < 1:
                 continue
-            estimate = view.estimates.get((backend, lane.capability))
-            found.by_class[backend, lane.capability] = Place(
-                lane.name,
-                backend,
-                _width(view, backend, slots),
-                view.survey.held.get(lane.name, 0),
-                pool,
-                price=estimate.worst_price if estimate is not None and backend != _FREE else 0,
-                closed=backend != _FREE and lane.capability != _ANY and rate.closed_ms > 0,
-            )
+            width = _width(view, backend, slots, metal_each)
+            place = Place(lane.name, backend, width, held.get(lane.name, 0), pool)
+            if backend != FREE and lane.capability != _ANY:
+                place.price = _price(view, lane)
+                place.closed = rate.closed_ms > 0
+            found.by_class[backend, lane.capability] = place
     return found
 
 
-def _width(view: View, backend: str, slots: int) -> int:
+def _price(view: View, lane: LaneClass) -> int:
+    """What is reserved for a job there: with a budget at least a millionth, so that nothing goes when it is reached."""
+    estimate = view.estimates.get((lane.backend, lane.capability))
+    price = estimate.worst_price if estimate is not None else 0
+    return price if view.limits.budget is None else max(1, price)
+
+
+def _width(view: View, backend: str, slots: int, metal_each: int | None) -> int:
     """How many jobs may be there, waiting and running together."""
     if slots < 1:
         return 0
-    return view.limits.metal_queue_max * slots if backend == _FREE else slots + view.limits.cloud_queue_max
+    if backend == FREE:
+        return (metal_each or view.limits.metal_queue_max) * slots
+    return slots + view.limits.cloud_queue_max
 
 
 def by_priority(items: list[IntakeClass], rank: dict[str, int]) -> dict[str, list[IntakeClass]]:

@@ -48,17 +48,20 @@ class Limits:
     """What the settings say.
 
     `metal_queue_max`: jobs on metal, waiting and running together, for each live slot. `cloud_queue_max`: jobs that
-    wait for a slot of the cloud. `budget`: of the day, in millionths of a dollar, None without a cap.
+    wait for a slot of the cloud. `budget`: of the day, in millionths of a dollar, None without a cap. In any
+    `cloud_window_ms` the cloud gets `cloud_jobs` at most: the queue keeps to it, and only `deadline` plans with it.
     """
 
     metal_queue_max: int
     cloud_queue_max: int = 5
     budget: int | None = None
+    cloud_jobs: int = 1_000_000
+    cloud_window_ms: int = 60_000
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a job takes somewhere: seconds at p50 and p90; its price, expected and at worst, in millionths of a dollar."""
+    """What a job takes somewhere: seconds at p50 and p90; millionths of a dollar, expected and at worst."""
 
     p50: float
     p90: float
@@ -66,9 +69,13 @@ class Estimate:
     worst_price: int = 0
 
 
+UNKNOWN: Final = Estimate(p50=60.0, p90=300.0)
+"""What a job takes of which nothing was measured: rather too much, so that a deadline is met and not saved on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Urgent:
-    """A waiting job with a deadline (Unix ms), and what it takes on each backend that it may run on."""
+    """A waiting job with a deadline (Unix ms), and what it takes on each backend, as far as that is known."""
 
     request_id: str
     intake: str
@@ -82,8 +89,9 @@ class View:
 
     `served` names, by priority, the intake that was given a place last: the one after it comes first now. An intake
     that waits is so passed over at most once by each of its equals, however many of them come and go.
-    `estimates` are those of an average job of a (backend, capability). `urgent` are the jobs with a deadline, the
-    nearest first, and `now_ms` is the server's time; only the policy `deadline` looks at these.
+    `estimates` are those of an average job of a (backend, capability). `urgent` are the waiting jobs with a deadline,
+    the nearest first, and `now_ms` is the server's time; only the policy `deadline` looks at these. `metal_left` is
+    how many seconds each job that stands on metal still takes, as expected; None: as many as an average one.
     """
 
     survey: Survey
@@ -96,11 +104,16 @@ class View:
     estimates: Mapping[tuple[str, str], Estimate] = field(default_factory=dict)
     urgent: tuple[Urgent, ...] = ()
     now_ms: int = 0
+    metal_left: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Orders for the next move, and what is true meanwhile."""
+    """Orders for the next move, and what is true meanwhile.
+
+    `again_in_ms`: decide again after so many milliseconds even if nothing happens until then; None: no need to.
+    """
 
     orders: tuple[Move, ...] = ()
     says: frozenset[Condition] = frozenset()
+    again_in_ms: int | None = None
