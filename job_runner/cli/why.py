@@ -5,6 +5,7 @@ import typer
 from job_runner.cli.advice import after_failure, no_such_job, typed
 from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl, RequestId
 from job_runner.cli.running import settings_of, with_queue
+from job_runner.cli.tables import span_text
 from job_runner.service.why import Why
 from job_runner.service.why import why as ask
 from lib.calling import as_called
@@ -51,6 +52,8 @@ def _show(answer: Why, output: Output) -> None:
         output.data(f"  {number}. {clean(blocker.says + mend)}")
     for view in answer.backends:
         output.data(f"  {view.backend:<6} {'takes it' if view.takes else 'refuses'}: {clean(view.says)}")
+    if answer.eta is not None and answer.before is not None:
+        output.data(f"  number {answer.before + 1} in line, done in about {span_text(answer.eta.document())}")
     progress = found.progress or {}
     if "percent" in progress:
         output.data(f"  {progress['percent']:g} % {clean(str(progress.get('message') or ''))}".rstrip())

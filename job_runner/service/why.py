@@ -1,6 +1,7 @@
 """Why a job is where it is: what stands in its way, in the order in which it must go, and what each backend says.
 
-`explain` is pure; `why` gathers what it is made from. It tells what is known now and changes nothing.
+`explain` is pure; `why` gathers what it is made from. It tells what is known now and changes nothing. What the backends
+say, and at which price, is in `refusals`.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from job_runner.service.eta import Eta, eta_in_line, line_of
+from job_runner.service.known import Known, known
+from job_runner.service.refusals import BackendView, Job, backend_views, job_of, metal_full
 from lib.clock import iso_from_ms
 from lib.redisqueue import reader
 from lib.redisqueue.keys import is_intake, parse_intake, parse_lane
-from lib.redisqueue.overview import overview
 from lib.redisqueue.place import AHEAD_MAX, Place, place_of
-from lib.routing.policy import BACKENDS
+from lib.routing.view import BACKENDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,21 +37,14 @@ class Blocker:
 
 
 @dataclass(frozen=True, slots=True)
-class BackendView:
-    """What one backend says to the job: taken, or why not."""
-
-    backend: str
-    takes: bool
-    says: str
-
-
-@dataclass(frozen=True, slots=True)
 class Why:
-    """The answer."""
+    """The answer. `before` is how many jobs go first, as far as can be told; None for one that waits in no line."""
 
     found: Found
     blockers: tuple[Blocker, ...] = ()
     backends: tuple[BackendView, ...] = ()
+    before: int | None = None
+    eta: Eta | None = None
 
     def document(self) -> dict[str, Any]:
         """The JSON of `why`."""
@@ -59,6 +55,8 @@ class Why:
             "where": row.stream if row is not None and row.stream else None,
             "blockers": [asdict(blocker) for blocker in self.blockers],
             "backends": [asdict(view) for view in self.backends],
+            "position": None if self.before is None else self.before + 1,
+            "eta": None if self.eta is None else self.eta.document(),
             "progress": self.found.progress,
         }
 
@@ -69,34 +67,50 @@ async def why(queue: Queue, settings: Settings, request_id: str) -> Why:
     if found.row is None:
         return Why(found)
     place = await place_of(queue, request_id, found.row)
-    document = await overview(queue, lease_idle_ms=settings.watcher_lease_idle_ms)
-    return explain(found, place, document, queue_max=settings.metal_queue_max)
+    now_known = await known(queue, settings)
+    (looked,) = await reader.look(queue, [request_id])
+    job = job_of(looked.job, found.row, now_known, settings)
+    return explain(found, place, now_known, settings, job)
 
 
-def explain(found: Found, place: Place, overview_document: Mapping[str, Any], *, queue_max: int) -> Why:
-    """The answer for an active job, out of its place and the document of `status`.
+def explain(found: Found, place: Place, now_known: Known, settings: Settings, job: Job) -> Why:
+    """The answer for an active job, out of its place and what the queue knows.
 
-    `queue_max` is METAL_QUEUE_MAX as this process knows it; the watcher that leads may have another.
+    The limits are as this process knows them; the watcher that leads may have others.
     """
     row = found.row
     assert row is not None  # noqa: S101 - the caller looked
-    watchers = [each for each in overview_document["watchers"] if each["alive"]]
+    document, watchers = now_known.document, now_known.watchers
     capability, pin = _class_of(row)
     # A pin may name one that does not exist; that is told as what is in the job's way.
-    backends = tuple(_backend_view(backend, capability, pin, watchers) for backend in BACKENDS)
+    backends = backend_views(job, capability, pin, now_known, settings)
     match row.state:
         case "leased":
             return Why(found, tuple(_of_lease(row, place)))
         case "delayed":
             return Why(found, tuple(_of_delay(row, place)))
     if is_intake(row.stream):
-        blockers = [*_of_nobody(watchers, backends, capability, pin), *_of_leader(watchers, overview_document)]
-        if any(view.takes and view.backend == "metal" for view in backends):
-            blockers += _of_room(watchers, overview_document, queue_max)
+        blockers = [*_of_nobody(watchers, backends, capability, pin), *_of_leader(watchers, document)]
+        if any(view.able and view.backend == "metal" for view in backends):
+            full = metal_full(now_known, settings)
+            blockers += [Blocker("no_room", full, "more slots (METAL_CONCURRENCY) or more watchers")] if full else []
+        blockers += _of_limits(backends)
         blockers += _of_others(place)
+        before = line_of(place, now_known)
     else:
-        blockers = [*_of_lane(row, overview_document, watchers)]
-    return Why(found, tuple(blockers or [_next_in_line()]), backends)
+        blockers = [*_of_lane(row, document, watchers)]
+        before = place.ahead
+    eta = eta_in_line(capability, before, now_known, settings)
+    return Why(found, tuple(blockers or [_next_in_line()]), backends, before, eta)
+
+
+def _of_limits(backends: Sequence[BackendView]) -> Iterator[Blocker]:
+    """What keeps a job from a backend that could run it, where no other takes it either."""
+    if any(view.takes for view in backends):
+        return
+    for view in backends:
+        if view.able and view.limit:
+            yield Blocker(view.limit, f"{view.backend}: {view.says}", view.mend)
 
 
 def _class_of(row: IndexRow) -> tuple[str, str]:
@@ -141,6 +155,8 @@ def _of_delay(row: IndexRow, place: Place) -> Iterator[Blocker]:
         tries = f"{row.attempts_used} {'attempt' if row.attempts_used == 1 else 'attempts'}"
         after = f" after {tries}" if row.attempts_used else ""
         after += f" and {row.crashes} {'crash' if row.crashes == 1 else 'crashes'}" if row.crashes else ""
+        if not after:
+            after = "; no attempt was used up: a quota, the budget or a backend was in its way"
         yield Blocker("retry", f"it is tried again at {when}{after}")
     if place.due_ms is not None and place.due_ms <= place.now_ms:
         yield Blocker("due", "its time has come; the leading watcher queues it", "start a watcher with `job-watcher`")
@@ -149,7 +165,7 @@ def _of_delay(row: IndexRow, place: Place) -> Iterator[Blocker]:
 def _of_nobody(
     watchers: Sequence[Mapping[str, Any]], backends: Sequence[BackendView], capability: str, pin: str
 ) -> Iterator[Blocker]:
-    absent = pin not in {"", *BACKENDS} and not any(view.takes for view in backends)
+    absent = pin not in {"", *BACKENDS} and not any(view.able for view in backends)
     if absent:
         # Before all else: a watcher that is started now would not take it either.
         yield Blocker(
@@ -157,32 +173,23 @@ def _of_nobody(
             f"it is pinned to {pin}, and no living watcher offers the backend {pin}: there is none yet",
             "cancel it, take its backend out of the file, and enqueue it again",
         )
+    start = "`job-watcher --backends metal,cloud`" if pin == "cloud" else "`job-watcher`"
     if not watchers:
-        yield Blocker("no_watcher", "no watcher is alive", "start one with `job-watcher`")
-    elif not absent and not any(view.takes for view in backends):
+        yield Blocker("no_watcher", "no watcher is alive", f"start one with {start}")
+    elif not absent and not any(view.able for view in backends):
         where = f" on {pin}, where it is pinned to" if pin else ""
         yield Blocker(
             "nobody_offers",
             f"no living watcher offers {capability}{where}",
-            "start a watcher that does, or queue the job without its pin" if pin else "start a watcher that does",
+            f"start one with {start} that does, or queue the job without its pin"
+            if pin
+            else "start a watcher that does",
         )
 
 
 def _of_leader(watchers: Sequence[Mapping[str, Any]], document: Mapping[str, Any]) -> Iterator[Blocker]:
     if watchers and document["lock"]["owner"] is None:
         yield Blocker("no_leader", "no watcher leads at this moment; one takes over within seconds")
-
-
-def _of_room(watchers: Sequence[Mapping[str, Any]], document: Mapping[str, Any], queue_max: int) -> Iterator[Blocker]:
-    slots = sum(each.get("slots", {}).get("metal", 0) for each in watchers)
-    held = sum(lane["length"] for lane in document["lanes"].values() if lane["backend"] == "metal")
-    if slots and held >= slots * queue_max:
-        yield Blocker(
-            "no_room",
-            f"metal is full: {held} jobs wait or run there, for {slots} {'slot' if slots == 1 else 'slots'} "
-            f"with {queue_max} each",
-            "more slots (METAL_CONCURRENCY) or more watchers",
-        )
 
 
 def _of_others(place: Place) -> Iterator[Blocker]:
@@ -207,21 +214,6 @@ def _of_lane(row: IndexRow, document: Mapping[str, Any], watchers: Sequence[Mapp
 
 def _next_in_line() -> Blocker:
     return Blocker("next", "nothing is in its way: it is the next one")
-
-
-def _backend_view(backend: str, capability: str, pin: str, watchers: Sequence[Mapping[str, Any]]) -> BackendView:
-    if pin and pin != backend:
-        return BackendView(backend, takes=False, says=f"the job is pinned to {pin}")
-    offering = [each for each in watchers if backend in each.get("slots", {})]
-    if not offering:
-        return BackendView(backend, takes=False, says=f"no living watcher offers the backend {backend}")
-    able = [each for each in offering if capability in each.get("capabilities", ())]
-    if not able:
-        return BackendView(backend, takes=False, says=f"its watchers do not offer {capability}")
-    slots = sum(each["slots"][backend] for each in able)
-    if not slots:
-        return BackendView(backend, takes=False, says="its watchers are stopping")
-    return BackendView(backend, takes=True, says=f"{slots} {'slot' if slots == 1 else 'slots'} for {capability}")
 
 
 def _jobs(number: int) -> str:

@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from lib.jobqueue.moves import PRIORITY_RANK
 from lib.redisqueue.connection import as_text, edge
-from lib.redisqueue.keys import is_intake, parse_intake
+from lib.redisqueue.keys import PRIORITIES, is_intake, parse_intake
 
 if TYPE_CHECKING:
     from lib.redisqueue.queue import Queue
@@ -93,8 +92,8 @@ def _of_other_intakes(stream: str, lengths: dict[str, int]) -> tuple[int, int]:
     """Jobs in intakes of a higher priority, and how many intakes with jobs have the same one."""
     if not lengths:
         return 0, 0
-    rank = PRIORITY_RANK[parse_intake(stream).priority]
-    ranks = {name: PRIORITY_RANK[parse_intake(name).priority] for name in lengths}
+    rank = PRIORITIES.index(parse_intake(stream).priority)
+    ranks = {name: PRIORITIES.index(parse_intake(name).priority) for name in lengths}
     higher = sum(length for name, length in lengths.items() if ranks[name] < rank)
     return higher, sum(1 for name, length in lengths.items() if ranks[name] == rank and length)
 

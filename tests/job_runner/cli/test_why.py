@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
 from job_runner.service.why import why
 from lib.jobqueue.protocol import Progress, Retry
-from lib.redisqueue import leasing
+from lib.redisqueue import leasing, measures
+from lib.redisqueue.measures import Sample
 from lib.redisqueue.place import AHEAD_MAX
 from lib.settings import Settings
 from tests.support.hand import LANES
@@ -45,6 +47,7 @@ def test_without_a_watcher(runner: JobRunner, three: str) -> None:
         "  2. 1 job before it in the same line\n"
         "  3. 1 other line takes turns with it\n"
         "  metal  refuses: no living watcher offers the backend metal\n"
+        "  cloud  refuses: no living watcher offers the backend cloud\n"
     )
     document = runner("why", "story:one", "--json").document
     assert document["where"] == "stream"
@@ -58,11 +61,13 @@ def test_a_pin_that_nobody_serves(runner: JobRunner) -> None:
     async def look(watcher: HandWatcher) -> None:
         answer = await asked(watcher, "a")
         assert kinds(answer)[0] == "nobody_offers"
-        assert answer.blockers[0].says == (
-            "it is pinned to cloud, and no living watcher offers the backend cloud: there is none yet"
-        )
+        assert answer.blockers[0].says == "no living watcher offers any on cloud, where it is pinned to"
+        assert "`job-watcher --backends metal,cloud`" in answer.blockers[0].mend
         says = {view.backend: (view.takes, view.says) for view in answer.backends}
-        assert says == {"metal": (False, "the job is pinned to cloud")}, "only those that exist are asked"
+        assert says == {
+            "metal": (False, "the job is pinned to cloud"),
+            "cloud": (False, "no living watcher offers the backend cloud"),
+        }
 
     runner.by_hand(look)
 
@@ -203,15 +208,14 @@ def test_looking_writes_nothing(runner: JobRunner, three: str) -> None:
     assert runner("why", "nap", "--json").document == first
 
 
-@pytest.mark.parametrize("backend", ["cloud", "vast"])
-def test_a_pin_to_what_does_not_exist_stands_before_the_missing_watcher(runner: JobRunner, backend: str) -> None:
+def test_a_pin_to_what_does_not_exist_stands_before_the_missing_watcher(runner: JobRunner) -> None:
     """Starting a watcher would not help, so the pin and its mend come first."""
-    runner("enqueue", runner.file(f"- {{request_id: a, task: debug, backend: {backend}}}\n"))
+    runner("enqueue", runner.file("- {request_id: a, task: debug, backend: vast}\n"))
     document = runner("why", "a", "--json").document
     assert [blocker["kind"] for blocker in document["blockers"]] == ["nobody_offers", "no_watcher"]
     shown = runner("why", "a").out.splitlines()
     assert shown[1] == (
-        f"  1. it is pinned to {backend}, and no living watcher offers the backend {backend}: there is none yet; "
+        "  1. it is pinned to vast, and no living watcher offers the backend vast: there is none yet; "
         "cancel it, take its backend out of the file, and enqueue it again"
     )
 
@@ -221,3 +225,30 @@ def test_a_pin_to_metal_waits_for_a_watcher_alone(runner: JobRunner) -> None:
     runner("enqueue", runner.file("- {request_id: a, task: debug, backend: metal}\n"))
     document = runner("why", "a", "--json").document
     assert [blocker["kind"] for blocker in document["blockers"]] == ["no_watcher"]
+
+
+def test_a_pin_to_the_cloud_names_the_watcher_that_serves_it(runner: JobRunner) -> None:
+    """What is to be typed has the backend in it."""
+    runner("enqueue", runner.file("- {request_id: a, task: debug, backend: cloud}\n"))
+    assert "1. no watcher is alive; start one with `job-watcher --backends metal,cloud`\n" in runner("why", "a").out
+
+
+def test_where_it_stands_and_when_it_will_be_done(runner: JobRunner) -> None:
+    """By what such jobs took; the price of each backend stands in the document, none where nothing is paid."""
+    runner("enqueue", runner.file("".join(f"- {{request_id: job-{i}, task: debug}}\n" for i in range(3))))
+
+    async def look(watcher: HandWatcher) -> None:
+        await watcher.queue.refresh_streams()
+        unknown = await asked(watcher, "job-2")
+        assert (unknown.document()["position"], unknown.eta) == (3, None), "nothing was measured yet"
+        await measures.add(watcher.queue, [Sample("debug", "metal", 1.0, 10.0)] * 5)
+        answer = await asked(watcher, "job-2")
+        assert answer.eta is not None
+        assert answer.eta.p50 == pytest.approx(30, rel=0.2)
+        metal, cloud = answer.document()["backends"]
+        assert (metal["takes"], metal["usd"], cloud["takes"]) == (True, 0.0, False)
+        assert metal["seconds"][0] == pytest.approx(10, rel=0.1)
+        shown = await asyncio.to_thread(runner, "why", "job-2")
+        assert "\n  number 3 in line, done in about " in shown.out
+
+    runner.by_hand(look)

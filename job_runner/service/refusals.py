@@ -1,0 +1,196 @@
+"""What each backend says to one job, and at which price: taken, or the first reason why not.
+
+The reasons come in the order in which they would have to go: it is pinned elsewhere, nobody alive offers the backend or
+what the job needs there, the watchers stop, it is full, the limit of jobs a minute is used up, the API is closed, the
+day's budget is reached. Pure; `why` calls it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from job_runner.service.compute import moves_a_window, offers_of
+from job_runner.service.quoting import prices_of
+from lib.clock import iso
+from lib.errors import JobRunnerError
+from lib.jobqueue import JobSpec
+from lib.jobqueue.sizes import size_of
+from lib.routing.estimates import Estimates
+from lib.routing.quote import LOCAL
+from lib.routing.view import BACKENDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from job_runner.service.known import Known
+    from lib.redisqueue.rows import IndexRow
+    from lib.routing.quote import Taking
+    from lib.settings import Settings
+
+_LEAST_SHOWN_USD: Final = 0.0001
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is known of the job itself: what it takes on each backend, nothing where its bytes cannot be read."""
+
+    takes: Mapping[str, Taking] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BackendView:
+    """What one backend says to the job: taken, or why not.
+
+    `able` tells whether it could run the job at all; then `limit` names what keeps it from taking it now. Dollars are
+    those of this job, expected and at worst; seconds at p50 and p90. None where nothing is known.
+    """
+
+    backend: str
+    takes: bool
+    says: str
+    able: bool = False
+    limit: str = ""
+    mend: str = ""
+    usd: float | None = None
+    usd_most: float | None = None
+    seconds: tuple[float, float] | None = None
+
+
+def job_of(raw: bytes | None, row: IndexRow, known: Known, settings: Settings) -> Job:
+    """What the job takes, out of its bytes and the measurements."""
+    if raw is None or row.state != "queued":
+        return Job()
+    try:
+        spec = JobSpec.from_json(raw)
+    except JobRunnerError:
+        return Job()
+    estimates = Estimates(known.measured, prices_of(settings))
+    return Job({name: estimates.taking(spec.task, name, size_of(spec)) for name in BACKENDS})
+
+
+def backend_views(job: Job, capability: str, pin: str, known: Known, settings: Settings) -> tuple[BackendView, ...]:
+    """What every backend says."""
+    return tuple(_priced(_view(name, capability, pin, known, settings, job), job) for name in BACKENDS)
+
+
+def _priced(view: BackendView, job: Job) -> BackendView:
+    taking = job.takes.get(view.backend)
+    if taking is None:
+        return view
+    price = ""
+    if view.able and taking.usd_most >= _LEAST_SHOWN_USD:
+        price = f"; about ${taking.usd:.4f}, at most ${taking.usd_most:.4f}"
+    return BackendView(
+        view.backend,
+        view.takes,
+        view.says + price,
+        view.able,
+        view.limit,
+        view.mend,
+        round(taking.usd, 6),
+        round(taking.usd_most, 6),
+        (round(taking.p50, 2), round(taking.p90, 2)),
+    )
+
+
+def _view(backend: str, capability: str, pin: str, known: Known, settings: Settings, job: Job) -> BackendView:
+    def no(says: str) -> BackendView:
+        return BackendView(backend, takes=False, says=says)
+
+    if pin and pin != backend:
+        return no(f"the job is pinned to {pin}")
+    offering = [each for each in known.watchers if backend in each.get("slots", {})]
+    if not offering:
+        return no(f"no living watcher offers the backend {backend}")
+    able = [each for each in offering if capability in offers_of(each).get(backend, ())]
+    if not able:
+        return no(f"its watchers do not offer {capability}")
+    slots = sum(each["slots"][backend] for each in able)
+    if not slots:
+        return no("its watchers are stopping")
+    limit = _limit(backend, capability, known, settings, job)
+    if limit is not None:
+        return limit
+    return BackendView(backend, takes=True, says=f"{_counted(slots, 'slot')} for {capability}", able=True)
+
+
+def _limit(backend: str, capability: str, known: Known, settings: Settings, job: Job) -> BackendView | None:
+    """What keeps a backend that could from taking it now."""
+
+    def no(limit: str, says: str, mend: str = "") -> BackendView:
+        return BackendView(backend, takes=False, says=says, able=True, limit=limit, mend=mend)
+
+    if backend == LOCAL:
+        full = metal_full(known, settings)
+        # Told before among the blockers, with its mend.
+        return BackendView(backend, takes=False, says=full, able=True) if full else None
+    full = _cloud_full(backend, known, settings)
+    if full:
+        return no("cloud_full", full, "more slots (CLOUD_CONCURRENCY) or more watchers")
+    jobs, window = moves_a_window(settings.cloud_tokens_per_min)
+    moved = known.document["rate"]["cloud_moves_last_min"]
+    if moved >= jobs:
+        return no(
+            "near_limit",
+            f"near the rate limit: {_counted(moved, 'job')} in the last minute, {jobs} in {window:g} s allowed",
+            "time, or a higher CLOUD_TOKENS_PER_MIN",
+        )
+    closed = _closed(capability, known, settings)
+    if closed:
+        return no("api_closed", closed)
+    spend, taking = known.document["spend"], job.takes.get(backend)
+    cap = settings.budget_per_day_usd
+    spent = spend["today_usd"] + spend["reserved_usd"]
+    worst = taking.usd_most if taking is not None else 0.0
+    if cap is not None and worst > 0 and spent + worst > cap:
+        return no(
+            "budget_reached",
+            f"the day's budget is reached: ${spent:.4f} of ${cap:.2f}, and it may cost ${worst:.4f}",
+            "the next UTC day, or a higher BUDGET_PER_DAY_USD",
+        )
+    return None
+
+
+def metal_full(known: Known, settings: Settings) -> str:
+    """How full it is; empty while it has room."""
+    slots, held = known.slots(LOCAL), _held(LOCAL, known)
+    if not slots or held < slots * settings.metal_queue_max:
+        return ""
+    return (
+        f"metal is full: {_counted(held, 'job')} wait or run there, for {_counted(slots, 'slot')} "
+        f"with {settings.metal_queue_max} each"
+    )
+
+
+def _cloud_full(backend: str, known: Known, settings: Settings) -> str:
+    slots, held = known.slots(backend), _held(backend, known)
+    if held < slots + settings.cloud_queue_max:
+        return ""
+    return (
+        f"{backend} is full: {_counted(held, 'job')} wait or run there, for {_counted(slots, 'slot')} "
+        f"and {settings.cloud_queue_max} that may wait"
+    )
+
+
+def _held(backend: str, known: Known) -> int:
+    lanes: Mapping[str, Mapping[str, Any]] = known.document["lanes"]
+    return sum(lane["length"] for lane in lanes.values() if lane["backend"] == backend)
+
+
+def _closed(capability: str, known: Known, settings: Settings) -> str:
+    """Until when the API of what it needs is closed, and why; empty while it is open."""
+    if capability == "any":
+        return ""
+    model = settings.gemini_model if capability == "text_model" else settings.gemini_speech_model
+    for pool in known.document["pools"]:
+        if pool["model"] == model and pool["closed_sec"] > 0:
+            until = datetime.now(UTC) + timedelta(seconds=pool["closed_sec"])
+            why = f": {pool['why']}" if pool["why"] else ""
+            return f"the API of {model} is closed until {iso(until)}{why}"
+    return ""
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun if number == 1 else noun + 's'}"
