@@ -25,6 +25,7 @@ from lib.errors import (
     AnswerError,
     BlockedError,
     InvalidJobsError,
+    NotFoundError,
     OverloadedError,
     PermanentError,
     TaskError,
@@ -66,18 +67,24 @@ class Annotate:
     async def run(self, job: JobSpec, context: TaskContext) -> TaskResult:
         """Annotate what is not annotated yet; see the module for what is an error of a record and what of the job."""
         payload = AnnotatePayload.model_validate(job.payload)
+        try:
+            return TaskResult(result=await self._annotated(payload, job, context))
+        except InvalidJobsError as exc:
+            raise PermanentError("; ".join(map(str, exc.problems[:3])), hint="mend the corpus") from exc
+        except NotFoundError as exc:
+            # Another watcher may have it on its disk.
+            raise TemporaryError(exc.message, hint=exc.hint) from exc
+
+    async def _annotated(self, payload: AnnotatePayload, job: JobSpec, context: TaskContext) -> dict[str, Any]:
         corpus, check = await asyncio.to_thread(self._open, payload)
         questioner = Questioner(
             context.text_model, payload.system, payload.answer_schema, payload.max_output_tokens, payload.seed, check
         )
         asker = Asker(job.request_id, iso(job.queued_at))
-        try:
-            async with corpus:
-                batch = await _Batch.begun(payload, corpus, questioner, asker, context)
-                await batch.ask_all()
-                return TaskResult(result=await batch.end(iso(self._clock.now())))
-        except InvalidJobsError as exc:
-            raise PermanentError("; ".join(map(str, exc.problems[:3])), hint="mend the corpus") from exc
+        async with corpus:
+            batch = await _Batch.begun(payload, corpus, questioner, asker, context)
+            await batch.ask_all()
+            return await batch.end(iso(self._clock.now()))
 
     def _open(self, payload: AnnotatePayload) -> tuple[Corpus, Callable[[Any], str | None]]:
         # A third of a second of imports, which neither the watcher's loop nor the start of a program must feel.

@@ -10,7 +10,6 @@ from lib.errors import (
     AnswerError,
     BlockedError,
     InvalidInputError,
-    NotFoundError,
     OverloadedError,
     PausedError,
     PermanentError,
@@ -313,10 +312,18 @@ async def test_a_replaced_job_asks_again_about_its_failures(made: Made, tmp_path
 
 
 async def test_a_corpus_that_is_not_here_says_so(made: Made, tmp_path: Path) -> None:
-    """The mend is named: the file, or the setting that leads to it."""
+    """Another watcher may have it, so for now; the mend is named. What may not be named here is refused for good."""
     elsewhere = {"corpus": "other.jsonl", "table": ""}
-    with pytest.raises(NotFoundError, match=r"no corpus other\.jsonl is here") as caught:
+    with pytest.raises(TemporaryError, match=r"no corpus other\.jsonl is here") as caught:
         await run(made, job(made, ["r0"], **elsewhere), ScriptedModel(), tmp_path)
     assert "WATCHER_CORPUS_ROOT" in (caught.value.hint or "")
     with pytest.raises(InvalidInputError, match="does not lie below"):
         await run(made, job(made, ["r0"], **{**elsewhere, "corpus": "../x.jsonl"}), ScriptedModel(), tmp_path)
+
+
+async def test_a_corpus_with_mistakes_says_which(made: Made, tmp_path: Path) -> None:
+    """Lines are named in the job's error; no try mends them."""
+    with (made.places.root / "words.jsonl").open("a") as file:
+        file.write("oops\n")
+    with pytest.raises(PermanentError, match=r"words\.jsonl:7: is no JSON"):
+        await run(made, job(made, ["r0"]), ScriptedModel(), tmp_path)
