@@ -18,7 +18,7 @@ from lib.capabilities.breaker import Breaker
 from lib.capabilities.deadlines import in_time
 from lib.capabilities.gemini_client import LazyGeminiClient
 from lib.capabilities.gemini_errors import ending
-from lib.capabilities.speech_model import Spoken
+from lib.capabilities.speech_model import Spoken, usual_seconds
 from lib.capabilities.text_model import USUAL_DEADLINES, TextRequest
 from lib.capabilities.token_estimate import estimated_tokens
 from lib.errors import AnswerError, OverloadedError, PausedError, PermanentError, TruncatedError
@@ -41,12 +41,11 @@ _RAW: Final = re.compile(r"audio/(?:l16|pcm)\b.*?\brate=(\d+)", re.IGNORECASE)
 _WAV: Final = re.compile(r"audio/(?:x-|vnd\.)?wave?\b", re.IGNORECASE)
 _SAMPLE_BYTES: Final = 2
 
-_AUDIO_TOKENS_A_SECOND: Final = 25
-# Slower than anybody reads; a sign of Chinese or Japanese is a syllable, a letter seldom is.
-_SECONDS_A_LETTER: Final = 1 / 8
-_SECONDS_A_SIGN: Final = 1 / 2
-_SECONDS_MORE: Final = 4
-_LAST_OF_LETTERS: Final = "\u2e7f"
+_TOKENS_A_SECOND: Final = 25
+_BYTES_A_TOKEN: Final = 24_000 * _SAMPLE_BYTES // _TOKENS_A_SECOND
+# Slower than anybody reads, and a pause.
+_SLOWEST: Final = 1.6
+_SECONDS_MORE: Final = 8.0
 
 
 class GeminiSpeech:
@@ -83,10 +82,14 @@ class GeminiSpeech:
         began = self._clock.elapsed()
         heard = _Heard()
         chunks = self._chunks(text, voice_name, style)
+        most_bytes = self.tokens_out(text) * _BYTES_A_TOKEN
         async with contextlib.aclosing(in_time(chunks, self._deadlines, _SERVICE)) as timed:
             with self._breaker.call(_SERVICE, _CAPABILITY):
                 async for chunk in timed:
                     heard.add(chunk)
+                    if len(heard.data) > most_bytes:
+                        # What was reserved for this call is used up, and no text takes so long.
+                        raise AnswerError(f"the speech of {self._model} did not end with its text")
                 heard.check(self._model)
         pcm, rate = heard.sound(self._model)
         sent = self.tokens_in(text, style) if heard.input_tokens is None else heard.input_tokens
@@ -98,10 +101,8 @@ class GeminiSpeech:
         return estimated_tokens(TextRequest(text, system=f"{style} {_READ_ALOUD}"))
 
     def tokens_out(self, text: str) -> int:
-        """See `SpeechModel`: of a slow reader."""
-        letters = sum(char <= _LAST_OF_LETTERS for char in text)
-        seconds = letters * _SECONDS_A_LETTER + (len(text) - letters) * _SECONDS_A_SIGN + _SECONDS_MORE
-        return round(seconds * _AUDIO_TOKENS_A_SECOND)
+        """See `SpeechModel`: of a slow reader; a call that goes beyond it is broken off."""
+        return round((usual_seconds(text) * _SLOWEST + _SECONDS_MORE) * _TOKENS_A_SECOND)
 
     async def available(self) -> str | None:
         """See `ServedSpeech`."""

@@ -7,9 +7,11 @@ is found where every engine's is.
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
+from lib.capabilities.speech_model import usual_seconds
 from lib.errors import AnswerError, PermanentError
 from lib.voice_synth.chunking import chunks_of
 
@@ -59,8 +61,11 @@ _VARIETIES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 _OBEYED: Final = frozenset({"tone", "instruct", "instruct_style"})
-# Four minutes of speech. One answer holds eleven, but in a long one the voice drifts, and a failed one is paid for.
-_LONGEST_CALL_CHARACTERS: Final = 3_000
+# Two minutes of speech are made in little more than one, while nothing is heard. The first models stop without a word
+# at five and a half; long before that a voice drifts, and a failed call is paid for.
+_LONGEST_CALL_SECONDS: Final = 120.0
+# Where sentences end that have no white space between them.
+_CLOSED: Final = re.compile(r"(?<=[\u3002\uff01\uff1f])(?=.)")
 _FULL_SCALE: Final = 32_767
 
 
@@ -159,14 +164,16 @@ def _samples_of(spoken: Spoken) -> Samples:
 
 def _parts_of(text: str) -> list[str]:
     """The text whole if it is short enough for one call, else as few parts as whole sentences allow."""
-    if len(text) <= _LONGEST_CALL_CHARACTERS:
+    if usual_seconds(text) <= _LONGEST_CALL_SECONDS:
         return [text]
     parts: list[str] = []
-    for chunk in chunks_of(text, _LONGEST_CALL_CHARACTERS):
-        if parts and len(parts[-1]) + 1 + len(chunk) <= _LONGEST_CALL_CHARACTERS:
-            parts[-1] = f"{parts[-1]} {chunk}"
-        else:
-            parts.append(chunk)
+    for chunk in chunks_of(text):
+        for sentence in _CLOSED.split(chunk):
+            joined = f"{parts[-1]} {sentence}" if parts else sentence
+            if parts and usual_seconds(joined) <= _LONGEST_CALL_SECONDS:
+                parts[-1] = joined
+            else:
+                parts.append(sentence)
     return parts
 
 

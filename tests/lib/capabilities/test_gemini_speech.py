@@ -13,6 +13,7 @@ import pytest
 
 from lib.capabilities.breaker import Breaker
 from lib.capabilities.gemini_speech import GeminiSpeech, _Heard
+from lib.capabilities.speech_model import usual_seconds
 from lib.capabilities.text_model import CallDeadlines
 from lib.clock import SystemClock
 from lib.errors import (
@@ -221,9 +222,17 @@ async def test_estimates_are_rather_too_high(fake: FakeGemini) -> None:
     async with speech(fake.url) as model:
         spoken = await model.speak(TEXT, "Kore", "Speak slowly.")
         assert spoken.input_tokens <= model.tokens_in(TEXT, "Speak slowly.") <= 3 * spoken.input_tokens
-        # Read at a usual pace: 12 signs a second, 25 tokens each.
-        assert len(TEXT) / 12 * 25 < model.tokens_out(TEXT)
-        assert model.tokens_out("你好世界" * 10) > 40 / 4 * 25
+        assert 25 * usual_seconds(TEXT) < model.tokens_out(TEXT)
+        assert model.tokens_out("\u4f60\u597d\u4e16\u754c" * 10) > 25 * 40 / 4, "ten seconds of Chinese"
+
+
+async def test_speech_that_does_not_end_is_broken_off(fake: FakeGemini) -> None:
+    """A model may go on and on; more than was reserved for the call is neither taken nor waited for."""
+    long_directions = "Slowly. " * 100
+    async with speech(fake.url) as model:
+        # The fake reads its directions aloud.
+        with pytest.raises(AnswerError, match="did not end with its text"):
+            await model.speak("Hi.", "Kore", long_directions)
 
 
 class TestSound:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lib.capabilities.speech import WarmEngines
+from lib.capabilities.speech_model import usual_seconds
 from lib.errors import AnswerError, PermanentError, QuotaError, TemporaryError
 from lib.voice_synth.engines.base import EngineVoice, SynthesisSettings
 from lib.voice_synth.engines.gemini import LIKE_SPEAKERS, GeminiEngine
@@ -198,15 +199,25 @@ def test_a_quota_in_the_middle_is_a_quota(tmp_path: Path) -> None:
 
 
 def test_a_long_text_is_cut_between_sentences_and_joined() -> None:
-    """No word is lost, and few calls are made."""
+    """No word is lost, and few calls are made, none longer than two minutes of speech."""
     speech = ScriptedSpeech(lambda _: bytes(2))
-    sentence = "This is a sentence of some length that goes on for a while. "
-    text = sentence * 150
+    text = "This is a sentence of some length that goes on, and on, for a while. " * 80
     pieces = list(engine(speech).synthesise(text, settings()))
     parts = [asked[0] for asked in speech.asked]
     assert " ".join(parts) == text.strip()
-    assert all(len(part) <= 3_000 and part.endswith(".") for part in parts)
-    assert len(parts) == len(pieces) == 3
+    assert all(usual_seconds(part) <= 120 and part.endswith(".") for part in parts)
+    assert len(parts) == len(pieces) == 4
+
+
+def test_a_long_text_without_white_space_is_cut_too() -> None:
+    """Chinese and Japanese sentences have none between them, and a sign takes longer than a letter."""
+    speech = ScriptedSpeech(lambda _: bytes(2))
+    text = "\u592a\u9633\u51fa\u6765\u4e86\u3002" * 200
+    list(engine(speech).synthesise(text, settings()))
+    parts = [asked[0] for asked in speech.asked]
+    assert "".join(parts).replace(" ", "") == text
+    assert all(usual_seconds(part) <= 120 and part.endswith("\u3002") for part in parts)
+    assert len(parts) == 3
 
 
 def test_no_machine_has_it() -> None:
