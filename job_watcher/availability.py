@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from loguru import logger
 
-from lib.errors import JobRunnerError
+from lib.errors import JobRunnerError, PausedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from job_watcher.backends.base import Backend
     from job_watcher.lanes import Lanes
     from job_watcher.session import Session
-    from lib.errors import PausedError
+    from lib.errors import OverloadedError
     from lib.jobqueue import Capability
 
 ANSWER_SECONDS: Final = 3.0
@@ -38,11 +38,16 @@ class Availability:
     interval: float
     on_change: Callable[[], None]
     paused: dict[tuple[str, Capability], str] = field(default_factory=dict)
+    _doubted: set[str] = field(default_factory=set)
     _left: set[tuple[str, Capability]] = field(default_factory=set)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def pause(self, backend: str, error: PausedError) -> None:
-        """A job was told that there is no such thing now."""
+    def pause(self, backend: str, error: PausedError | OverloadedError) -> None:
+        """A job was told that there is no such thing now; or, overloaded, that it is worth asking."""
+        if not isinstance(error, PausedError):
+            self._doubted.add(backend)
+            self._news.set()
+            return
         for each in self.backends:
             for capability in each.capabilities:
                 if each.name == backend and capability == error.capability:
@@ -65,6 +70,7 @@ class Availability:
         except TimeoutError:
             await self._ask_again()
         self._news.clear()
+        await self._ask_doubted()
         await self._say()
 
     def _note(self, backend: str, capability: Capability, why: str) -> None:
@@ -72,6 +78,14 @@ class Availability:
             logger.bind(backend=backend).warning("{} takes no {} jobs for now: {}", backend, capability, why)
             self._news.set()
         self.paused[backend, capability] = why
+
+    async def _ask_doubted(self) -> None:
+        doubted, self._doubted = self._doubted, set()
+        for backend in self.backends:
+            for capability in sorted(backend.capabilities if backend.name in doubted else ()):
+                why = await _lacks(backend, capability)
+                if why is not None:
+                    self._note(backend.name, capability, why)
 
     async def _ask_again(self) -> None:
         backends = {backend.name: backend for backend in self.backends}

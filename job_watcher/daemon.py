@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from job_watcher.metrics.address import Address
     from job_watcher.naming import WatcherName
     from job_watcher.session import Session
-    from lib.errors import PausedError
+    from lib.errors import OverloadedError, PausedError
     from lib.jobqueue import JobSpec
     from lib.redaction import Redactor
     from lib.redisqueue.queue import Queue
@@ -123,7 +123,9 @@ class Daemon:
         measuring = Measuring(queue, clock)
         sender = self._sender(clock)
 
-        def execution(backend: Backend, session: Session, on_paused: Callable[[PausedError], None]) -> Execute:
+        def execution(
+            backend: Backend, session: Session, on_paused: Callable[[PausedError | OverloadedError], None]
+        ) -> Execute:
             if not work_dirs or work_dirs[-1].session != session.id:
                 # Those of lives that came to nothing are forgotten: while a server is away, each try is a life.
                 work_dirs[:] = [each for each in work_dirs if each.held]

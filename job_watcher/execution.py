@@ -21,7 +21,7 @@ from job_watcher.throttle import ProgressThrottle
 from job_watcher.work_dirs import id_hash
 from lib import failpoints
 from lib.clock import iso
-from lib.errors import InvalidInputError, PausedError, TaskError, TemporaryError
+from lib.errors import InvalidInputError, OverloadedError, PausedError, TaskError, TemporaryError
 from lib.jobqueue import JobSpec
 from lib.jobqueue.protocol import Ending, Lease, Retry
 from lib.jobqueue.records import Failure, Run, done_tail, failed_tail
@@ -66,8 +66,8 @@ class Execution:
     stopwatch: Stopwatch | None = None
     """Takes the time of every run, where somebody asks for it."""
     session: Session | None = None
-    on_paused: Callable[[PausedError], None] = lambda _: None
-    """Hears that the backend cannot do such jobs for the time being."""
+    on_paused: Callable[[PausedError | OverloadedError], None] = lambda _: None
+    """Hears that the backend cannot do such jobs for the time being, or that it may be so."""
     on_done: Callable[[JobSpec, float, TaskResult], None] = lambda *_: None
     """Hears of each body that succeeded how many seconds it took, and what it cost."""
 
@@ -122,7 +122,7 @@ class Execution:
         except Exception as exc:  # noqa: BLE001  a mistake in one job's way must not end the watcher
             throttle.finish(say_last=False)
             error = as_task_error(exc)
-            if isinstance(error, PausedError):
+            if isinstance(error, PausedError | OverloadedError):
                 self.on_paused(error)
             if error is not exc:
                 logger.opt(exception=exc).error("unexpected error at stage {}", course.stage)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from job_watcher.measuring import Measuring
     from job_watcher.naming import WatcherName
     from lib.clock import Clock
-    from lib.errors import PausedError
+    from lib.errors import OverloadedError, PausedError
     from lib.jobqueue import Catalogue
     from lib.jobqueue.protocol import Lease
     from lib.redisqueue.connection import Client
@@ -70,7 +70,7 @@ class Equipment:
     backends: tuple[Backend, ...]
     store: ArtifactStore
     catalogue: Catalogue
-    execution: Callable[[Backend, Session, Callable[[PausedError], None]], Execute]
+    execution: Callable[[Backend, Session, Callable[[PausedError | OverloadedError], None]], Execute]
     """What runs one job of a backend under a session; told a pause that a job has met."""
     blocking: Callable[[], Client]
     tally: Tally

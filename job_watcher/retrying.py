@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from lib.errors import (
     JobRunnerError,
+    PausedError,
     PermanentError,
     TaskError,
     TaskTimeoutError,
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
 
 # A far side that asks for more is closed for the day; waiting longer would only hide the job.
 LONGEST_DELAY_SECONDS: Final = 86_400.0
-# Long enough to see whether a server comes back, short enough that nobody notices when it has.
-_BACKEND_PAUSE_SECONDS: Final = 5.0
+# A backend that has paused offers no place any more: the job goes back to where the others wait, and another backend may
+# have it at once. The pause only lets the word of it get about.
+_ELSEWHERE_SECONDS: Final = 1.0
 _JITTER: Final = 0.2
 # A wish of the far side is a lower limit, so its jitter only adds.
 _JITTER_ABOVE: Final = 0.1
@@ -81,7 +83,8 @@ class RetryPolicy:
         if not isinstance(error, TemporaryError):
             return GiveUp("permanent")
         if isinstance(error, WaitError):
-            pause = _BACKEND_PAUSE_SECONDS if error.delay_seconds is None else max(0.0, error.delay_seconds)
+            named = None if isinstance(error, PausedError) else error.delay_seconds
+            pause = _ELSEWHERE_SECONDS if named is None else max(0.0, named)
             return Again("free", _milliseconds(pause * (1 + _JITTER_ABOVE * self.chance())))
         if attempts_used + 1 >= max_attempts:
             return GiveUp("timeout" if isinstance(error, TaskTimeoutError) else "transient_exhausted")

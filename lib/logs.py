@@ -77,7 +77,8 @@ def configure(
     logger.remove()
     # diagnose would print the values of variables into tracebacks, where no redaction by name could follow.
     logger.add(sink, level=level, format=lambda _: "{exception}", diagnose=False, backtrace=False)
-    logging.basicConfig(handlers=[_FromStandardLibrary()], level=logging.INFO, force=True)
+    # What libraries say below a warning is about each of their requests, and of no use to whoever watches jobs.
+    logging.basicConfig(handlers=[_FromStandardLibrary()], level=logging.WARNING, force=True)
     logging.captureWarnings(capture=True)
 
 

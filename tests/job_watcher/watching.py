@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from job_watcher.lane import Execute
     from job_watcher.session import Session
     from lib.clock import Clock
-    from lib.errors import PausedError
+    from lib.errors import OverloadedError, PausedError
     from lib.settings import Settings
 
 TIMES = {"WATCHER_SESSION_TTL": "2", "WATCHER_SESSION_RENEW_EVERY": "0.2", "WATCHER_POLL_INTERVAL": "0.4"}
@@ -106,14 +106,16 @@ class Watcher:
         )
         return self.life
 
-    def _execution(self, backend: Backend, session: Session, on_paused: Callable[[PausedError], None]) -> Execute:
+    def _execution(
+        self, backend: Backend, session: Session, on_paused: Callable[[PausedError | OverloadedError], None]
+    ) -> Execute:
         given = self._given.get(backend.name) if isinstance(self._given, Mapping) else self._given
         if isinstance(given, Gate) and given.real:
             given.inner = self._real_execution(backend, session, on_paused)
         return given or self._real_execution(backend, session, on_paused)
 
     def _real_execution(
-        self, backend: Backend, session: Session, on_paused: Callable[[PausedError], None]
+        self, backend: Backend, session: Session, on_paused: Callable[[PausedError | OverloadedError], None]
     ) -> Execution:
         self._work_dirs.append(WorkDirs(self.settings.watcher_work_dir, session.id))
         return Execution(

@@ -198,8 +198,11 @@ async def budget(folder: Path, *, watchers: int, usd: float, seconds: float) -> 
     """Racing watchers and a budget: the ledger never passes it, at any moment that can be seen."""
     figures = Figures()
     cap = round(usd * spend.MICRO)
-    async with stand(folder, Limits(), BUDGET_PER_DAY_USD=usd, GEMINI_RPM=0, GEMINI_TPM=0, GEMINI_RPD=0) as there:
-        await there.submit(jobs=watchers * 10, calls=100_000, max_output_tokens=2048)
+    prices = folder / "prices.yaml"
+    # So dear that the day is over in seconds, and that each call reserves more than it then takes.
+    prices.write_text(f"models: {{{MODEL}: {{input: 50, output: 200}}}}\n")
+    async with stand(folder, Limits(), BUDGET_PER_DAY_USD=usd, PRICES_FILE=prices) as there:
+        await there.submit(jobs=watchers * 10, calls=100_000)
         await there.start(watchers)
         most, end = 0, time.monotonic() + seconds
         while time.monotonic() < end:
