@@ -179,12 +179,22 @@ async def test_documents_are_of_their_shapes(valkey_url: str, prefix: str, tmp_p
         "result good",
         "result no",
         "why later",
+        "workflow stress plan --count 2 --seconds-min 0 --seconds-max 0",
+        "workflow system-test plan --mode debug",
+        "dispatch manifests/stress_test_v1.jsonl --target backlog:b",
+        "verify manifests/stress_test_v1.jsonl",
     ):
         await fits(*line.split())
     await run_program(watcher, "--once", "--quiet", environ=environ, cwd=tmp_path)
     _, out, _ = await run_program(watcher, "ping", "--consumer-name", "x", "--json", environ=environ, cwd=tmp_path)
     assert misfits(SHAPES["job-watcher ping"], json.loads(out)) == []
-    for line in ("report jobs.yaml", "history", "result good", "doctor --fsck"):
+    for line in (
+        "report jobs.yaml",
+        "history",
+        "result good",
+        "verify manifests/stress_test_v1.jsonl",
+        "doctor --fsck",
+    ):
         await fits(*line.split())
     for line in ("retry bad", "cancel later --yes", "server stop", "flush --hard --yes"):
         await fits(*line.split())

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from docs.generate.shapes_manifests import MANIFESTS
 from docs.generate.shapes_offline import OFFLINE
 from docs.generate.shapes_voices import VOICES
 
@@ -73,6 +74,7 @@ SHAPES: Final[dict[str, Any]] = {
     },
     "job-runner enqueue": _ENQUEUED,
     "job-runner enqueue-beatsheet": _ENQUEUED,
+    "job-runner dispatch": _ENQUEUED,
     "job-runner status": {
         "schema_version": _VERSION,
         "timestamp": "time",
@@ -221,6 +223,7 @@ SHAPES: Final[dict[str, Any]] = {
         ],
     },
     **OFFLINE,
+    **MANIFESTS,
     **VOICES,
 }
 
