@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 from lib.errors import AnswerError, PermanentError
 from lib.jobqueue.answer_schema import checker
@@ -36,8 +36,8 @@ def checked_json(text: str, schema: Mapping[str, Any]) -> Any:
         raise AnswerError("the model's answer is empty")
     fenced = _FENCED.match(stripped)
     try:
-        value = json.loads(fenced[1] if fenced else stripped, parse_constant=_no_constant)
-        # What no JSON text can hold again: half a surrogate pair, a number beyond every bound.
+        value = json.loads(fenced[1] if fenced else stripped)
+        # What no JSON text can hold again: half a surrogate pair, a number beyond every bound, NaN.
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as exc:
         raise AnswerError(f"the model's answer is no JSON ({_reason(exc)}): {shown(stripped)}") from exc
@@ -51,10 +51,6 @@ def shown(text: str) -> str:
     """The beginning of a text, on one line, for a message."""
     line = " ".join(text[: 2 * _SHOWN_CHARACTERS].split())
     return line if len(line) <= _SHOWN_CHARACTERS else f"{line[: _SHOWN_CHARACTERS - 1]}…"
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
 
 
 def _reason(error: Exception) -> str:

@@ -168,12 +168,14 @@ class OllamaModel:
         """
         if not counted:
             return
-        if counted >= room or counted < least_tokens(request):
-            raise TruncatedError(
-                f"{self._model} has seen {counted} tokens of a prompt of at least {least_tokens(request)}, in a "
-                f"context of {room}",
-                hint="send less at once, or serve a model with a larger context",
-            )
+        least = least_tokens(request)
+        if counted >= room:
+            seen = f"the prompt fills the whole context of {self._model}, {room} tokens, so that some of it was cut off"
+        elif counted < least:
+            seen = f"{self._model} has seen {counted} tokens of a prompt of at least {least}, the rest was cut off"
+        else:
+            return
+        raise TruncatedError(seen, hint="send less at once, or serve a model with a larger context")
 
     def _error_of(self, connection: _Connection, error: Exception) -> TaskError:
         """What an error of the client is."""
