@@ -9,7 +9,7 @@ from job_runner.cli.advice import after_failure, after_loss, typed
 from job_runner.cli.noting import Notes, spoken_by_another
 from job_runner.cli.options import JobFiles, Json, NoColor, Quiet, RedisUrl
 from job_runner.cli.running import settings_of, with_queue
-from job_runner.cli.tables import Table, counted, seconds_text, summary_text
+from job_runner.cli.tables import Table, counted, seconds_text, span_text, summary_text
 from job_runner.service import outcomes
 from job_runner.service.jobfiles import names_in
 from job_runner.service.outputs_here import OutputsHere
@@ -58,7 +58,7 @@ def report(
     backlog = DEFAULT_BACKLOG if target is None else parse_backlog(target)
     with names_in(files, settings, EntryNames(backlog)) as jobs:
         here = OutputsHere.of(settings)
-        found = with_queue(settings, lambda queue: outcomes.report(queue, jobs, here))
+        found = with_queue(settings, lambda queue: outcomes.report(queue, jobs, here, settings))
     if json:
         output.document(found.document(status))
     else:
@@ -90,7 +90,11 @@ def _show(found: outcomes.Report, only: outcomes.ReportStatus, root: Path, outpu
     if only == "all" or any(found.shown(only)):
         output.listing(table.lines(output.width, output.paint))
         output.data()
-    output.data(f"{counted(len(found.rows), 'job')}: {summary_text(found.summary_text)}")
+    cost = f"; cost ${found.cost_usd:.4f}" if found.cost_usd else ""
+    output.data(f"{counted(len(found.rows), 'job')}: {summary_text(found.summary_text)}{cost}")
+    if found.eta is not None:
+        waiting = counted(len(found.lines), "job")
+        output.data(f"{waiting} in line: the last is done in about {span_text(found.eta.document())}")
 
 
 def _details(row: outcomes.ReportRow, root: Path, speech: outcomes.Speech | None) -> list[str]:

@@ -1,19 +1,22 @@
 """`job-runner result`: one job."""
 
 import json as json_text
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from job_runner.cli.advice import after_failure, after_loss, no_such_job, typed
 from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl, RequestId
 from job_runner.cli.running import settings_of, with_queue
-from job_runner.cli.tables import seconds_text
+from job_runner.cli.tables import seconds_text, span_text
 from job_runner.service import outcomes
 from job_runner.service.outputs_here import OutputsHere, lacks_a_file
 from lib.command_line.output import Output
 from lib.redisqueue.reader import Found
 from lib.terminal import clean
+
+if TYPE_CHECKING:
+    from job_runner.service.eta import InLine
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -53,15 +56,17 @@ def result(  # the shared flags
     """Show what became of one job."""
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
     settings = settings_of(redis_url)
-    found = with_queue(settings, lambda queue: outcomes.result(queue, request_id, OutputsHere.of(settings)))
+    found, line = with_queue(
+        settings, lambda queue: outcomes.result_in_line(queue, request_id, settings, OutputsHere.of(settings))
+    )
     if found.status == "not_found":
         if json:
             output.document(outcomes.result_document(found))
         raise no_such_job(request_id)
     if json:
-        output.document(outcomes.result_document(found))
+        output.document(outcomes.result_document(found, line))
         return
-    for name, value in _lines(found):
+    for name, value in [*_lines(found), *_in_line(line)]:
         output.data(f"{name + ':':<14} {value}")
     for step in _next_steps(found):
         output.say(step)
@@ -129,6 +134,13 @@ def _active(found: Found) -> list[tuple[str, str]]:
     if "percent" in progress:
         lines.append(("progress", f"{progress['percent']:g} % {clean(str(progress.get('message') or ''))}".rstrip()))
     return lines
+
+
+def _in_line(line: "InLine | None") -> list[tuple[str, str]]:
+    if line is None:
+        return []
+    done = [] if line.eta is None else [("done in", f"about {span_text(line.eta.document())}")]
+    return [("in line", f"number {line.before + 1}"), *done]
 
 
 def _outputs(record: dict[str, Any]) -> list[tuple[str, str]]:

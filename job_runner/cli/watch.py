@@ -93,7 +93,7 @@ class _Lines:
         paid = paid_text(snapshot)
         if paid != self._paid:
             self._paid = paid
-            self._output.data(paid or "the cloud is open again")
+            self._output.data(paid or "nothing is closed, nothing spent today")
 
 
 def totals_text(snapshot: Snapshot) -> str:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from job_runner.service.eta import in_line
 from job_runner.service.outputs_here import lacks_a_file, path_of
 from lib.redisqueue import reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from job_runner.service.eta import Eta, InLine
     from job_runner.service.outputs_here import OutputsHere
     from lib.jobfile import FileJob
     from lib.redisqueue.queue import Queue
+    from lib.settings import Settings
 
 HistoryStatus = Literal["done", "failed", "cancelled", "all"]
 ReportStatus = Literal["done", "failed", "cancelled", "queued", "delayed", "leased", "not_found", "all"]
@@ -37,17 +40,25 @@ async def result(queue: Queue, request_id: str, here: OutputsHere | None = None)
     return found
 
 
+async def result_in_line(
+    queue: Queue, request_id: str, settings: Settings, here: OutputsHere
+) -> tuple[reader.Found, InLine | None]:
+    """The same, and of a job that waits where it stands in line."""
+    found = await result(queue, request_id, here)
+    return found, (await in_line(queue, settings, [found])).get(request_id)
+
+
 def status_text(found: reader.Found) -> str:
     """The status as people read it: `done (file missing)` when what it made is not there."""
     return f"{found.status} ({FILE_MISSING})" if lacks_a_file(found.record) else found.status
 
 
-def result_document(found: reader.Found) -> dict[str, Any]:
-    """The JSON of `result`; a running job also says how far it is."""
+def result_document(found: reader.Found, line: InLine | None = None) -> dict[str, Any]:
+    """The JSON of `result`; a running job also says how far it is, a waiting one where it stands in line."""
     document: dict[str, Any] = {"request_id": found.request_id, "status": found.status, "record": found.record}
     if found.progress is not None:
         document["progress"] = found.progress
-    return document
+    return document if line is None else document | line.document()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +81,14 @@ class ReportRow:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of the jobs of files, in their order; `content_known` unless a beat there names no voice."""
+    """What became of the jobs of files, in their order; `content_known` unless a beat there names no voice.
+
+    `lines` say where those stand that wait.
+    """
 
     rows: tuple[ReportRow, ...]
     content_known: bool = True
+    lines: Mapping[str, InLine] = field(default_factory=dict)
 
     @property
     def summary(self) -> dict[str, int]:
@@ -96,6 +111,18 @@ class Report:
         return sum(lacks_a_file(row.found.record) for row in self.rows)
 
     @property
+    def cost_usd(self) -> float:
+        """What those that have ended cost, in dollars."""
+        costs = ((row.found.record or {}).get("cost") or {} for row in self.rows)
+        return sum(float(cost.get("usd") or 0) for cost in costs)
+
+    @property
+    def eta(self) -> Eta | None:
+        """When the last of those that wait will be done; None when nothing tells."""
+        known = [line.eta for line in self.lines.values() if line.eta is not None]
+        return max(known, key=lambda eta: eta.p50, default=None)
+
+    @property
     def failed(self) -> bool:
         """Whether a job has failed."""
         return any(row.found.status == "failed" for row in self.rows)
@@ -113,15 +140,19 @@ class Report:
                 "status": row.found.status,
                 "current": row.current,
                 "record": row.found.record,
+                **(self.lines[row.request_id].document() if row.request_id in self.lines else {}),
             }
             for row in self.shown(only)
         ]
         counts = {"summary": self.summary, "outdated": self.outdated, "missing": self.missing}
-        return {"job_count": len(self.rows), **counts, "rows": rows}
+        sums = {"cost_usd": round(self.cost_usd, 6), "eta": None if self.eta is None else self.eta.document()}
+        return {"job_count": len(self.rows), **counts, **sums, "rows": rows}
 
 
-async def report(queue: Queue, jobs: Iterable[FileJob], here: OutputsHere | None = None) -> Report:
-    """What is known about each of `jobs`; `here` marks the outputs that are missing."""
+async def report(
+    queue: Queue, jobs: Iterable[FileJob], here: OutputsHere | None = None, settings: Settings | None = None
+) -> Report:
+    """What is known about each of `jobs`; `here` marks the outputs that are missing. `settings` tell an ETA."""
     from lib.jobqueue import identity_of  # noqa: PLC0415 - `result` and `history` must not pay for the models
 
     rows: list[ReportRow] = []
@@ -140,7 +171,8 @@ async def report(queue: Queue, jobs: Iterable[FileJob], here: OutputsHere | None
             for (request_id, output_name, identity), known in zip(chunk, found, strict=True)
         ]
         whole = whole and all(identity is not None for _, _, identity in chunk)
-    return Report(tuple(rows), whole)
+    lines = {} if settings is None else await in_line(queue, settings, [row.found for row in rows])
+    return Report(tuple(rows), whole, lines)
 
 
 def _is_current(found: reader.Found, identity: str | None) -> bool | None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
+from job_runner.service.outcomes import Report, ReportRow
 from lib.jobqueue.records import ErrorType, RecordedOutput
+from lib.redisqueue import measures
+from lib.redisqueue.measures import Sample
+from lib.redisqueue.reader import Found
 from tests.support.hand import HandWatcher
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.job_runner.conftest import JobRunner
+    from tests.job_runner.conftest import JobRunner, Outcome
 
 FIVE_JOBS = """\
     jobs:
@@ -87,6 +92,8 @@ def test_json_is_the_contracts_document(runner: JobRunner, three: str) -> None:
         "summary": {"done": 3},
         "outdated": 0,
         "missing": 0,
+        "cost_usd": 0.0,
+        "eta": None,
         "rows": [
             {"request_id": "story:one", "output_name": "story/one", "status": "done", "current": True},
             {"request_id": "story:two", "output_name": "story/two", "status": "done", "current": True},
@@ -225,3 +232,32 @@ def test_one_status_of_many(runner: JobRunner, three: str) -> None:
     document = runner("report", three, "--status", "queued", "--json").document
     assert [row["request_id"] for row in document["rows"]] == ["story:one", "nap"]
     assert (document["job_count"], document["summary"]) == (3, {"queued": 2, "cancelled": 1})
+
+
+def test_what_waits_stands_in_line(runner: JobRunner, three: str) -> None:
+    """The place of each job in the document, and when the last is done, once such jobs were measured."""
+    runner("enqueue", three)
+    rows = {row["request_id"]: row for row in runner("report", three, "--json").document["rows"]}
+    assert {name: row["position"] for name, row in rows.items()} == {"story:one": 1, "story:two": 2, "nap": 1}
+    assert all(row["eta"] is None for row in rows.values())
+
+    async def look(watcher: HandWatcher) -> tuple[Outcome, Outcome]:
+        samples = [Sample(task, "metal", 4.0, 10.0) for task in ("speak", "sleep")] * 50
+        await measures.add(watcher.queue, samples)
+        asked = [await asyncio.to_thread(runner, "report", three, *more) for more in ((), ("--json",))]
+        return asked[0], asked[1]
+
+    shown, document = runner.by_hand(look)
+    assert "\n3 jobs in line: the last is done in about " in shown.out
+    assert max(len(line) for line in shown.out.splitlines()) <= 80
+    assert document.document["eta"]["p50_sec"] > 10
+
+
+def test_what_the_jobs_cost(runner: JobRunner, three: str) -> None:
+    """The sum of their records."""
+    rows = tuple(
+        ReportRow(name, None, Found(name, "done", {"status": "done", "cost": {"usd": usd}}))
+        for name, usd in (("a", 0.25), ("b", 0.5), ("c", None))
+    )
+    assert Report(rows).document()["cost_usd"] == 0.75
+    assert "cost $" not in runner("report", three).out

@@ -30,12 +30,15 @@ def test_queued(runner: JobRunner, three: str) -> None:
     runner("enqueue", three)
     assert runner("result", "nap").out == (
         "request_id:    nap\nstatus:        queued\nattempt:       1\nwaits in:      stream:normal:any\n"
+        "in line:       number 1\n"
     )
     assert runner("result", "nap", "--json").document == {
         "schema_version": 1,
         "request_id": "nap",
         "status": "queued",
         "record": None,
+        "position": 1,
+        "eta": None,
     }
 
 

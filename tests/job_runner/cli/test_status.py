@@ -6,11 +6,14 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Any
 
-from lib.redisqueue import leasing
+from lib.redisqueue import leasing, measures, quota
 from lib.redisqueue.keys import GROUP
+from lib.redisqueue.measures import Sample
 from lib.redisqueue.overview import overview
 
 if TYPE_CHECKING:
+    import pytest
+
     from tests.job_runner.conftest import JobRunner
     from tests.support.hand import HandWatcher
 
@@ -196,3 +199,45 @@ def test_not_a_redis_url(runner: JobRunner) -> None:
     refused = runner("status", "--redis-url", "http://somewhere")
     assert refused.code == 2
     assert "redis://HOST:PORT/DB" in refused.err
+
+
+def test_what_is_paid_for(runner: JobRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger of the day against the budget, the moves of the last minute, and which API grants nothing now."""
+    monkeypatch.setenv("BUDGET_PER_DAY_USD", "0.5")
+
+    async def spend_some(watcher: HandWatcher) -> None:
+        queue = watcher.queue
+        seconds, micros = await queue.client.time()
+        now_ms = seconds * 1000 + micros // 1000
+        await queue.client.hset(queue.keys.of("spend"), mapping={f"{seconds // 86_400}": 420_000})
+        await queue.client.hset(queue.keys.of("spend_open"), "sum", 90_000)
+        await queue.client.zadd(queue.keys.of("moves"), {"a": now_ms, "b": now_ms - 30_000, "c": now_ms - 70_000})
+        await quota.close(queue, quota.Pool("abc", "gemini-2.5-flash"), 60_000, "429 per minute")
+
+    runner.by_hand(spend_some)
+    document = runner("status", "--json").document
+    assert document["spend"] == {"today_usd": 0.42, "reserved_usd": 0.09, "budget_usd": 0.5}
+    assert document["rate"] == {"jobs_per_min": 0.0, "cloud_moves_last_min": 2, "cloud_per_min": 2.0}
+    (pool,) = document["pools"]
+    assert 50 < pool["closed_sec"] <= 60
+    assert (pool["key"], pool["model"], pool["why"]) == ("abc", "gemini-2.5-flash", "429 per minute")
+    shown = runner("status").out
+    assert "\n  spent today  $0.4200 of $0.50, $0.0900 more reserved: the budget is reached\n" in shown
+    assert "\n  cloud        2 jobs in the last minute, 2 a minute allowed\n" in shown
+    assert re.search(r"\n  api          gemini-2.5-flash is closed for (\d\d\.\d s|1:00): 429 per minute\n", shown)
+
+
+def test_an_eta_of_what_was_measured(runner: JobRunner, three: str) -> None:
+    """Before the first job of a new batch has ended, if such jobs were seen before and somebody works."""
+    runner("enqueue", three)
+
+    async def look(watcher: HandWatcher) -> tuple[str, dict[str, Any]]:
+        await measures.add(watcher.queue, [Sample(task, "metal", 4.0, 10.0) for task in ("speak", "sleep")] * 50)
+        shown = (await asyncio.to_thread(runner, "status")).out
+        return shown, (await asyncio.to_thread(runner, "status", "--json")).document
+
+    shown, document = runner.by_hand(look)
+    assert document["by_capability"] == {"any": 1, "speech": 2}
+    assert document["eta"]["p90_sec"] >= document["eta"]["p50_sec"] > 20
+    assert re.search(r"rate         0 jobs/min, ETA [\d.: s]+ \(p90 ", shown)
+    assert runner("status", "--json").document["eta"] is None, "nobody is alive any more"

@@ -134,7 +134,7 @@ async def test_it_goes_on_after_an_outage(own_valkey: RealServer, prefix: str) -
     await blocking.aclose()
 
 
-def _document() -> dict[str, object]:
+def _document() -> dict[str, Any]:
     totals = {"queued": 2, "leased": 1, "delayed": 0, "done": 5, "failed": 1, "cancelled": 0, "outstanding": 3}
     lane = {"backend": "metal", "capability": "speech", "running": 1, "waiting": 1, "length": 2}
     return {
@@ -173,6 +173,39 @@ def test_the_picture_stays_small() -> None:
     assert "r11" in text
     assert "r12" not in text
     assert "and 8 more" in text
+
+
+def _paid(**changes: Any) -> dict[str, Any]:
+    pool = {"key": "k", "model": "gemini-2.5-flash", "closed_sec": 17.0, "why": "429", "requests_last_min": 9}
+    return {
+        **_document(),
+        "rate": {"jobs_per_min": 30.0, "cloud_moves_last_min": 2, "cloud_per_min": 2.0},
+        "pools": [pool | {"tokens_last_min": 700}],
+        "spend": {"today_usd": 0.12, "reserved_usd": 0.01, "budget_usd": 3.0},
+        "eta": {"p50_sec": 90.0, "p90_sec": 110.0},
+    } | changes
+
+
+def test_the_picture_of_what_is_paid_for() -> None:
+    """Spend against the budget, the limit of jobs a minute, what closed the API, and an ETA that was measured."""
+    text = _drawn(Snapshot(_paid(), {}))
+    assert "ETA 1:30 (p90 1:50)  today $0.1200 of $3.00, $0.0100 more reserved\n" in text
+    assert "cloud: 2 jobs in the last minute, 2 a minute allowed\n" in text
+    assert "cloud: gemini-2.5-flash is closed for 17.0 s: 429\n" in text
+
+
+def test_a_line_when_money_is_spent_or_the_cloud_closes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Once a change, not once a look; and when it is open again."""
+    lines = _Lines(Output())
+    seconds_later = _paid(pools=[{**_paid()["pools"][0], "closed_sec": 15.0}])
+    open_again = _paid(pools=[{**_paid()["pools"][0], "closed_sec": 0.0}])
+    for document in (_document(), _paid(), seconds_later, open_again, open_again, _document()):
+        lines(Snapshot(document, {}))
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "spent today: $0.1200 of $3.00, gemini-2.5-flash is closed",
+        "spent today: $0.1200 of $3.00",
+        "nothing is closed, nothing spent today",
+    ]
 
 
 async def test_lines_into_a_pipe(valkey_url: str, prefix: str, runner: JobRunner) -> None:
