@@ -156,9 +156,13 @@ class WrongKeyError(QueueError):
 
 
 class TaskError(JobRunnerError):
-    """Raised by the body of a task."""
+    """Raised by the body of a task.
+
+    `free`: a service answered with an error, for which it takes no money; False also where nobody knows.
+    """
 
     code = "task"
+    free: bool = False
 
 
 class TemporaryError(TaskError):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from loguru import logger
 
-from lib.errors import BudgetError, JobRunnerError, OverloadedError, PausedError, QuotaError, TaskError, WaitError
+from lib.errors import BudgetError, JobRunnerError, PausedError, QuotaError, TaskError, WaitError
 from lib.redisqueue import quota
 from lib.redisqueue.quota import PaidCall, Settlement
 from lib.redisqueue.spend import MICRO
@@ -228,11 +228,10 @@ class Meter:
         return True
 
     def _after_error(self, call: Begun, error: TaskError) -> Settlement:
+        if error.free:
+            return Settlement(call.call_id, backend=self._payer.backend)
         if isinstance(error, PausedError):
             return Settlement(call.call_id, sent=False)
-        if isinstance(error, OverloadedError) and getattr(error, "refused", False):
-            # It answered that it cannot: no provider charges for that.
-            return Settlement(call.call_id, backend=self._payer.backend)
         return self._charge(call, call.most)
 
     def _charge(self, call: Begun, used: Tokens) -> Settlement:

@@ -34,7 +34,7 @@ class Settlements:
 
     queue: Queue
     clock: Clock
-    _left: deque[Settlement] = field(default_factory=lambda: deque(maxlen=KEPT_MAX))
+    _left: deque[Settlement] = field(default_factory=deque)
     _any: asyncio.Event = field(default_factory=asyncio.Event)
     _speaking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -45,6 +45,8 @@ class Settlements:
 
     def put(self, settlement: Settlement) -> None:
         """Keep a word, to be said by the next `say` or by the duty; for who must not wait."""
+        if len(self._left) >= KEPT_MAX:
+            self._left.popleft()
         self._left.append(settlement)
         self._any.set()
 
@@ -66,8 +68,10 @@ class Settlements:
         """Say all that is left; raises where it is not heard."""
         async with self._speaking:
             while self._left:
-                said = [self._left[at] for at in range(min(len(self._left), _CALL_MAX))]
-                await quota.settle_all(self.queue, said)
-                for _ in said:
-                    self._left.popleft()
+                said = [self._left.popleft() for _ in range(min(len(self._left), _CALL_MAX))]
+                try:
+                    await quota.settle_all(self.queue, said)
+                except BaseException:
+                    self._left.extendleft(reversed(said))
+                    raise
             self._any.clear()

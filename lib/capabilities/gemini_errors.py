@@ -64,6 +64,13 @@ _BLOCKED: Final = frozenset(
 
 def refusal(code: int, body: Any, *, model: str, now: datetime, capability: Capability = "text_model") -> TaskError:
     """The error that a reply with an error status is. The body must hold no secret any more."""
+    error = _refusal(code, body, model, now, capability)
+    # The provider takes nothing for a request that it answers so; it only counts it.
+    error.free = True
+    return error
+
+
+def _refusal(code: int, body: Any, model: str, now: datetime, capability: Capability) -> TaskError:
     error = body.get("error", body) if isinstance(body, dict) else {}
     said = shown(str(error.get("message") or error.get("status") or "no reason given"))
     details = [each for each in error.get("details") or () if isinstance(each, dict)]

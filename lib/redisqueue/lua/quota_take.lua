@@ -16,7 +16,7 @@ local row = read_row(request_id)
 if not (row and row.state == 'L' and row.session == session and row.fence == fence and is_live(session)) then
   return { 'lease', 0 }
 end
-if redis.call('HEXISTS', K.quota_calls, call_id) == 1 then
+if redis.call('HEXISTS', K.spend_open, 'call:' .. call_id) == 1 then
   return { 'granted', 0 }
 end
 if now < tonumber(day_begin) or now >= tonumber(day_end) then

@@ -1,0 +1,91 @@
+"""What jobs took reaches the queue in its own time, and is bounded where it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from job_watcher import measuring
+from job_watcher.measuring import GATHER_SECONDS, Measuring
+from lib.errors import UnreachableError
+from lib.redisqueue import measures
+from lib.redisqueue.connection import connect
+from lib.redisqueue.queue import Queue
+from tests.support.hand_clock import HandClock
+from tests.support.wait import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.support.servers import RealServer
+
+NOWHERE = "redis://127.0.0.1:1/0"
+
+
+@pytest.fixture
+async def queue(valkey: RealServer, prefix: str) -> AsyncIterator[Queue]:
+    """A queue that remembers nothing yet."""
+    made = Queue.over(connect(valkey.url), valkey.url, prefix)
+    yield made
+    await made.client.unlink(made.keys.of("measures"))
+    await made.client.aclose()
+
+
+async def one_round(duty: Measuring, clock: HandClock) -> None:
+    """A round whose gathering is over."""
+    run = asyncio.create_task(duty.run_once())
+    await wait_until(lambda: clock.sleepers)
+    await clock.move(GATHER_SECONDS)
+    await run
+
+
+async def counted(queue: Queue) -> int:
+    """Of how many jobs the queue knows."""
+    return sum(one.count for one in (await measures.read(queue)).values())
+
+
+async def test_samples_are_gathered_and_sent_together(queue: Queue) -> None:
+    """More than a call carries go in several; a round without samples sends nothing and waits."""
+    clock = HandClock()
+    duty = Measuring(queue, clock)
+    for number in range(300):
+        duty.note("speak", "metal", 10, number + 1.0)
+        duty.note("annotate", "cloud", 3, 1.0, 200)
+    await one_round(duty, clock)
+    assert await counted(queue) == 600
+    found = await measures.read(queue)
+    assert found["annotate", "cloud", 1].usd_mean == pytest.approx(200 / 3 / 10**6)
+    idle = asyncio.create_task(duty.run_once())
+    await asyncio.sleep(0)
+    assert not clock.sleepers
+    idle.cancel()
+
+
+async def test_an_unreachable_server_loses_nothing_up_to_a_bound(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kept in order for when it is back; beyond the bound the oldest go."""
+    monkeypatch.setattr(measuring, "KEPT_MAX", 5)
+    clock = HandClock()
+    away = Queue.over(connect(NOWHERE), NOWHERE)
+    duty = Measuring(away, clock)
+    for number in range(3):
+        duty.note("speak", "metal", 1, 1.0 + number)
+    for _ in range(2):
+        with pytest.raises(UnreachableError):
+            await one_round(duty, clock)
+    duty.queue = queue
+    duty.note("speak", "metal", 1, 4.0)
+    await one_round(duty, clock)
+    found = (await measures.read(queue))["speak", "metal", 0]
+    assert (found.count, found.mean) == (4, 2.5)
+    duty.queue = away
+    for number in range(9):
+        duty.note("sleep", "metal", 1, 1.0 + number)
+    with pytest.raises(UnreachableError):
+        await one_round(duty, clock)
+    duty.queue = queue
+    await one_round(duty, clock)
+    kept = (await measures.read(queue))["sleep", "metal", 0]
+    assert (kept.count, kept.mean) == (5, 7.0)
+    await away.client.aclose()
