@@ -7,7 +7,6 @@ never leaves this machine: a `$ref` leads only to a place inside the schema itse
 from __future__ import annotations
 
 import json
-import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,13 +59,13 @@ def _compiled(text: str) -> tuple[Any, str | None]:
         kind.check_schema(schema)
     except SchemaError as exc:
         return None, f"is no sound JSON schema: {_place(exc.absolute_path)}{_cut(exc.message)}"
-    problem = next(_hidden_mistakes(schema), None)
+    problem = next(_lost_references(schema), None)
     # An empty registry: nothing is fetched from anywhere.
     return (kind(schema, registry=Registry()), None) if problem is None else (None, problem)
 
 
-def _hidden_mistakes(schema: Any) -> Iterator[str]:
-    """What the rules for schemas let pass and a validator stumbles over: patterns and references."""
+def _lost_references(schema: Any) -> Iterator[str]:
+    """What the rules for schemas let pass and a validator stumbles over: references that lead nowhere."""
     from referencing import Registry, Resource  # noqa: PLC0415 - see _compiled
     from referencing.exceptions import Unresolvable  # noqa: PLC0415
     from referencing.jsonschema import DRAFT202012  # noqa: PLC0415
@@ -78,10 +77,7 @@ def _hidden_mistakes(schema: Any) -> Iterator[str]:
         node = rest.pop()
         if isinstance(node, dict):
             rest += node.values()
-            target, by_pattern = node.get("$ref"), node.get("patternProperties")
-            for pattern in (node.get("pattern"), *(by_pattern if isinstance(by_pattern, dict) else ())):
-                if isinstance(pattern, str) and not _is_pattern(pattern):
-                    yield f"has the pattern {_cut(pattern)}, which is no regular expression"
+            target = node.get("$ref")
             if isinstance(target, str):
                 try:
                     resolver.lookup(target)
@@ -89,14 +85,6 @@ def _hidden_mistakes(schema: Any) -> Iterator[str]:
                     yield f"has a $ref to {_cut(target)}; only places inside the schema itself can be meant"
         elif isinstance(node, list):
             rest += node
-
-
-def _is_pattern(text: str) -> bool:
-    try:
-        re.compile(text)
-    except (re.error, RecursionError, OverflowError):
-        return False
-    return True
 
 
 def _place(path: Any) -> str:
