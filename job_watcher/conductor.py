@@ -128,7 +128,8 @@ class Conductor:
             logger.warning("another watcher leads now")
             self._epoch = ""
             return
-        self._look = bool(woken.reasons & _ROSTER_NEWS)
+        # Not set anew: what was said while it waited holds until it has looked.
+        self._look = self._look or bool(woken.reasons & _ROSTER_NEWS)
         self._heard = woken.changes
 
     def roster_changed(self) -> None:
@@ -184,7 +185,7 @@ class Conductor:
         if moved.survey.newest:
             self._position.inlet = moved.survey.newest
         # What is due and cannot be queued is tried again after the interval, never spun on.
-        return _soonest(None if stalled else moved.survey.due_in_ms, moved.survey, decision)
+        return _soonest(None if stalled else moved.survey.due_in_ms, self._with_closings(moved.survey), decision)
 
     async def _move(self, decision: Decision) -> Moved:
         """Move; a single job is leased in the same call where this watcher has a slot for it.
@@ -208,7 +209,7 @@ class Conductor:
 
     async def _learn(self) -> None:
         """What things take, and, where the policy asks, which jobs press: read anew before a decision."""
-        await self.knowledge.refresh()
+        await self.knowledge.refresh(cloud=any(watcher.slots.get("cloud") for watcher in self._watchers))
         if self.setup.policy == "deadline":
             self._urgent = await self.knowledge.urgent()
 
@@ -232,7 +233,7 @@ class Conductor:
 
     def _view(self, survey: Survey) -> View:
         return View(
-            survey=survey,
+            survey=self._with_closings(survey),
             intakes=tuple(_intake_class(name) for name in survey.waiting if self.setup.conducts(name)),
             lanes=tuple(_lane_class(name) for name in survey.held),
             watchers=self._watchers,
@@ -243,6 +244,10 @@ class Conductor:
             urgent=self._urgent,
             now_ms=survey.now_ms,
         )
+
+    def _with_closings(self, survey: Survey) -> Survey:
+        closed = self.knowledge.closed()
+        return replace(survey, rate=replace(survey.rate, closed=closed)) if closed else survey
 
     async def _wait(self, due_in_ms: int | None) -> Woken:
         block_ms = int(self.interval * 1000)
@@ -256,8 +261,8 @@ def _soonest(due_in_ms: int | None, survey: Survey, decision: Decision) -> int |
     times = [each for each in (due_in_ms, decision.again_in_ms) if each is not None]
     if "rate_paused" in decision.says and survey.rate.next_ms is not None:
         times.append(survey.rate.next_ms)
-    if "api_closed" in decision.says and survey.rate.closed_ms > 0:
-        times.append(survey.rate.closed_ms)
+    if "api_closed" in decision.says:
+        times += survey.rate.closed.values()
     if "budget_reached" in decision.says:
         times.append(_DAY_MS - survey.now_ms % _DAY_MS)
     return min(times, default=None)

@@ -91,7 +91,7 @@ def test_what_the_whole_releases_is_gone_from_its_share() -> None:
 
 
 def test_one_seat_for_a_suspect_in_the_whole_watcher() -> None:
-    """Two backends ask at the same moment: one call may bring a suspect, whichever it is; then its lease has the seat."""
+    """Two backends ask at the same moment: one call may bring a suspect; then its lease has the seat."""
     whole = InHand()
     metal, cloud = whole.share(), whole.share()
     with metal.suspect_seat() as first, cloud.suspect_seat() as second, whole.suspect_seat() as third:
