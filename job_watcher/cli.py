@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
+from job_watcher.commands import simulate as simulating
 from lib.command_line.boundary import EXIT_ERROR, EXIT_INTERRUPTED, Program
 from lib.command_line.output import Output
 from lib.command_line.server_url_option import checked_server_url
@@ -309,6 +310,8 @@ def ping(
         output.data("\n".join(answer.text for answer in answers))
     raise typer.Exit(0 if alive else 1)
 
+
+app.command(epilog=simulating.EPILOG)(simulating.simulate)
 
 PROGRAM: Final = Program("job-watcher", app, tells_interrupts=True)
 

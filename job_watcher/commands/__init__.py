@@ -1,0 +1,1 @@
+"""The commands of `job-watcher` beside watching itself, one a module."""

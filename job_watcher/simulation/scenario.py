@@ -1,0 +1,113 @@
+"""What is simulated: jobs, watchers and limits. Plain values, filled in from a file, from history, or by a test.
+
+Times are seconds from the start of the simulation, money is millionths of a dollar.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import exp
+from typing import TYPE_CHECKING, Final
+
+from lib.jobqueue.moves import TRANSIT_MS, RateLimits
+from lib.redisqueue.keys import DEFAULT_BACKLOG, IntakeName, Pin, Priority
+from lib.routing.view import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lib.setting_fields.compute import Policy
+
+_Z90: Final = 1.2816
+
+
+@dataclass(frozen=True, slots=True)
+class SimJob:
+    """A job as it arrives.
+
+    `seconds` is what it is expected to take on each backend (its median), `micro` what it costs there. What it really
+    takes is drawn around that: `spread` is the standard deviation of the logarithm, 0 for exactly so. `deadline` is
+    the moment by which it should be done. `fails` is how likely an attempt fails, by backend.
+    """
+
+    id: str
+    seconds: Mapping[str, float]
+    arrival: float = 0.0
+    task: str = "sleep"
+    capability: str = "any"
+    backlog: str = DEFAULT_BACKLOG
+    priority: Priority = "normal"
+    pin: Pin = ""
+    micro: Mapping[str, int] = field(default_factory=dict)
+    worst_micro: Mapping[str, int] = field(default_factory=dict)
+    spread: float = 0.0
+    deadline: float | None = None
+    fails: Mapping[str, float] = field(default_factory=dict)
+    max_attempts: int = 3
+
+    @property
+    def intake(self) -> IntakeName:
+        """Where it is queued first."""
+        return IntakeName(self.backlog, self.priority, self.capability, self.pin)
+
+    def backends(self) -> tuple[str, ...]:
+        """Where it may run, as far as it itself says."""
+        return tuple(name for name in self.seconds if not self.pin or name == self.pin)
+
+    def estimate(self, backend: str) -> Estimate:
+        """What the conductor knows of it beforehand."""
+        middle = self.seconds[backend]
+        price = self.micro.get(backend, 0)
+        worst = self.worst_micro.get(backend, price)
+        return Estimate(middle, middle * exp(_Z90 * self.spread), price, max(price, worst))
+
+
+@dataclass(frozen=True, slots=True)
+class SimWatcher:
+    """A watcher: how many jobs at once on each backend, and which capabilities it offers there."""
+
+    name: str
+    slots: Mapping[str, int]
+    offers: Mapping[str, frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class SimLimits:
+    """The settings of the same names; `budget` in millionths of a dollar a day, None without a cap."""
+
+    metal_queue_max: int = 2
+    cloud_queue_max: int = 5
+    jobs_per_minute: float = 2.0
+    transit_ms: int = TRANSIT_MS
+    budget: int | None = None
+
+    def rate(self) -> RateLimits:
+        """The window that every move keeps to."""
+        real = RateLimits.per_minute(self.jobs_per_minute, self.budget)
+        return RateLimits(real.jobs, real.window_ms - TRANSIT_MS + self.transit_ms, self.budget)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Everything that a simulation is made of, but for the seed."""
+
+    jobs: tuple[SimJob, ...]
+    watchers: tuple[SimWatcher, ...]
+    limits: SimLimits = field(default_factory=SimLimits)
+    policy: Policy = "local-first"
+    title: str = "simulation"
+
+    def slots(self, backend: str) -> int:
+        """Of all watchers together."""
+        return sum(watcher.slots.get(backend, 0) for watcher in self.watchers)
+
+    def runs(self, job: SimJob, backend: str) -> bool:
+        """Whether some watcher could run it there."""
+        return backend in job.backends() and any(
+            watcher.slots.get(backend, 0) and job.capability in watcher.offers.get(backend, frozenset())
+            for watcher in self.watchers
+        )
+
+    def placed(self, job: SimJob) -> bool:
+        """Whether some watcher could run it anywhere."""
+        return any(self.runs(job, backend) for backend in job.backends())
