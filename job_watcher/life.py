@@ -145,7 +145,7 @@ class Life:
             clock,
             interval,
             sessions_ended,
-            Knowledge(self._queue, clock, equipment.price),
+            Knowledge(self._queue, clock, equipment.price, _models(settings)),
         )
         self.availability = Availability(
             equipment.backends, self.session, self.lanes, interval, self.conductor.roster_changed
@@ -298,6 +298,11 @@ class Life:
                 await work
         except (JobRunnerError, TimeoutError) as exc:
             logger.warning("{} did not succeed ({}); a sweep by any watcher will see to it", what, exc)
+
+
+def _models(settings: Settings) -> dict[str, str]:
+    """The cloud's model by capability."""
+    return {"text_model": settings.gemini_model, "speaker": settings.gemini_speech_model}
 
 
 async def _first_of(*works: Any, timeout: float) -> None:  # noqa: ASYNC109 - one deadline for several waits

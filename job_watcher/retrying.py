@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 # A far side that asks for more is closed for the day; waiting longer would only hide the job.
 LONGEST_DELAY_SECONDS: Final = 86_400.0
-# A backend that has paused offers no place any more: the job goes back to where the others wait, and another backend may
-# have it at once. The pause only lets the word of it get about.
+# A backend that has paused offers no place any more: the job goes back to where the others wait, and another may have
+# it at once. The pause only lets the word of it get about.
 _ELSEWHERE_SECONDS: Final = 1.0
 _JITTER: Final = 0.2
 # A wish of the far side is a lower limit, so its jitter only adds.

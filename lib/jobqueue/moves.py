@@ -5,7 +5,7 @@ All times are milliseconds, all money is millionths of a dollar.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -42,13 +42,13 @@ class RateState:
     """How the cloud's limits stood at the end of the last move, by the server's clock.
 
     `left` is how many jobs the limit a minute still grants and `next_ms` when it grants the next one after those
-    (None: none is taken). `closed_ms` is how long the API is still closed for everybody, 0 when it is not.
+    (None: none is taken). `closed` is for how many ms the API is still closed for everybody, by capability.
     `spent` is what today's ledger has, settled and reserved together, in millionths of a dollar.
     """
 
     left: int
     next_ms: int | None = None
-    closed_ms: int = 0
+    closed: Mapping[str, int] = field(default_factory=dict)
     spent: int = 0
 
 

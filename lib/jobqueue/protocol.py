@@ -31,8 +31,8 @@ class Submission(NamedTuple):
     """One job on its way in.
 
     `job` is the canonical JSON of the spec, `identity` what makes two requests under one id the same,
-    `intake` the relative name of the intake of its backlog, priority and class, `due_ms` and `deadline_ms` Unix ms or 0,
-    `expected_fence` the fence of the failed record that mode `again` starts anew.
+    `intake` the relative name of the intake of its backlog, priority and class, `due_ms` and `deadline_ms` Unix ms or
+    0, `expected_fence` the fence of the failed record that mode `again` starts anew.
     """
 
     request_id: str

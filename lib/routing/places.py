@@ -139,7 +139,7 @@ def places(view: View, metal_each: int | None = None) -> Places:
             place = Place(lane.name, backend, width, held.get(lane.name, 0), pool)
             if backend != FREE and lane.capability != _ANY:
                 place.price = _price(view, lane)
-                place.closed = rate.closed_ms > 0
+                place.closed = rate.closed.get(lane.capability, 0) > 0
             found.by_class[backend, lane.capability] = place
     return found
 
