@@ -197,7 +197,6 @@ def test_a_name_that_is_nearly_a_setting_is_named(runner: JobRunner, monkeypatch
     for name in (
         "REDIS_HOST",
         "AWS_S3_BUCKET",
-        "DATABASE_URL",
         "JOB_NAME",
         "WORK_DIR",
         "VOICES_DIR",
