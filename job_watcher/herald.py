@@ -6,14 +6,14 @@ The words are those that people of the first conductor know; a test keeps them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from loguru import logger
 
 from lib.redisqueue.keys import backlog_of, parse_lane
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from lib.jobqueue.moves import Move
     from lib.routing.view import Condition, Decision
@@ -30,10 +30,15 @@ SENTENCES: Final[tuple[tuple[frozenset[Condition], str], ...]] = (
 """Conditions, any of which makes the sentence true, in the order in which they are said."""
 
 
+def _log(text: str, about: Mapping[str, Any]) -> None:
+    logger.bind(**about).info(text)
+
+
 @dataclass(slots=True)
 class Herald:
-    """Says what has changed since it last spoke."""
+    """Says what has changed since it last spoke; `say` is given each sentence and what it is about."""
 
+    say: Callable[[str, Mapping[str, Any]], None] = _log
     _true: frozenset[str] = field(default_factory=frozenset)
 
     def fed(self, decision: Decision, counts: Sequence[int]) -> None:
@@ -41,7 +46,7 @@ class Herald:
         moved = [(order, count) for order, count in zip(decision.orders, counts, strict=True) if count]
         for order, count in moved:
             if not order.rated:
-                _say_fed(order, count)
+                self._say_fed(order, count)
         paid = [(order, count) for order, count in moved if order.rated]
         if paid:
             # What held jobs back has let some through: said again if it holds the next ones.
@@ -49,7 +54,7 @@ class Herald:
             if "metal_full" in decision.says:
                 self._say({SPILLS}, keep=True)
         for order, count in paid:
-            _say_fed(order, count)
+            self._say_fed(order, count)
 
     def seen(self, decision: Decision) -> None:
         """A decision was made from what really is."""
@@ -58,11 +63,10 @@ class Herald:
     def _say(self, now: set[str], *, keep: bool) -> None:
         for _, sentence in SENTENCES:
             if sentence in now and sentence not in self._true:
-                logger.info(sentence)
+                self.say(sentence, {})
         self._true = frozenset(now | self._true if keep else now)
 
-
-def _say_fed(order: Move, count: int) -> None:
-    backend = parse_lane(order.lane).backend
-    words = FED.get(backend, f"Fed {backend.capitalize()}")
-    logger.bind(backend=backend, backlog=backlog_of(order.intake), jobs=count).info(words)
+    def _say_fed(self, order: Move, count: int) -> None:
+        backend = parse_lane(order.lane).backend
+        words = FED.get(backend, f"Fed {backend.capitalize()}")
+        self.say(words, {"backend": backend, "backlog": backlog_of(order.intake), "jobs": count})

@@ -186,8 +186,8 @@ class _Simulation:
         self._lease()
         while True:
             decision = self._decided()
-            self.told.seen(self.world.now_ms, decision)
             if not decision.orders:
+                self.told.seen(self.world.now_ms, decision)
                 break
             moved = self.world.move(decision.orders)
             self.told.fed(self.world.now_ms, decision, [len(each) for each in moved])

@@ -1,17 +1,15 @@
-"""What the conductor would say in a simulation, and when: the sentences of `job_watcher.herald`, kept in a list."""
+"""What the conductor would say in a simulation, and when: its own herald, heard by a list."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from job_watcher.herald import FED, SENTENCES, SPILLS
-from lib.redisqueue.keys import parse_lane
+from job_watcher.herald import Herald
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from lib.jobqueue.moves import Move
     from lib.routing.view import Decision
 
 
@@ -20,26 +18,21 @@ class Told:
     """The lines said so far, each with its milliseconds."""
 
     lines: list[tuple[int, str]] = field(default_factory=list)
-    _true: frozenset[str] = field(default_factory=frozenset)
+    _now_ms: int = 0
+    _herald: Herald = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._herald = Herald(self._hear)
 
     def fed(self, now_ms: int, decision: Decision, counts: Sequence[int]) -> None:
         """Orders were carried out: so many jobs of each."""
-        moved = [(order, count) for order, count in zip(decision.orders, counts, strict=True) if count]
-        self.lines += [(now_ms, _fed(order)) for order, _ in moved if not order.rated]
-        paid = [order for order, _ in moved if order.rated]
-        if paid and "metal_full" in decision.says:
-            self._say(now_ms, {SPILLS}, keep=True)
-        self.lines += [(now_ms, _fed(order)) for order in paid]
+        self._now_ms = now_ms
+        self._herald.fed(decision, counts)
 
     def seen(self, now_ms: int, decision: Decision) -> None:
-        """A decision was made from what really is."""
-        self._say(now_ms, {sentence for conditions, sentence in SENTENCES if conditions & decision.says}, keep=False)
+        """A decision was made from what really is, and there is nothing more to move."""
+        self._now_ms = now_ms
+        self._herald.seen(decision)
 
-    def _say(self, now_ms: int, now: set[str], *, keep: bool) -> None:
-        self.lines += [(now_ms, sentence) for _, sentence in SENTENCES if sentence in now - self._true]
-        self._true = frozenset(now | self._true if keep else now)
-
-
-def _fed(order: Move) -> str:
-    backend = parse_lane(order.lane).backend
-    return FED.get(backend, f"Fed {backend.capitalize()}")
+    def _hear(self, text: str, _: Mapping[str, Any]) -> None:
+        self.lines.append((self._now_ms, text))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from job_watcher.simulation.running import simulate
 from job_watcher.simulation.scenario import Scenario, SimJob, SimLimits, SimWatcher
+from lib.routing.timeline import Bar, draw
 
 if TYPE_CHECKING:
     from tests.stress.course import Seen
@@ -46,7 +47,14 @@ def differences(seen: Seen) -> list[str]:
 
 def picture(seen: Seen) -> str:
     """A Gantt chart by backend, as SVG."""
-    raise NotImplementedError(seen)
+    bars, free = [], dict[str, list[float]]()
+    for nap in sorted(seen.naps, key=lambda each: each.started):
+        slots = free.setdefault(nap.backend, [])
+        slot = next((at for at, until in enumerate(slots) if until <= nap.started + 0.05), len(slots))
+        slots[slot : slot + 1] = [nap.ended]
+        status: Literal["done", "failed"] = "done" if nap.status == "done" else "failed"
+        bars.append(Bar(nap.backend, f"{nap.backend} {slot + 1}", nap.started, nap.ended, nap.name, status))
+    return draw(bars, f"{len(bars)} naps: metal 1, cloud {seen.plan.rate:g} a minute")
 
 
 def _number(name: str) -> int:
