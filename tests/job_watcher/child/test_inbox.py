@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from base64 import b64encode
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -23,7 +22,7 @@ SOON = 10.0
 
 
 class Parent:
-    """The other end, by hand."""
+    """The other end, by hand. Its thread ends with the test's process."""
 
     def __init__(self) -> None:
         self.near, far = socket.socketpair()
@@ -39,12 +38,10 @@ class Parent:
         return wire.receive(self.near)
 
     def close(self) -> None:
-        """Both ends; the thread reads until then."""
+        """Both ends, once nobody reads."""
         self.near.close()
-        for thread in threading.enumerate():
-            if thread.name == "wire":
-                thread.join(SOON)
-        self._far.close()
+        with self.inbox._reading:
+            self._far.close()
 
 
 @pytest.fixture
@@ -71,6 +68,22 @@ def test_orders_come_in_turn_and_then_the_end(parent: Parent) -> None:
     assert [parent.inbox.next_order(), parent.inbox.next_order()] == [order(1), order(2)]
     parent.near.shutdown(socket.SHUT_RDWR)
     assert parent.inbox.next_order() is None
+    assert parent.inbox.next_order() is None
+
+
+def test_nobody_reads_while_nobody_waits(parent: Parent) -> None:
+    """So that a body which closes the descriptor is heard by the parent at once, before a question and after."""
+    parent.say(order(1))
+    parent.inbox.next_order()
+    assert not parent.inbox._reading.locked()
+    future = parent.inbox.ask(1, question())
+    parent.say(wire.Answer(1, 1, {}, None))
+    future.result(SOON)
+    with parent.inbox._reading:
+        parent._far.close()
+    parent.near.settimeout(SOON)
+    assert isinstance(parent.heard(), wire.Ask)
+    assert parent.heard() is None
 
 
 def test_a_question_is_answered_while_the_next_order_waits(parent: Parent) -> None:
@@ -162,7 +175,14 @@ def test_what_no_child_is_sent_ends_it(parent: Parent, wrong: bytes) -> None:
     """The main thread hears of it, and whoever waits for an answer."""
     waiting = parent.inbox.ask(1, question())
     parent.near.sendall(wrong)
-    with pytest.raises(wire.WireError):
-        parent.inbox.next_order()
     with pytest.raises(TemporaryError):
         waiting.result(SOON)
+    with pytest.raises(wire.WireError):
+        parent.inbox.next_order()
+
+
+def test_garbage_where_an_order_should_be_ends_it_too(parent: Parent) -> None:
+    """Without a question."""
+    parent.near.sendall(wire.encode(wire.Begun(1)))
+    with pytest.raises(wire.WireError, match="was sent Begun"):
+        parent.inbox.next_order()
