@@ -24,7 +24,7 @@ from lib.routing.policy import decide
 from lib.routing.view import Decision, IntakeClass, LaneClass, Limits, Urgent, View
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from job_watcher.adoption import Adopter
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from job_watcher.lane import LentSlot
     from job_watcher.session import Session
     from lib.clock import Clock
-    from lib.jobqueue.moves import LiveWatcher, Moved, Survey
+    from lib.jobqueue.moves import LiveWatcher, Move, Moved, OwnSlot, Survey
     from lib.redisqueue.conducting import WakePosition, Woken
     from lib.redisqueue.connection import Client
     from lib.redisqueue.queue import Queue
@@ -192,19 +192,25 @@ class Conductor:
 
         More than one are left to their lanes, so that all watchers have their share.
         """
-        orders, limits = decision.orders, self.setup.rate
+        orders = decision.orders
         if sum(order.count for order in orders) != 1:
-            moved = await conducting.move(self.queue, self.session.id, self._epoch, orders, limits=limits)
+            moved = await self._carry_out(orders)
         else:
             [lane] = [order.lane for order in orders if order.count]
             async with self.lanes.lent_slot(lane) as lent:
-                moved = await conducting.move(
-                    self.queue, self.session.id, self._epoch, orders, lent.slot, limits=limits
-                )
-                if moved.started.leases:
-                    reach("move.leased")
+                moved = await self._carry_out(orders, lent.slot)
                 lent.started = moved.started
         self.herald.fed(decision, moved.counts)
+        return moved
+
+    async def _carry_out(self, orders: Sequence[Move], slot: OwnSlot | None = None) -> Moved:
+        if orders:
+            reach("move.before")
+        moved = await conducting.move(self.queue, self.session.id, self._epoch, orders, slot, limits=self.setup.rate)
+        if any(moved.counts):
+            reach("move.after")
+        if moved.started.leases:
+            reach("move.leased")
         return moved
 
     async def _learn(self) -> None:

@@ -71,6 +71,8 @@ class WatcherProcess:
     state_dir: Path
     environ: dict[str, str] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    """`("conduct",)` for one that only conducts."""
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -103,7 +105,7 @@ class WatcherProcess:
             environ[FAILPOINT_VARIABLE] = failpoint
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                command_of(WATCHER, "--consumer-name", self.name, *self.flags),
+                command_of(WATCHER, *self.command, "--consumer-name", self.name, *self.flags),
                 env=environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
