@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RATE = 24_000
+_PERIOD = 120
 
 
 def hum(text: str, level: float = 0.3) -> bytes:
     """A clean tone, as long as the text takes."""
     count = max(1, round(len(text) / 14 * RATE))
-    return array("h", (round(level * 32_767 * math.sin(n / 17)) for n in range(count))).tobytes()
+    period = array("h", (round(level * 32_767 * math.sin(n * math.tau / _PERIOD)) for n in range(_PERIOD))).tobytes()
+    return (period * (count // _PERIOD + 1))[: 2 * count]
 
 
 @dataclass
