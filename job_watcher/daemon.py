@@ -115,6 +115,7 @@ class Daemon:
         tasks = wiring.tasks(self._settings)
         queue = wiring.open_queue(self._settings)
         clock = SystemClock()
+        self._tell_of_the_cloud()
         backends = make_backends(self._role.backends, tasks, self._settings, queue, clock)
         redact = self._redact
         store = wiring.artifacts(self._settings, on_secrets=redact.learn)
@@ -179,6 +180,14 @@ class Daemon:
             await queue.client.aclose()
             name.release()
         return self.tally
+
+    def _tell_of_the_cloud(self) -> None:
+        """A key that nobody uses, and a cloud without one, are more often a slip than a wish."""
+        cloud, key = "cloud" in self._role.backends, bool(self._settings.gemini_api_key)
+        if cloud and not key:
+            logger.warning("GEMINI_API_KEY is not set: the cloud takes only jobs that need no model")
+        elif key and not cloud and self._role.backends:
+            logger.info("GEMINI_API_KEY is set, and not used here: `--backends metal,cloud` would")
 
     def _sender(self, clock: SystemClock) -> CallbackSender | None:
         settings = self._settings

@@ -86,9 +86,17 @@ KEYS: Final = {
     "backlogs": "names of the backlogs",
     "sessions": "session → expiry by server time; while it is a member, all its leases hold",
     "sweep": "the last sweep, and how far it got",
-    "lock": "the leader's session and its epoch",
+    "lock": "the leader's session, its epoch, and whether it only conducts",
     "heartbeat": "watcher → what it says of itself",
     "counters": "accepted, expired, flushed",
+    "quota": "API key (a hash) and model → requests and tokens of the last window, of its day, closed until when",
+    "quota_grants": "calls by the server time of their grant, as long as they stand in a window",
+    "quota_calls": "call → its pool and tokens, while it stands in a window",
+    "spend": "UTC day (days since 1970), alone or with a backend → what was settled, in millionths of a dollar",
+    "spend_open": "job or call → what is reserved for it; `sum` is all of it",
+    "measures": "task, backend and size → what jobs took and cost, per unit of size",
+    "moves": "jobs that were moved to what is paid for, by server time: the window of the limit a minute",
+    "deadlines": "request_id of an active job by its deadline in ms",
 }
 
 
