@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from lib.jobqueue.spec import JobSpec
 
 _ENDING: Final = ".jsonl"
-_ENTRY_ALONE: Final = frozenset({"args", "kwargs", "meta"})
-"""Keys that an entry of a manifest has and no job of a job file."""
+_ENTRY_ALONE: Final = frozenset({"args", "kwargs", "meta", "id"})
+"""Keys that an entry of a manifest has beside its task, and no job of a job file."""
 
 
 def is_task_manifest(file: JobFile, max_line_bytes: int) -> bool:
@@ -51,7 +51,7 @@ def is_task_manifest(file: JobFile, max_line_bytes: int) -> bool:
         value = parsed(line)
     except BadLineError:
         return False
-    return isinstance(value, dict) and bool(value.keys() & _ENTRY_ALONE)
+    return isinstance(value, dict) and "task" in value and bool(value.keys() & _ENTRY_ALONE)
 
 
 def plan_of(name: str) -> str:
