@@ -55,13 +55,14 @@ class Deadlines:
         key = self.queue.keys.of("deadlines")
         async with edge(self.queue.url):
             nearest: Any = await self.queue.client.zrange(key, 0, NEAREST_MAX - 1, withscores=True)
-            ids = [as_text(name) for name, _ in nearest]
-            raws: Any = await self.queue.client.hmget(self.queue.keys.of("index"), ids) if ids else []
+            # As they were read: anybody may have put there what is no text.
+            names = [name for name, _ in nearest]
+            raws: Any = await self.queue.client.hmget(self.queue.keys.of("index"), names) if names else []
         rows = []
-        for name, (_, due), raw in zip(ids, nearest, raws, strict=True):
+        for (name, due), raw in zip(nearest, raws, strict=True):
             row = IndexRow.readable(raw)
             if row is not None and row.state == "queued" and is_intake(row.stream):
-                rows.append((name, row, int(due)))
+                rows.append((as_text(name), row, int(due)))
         return rows
 
     async def _entries(self, jobs: Sequence[tuple[str, IndexRow]]) -> list[tuple[str, float]]:
@@ -70,13 +71,14 @@ class Deadlines:
         async with edge(self.queue.url), self.queue.client.pipeline(transaction=False) as pipe:
             for _, row in jobs:
                 pipe.xrange(self.queue.keys.stream(row.stream), min=row.entry, max=row.entry)
-            pages: list[Any] = await pipe.execute()
+            # A row may name no place at all.
+            pages: list[Any] = await pipe.execute(raise_on_error=False)
         return [_about(page) for page in pages]
 
 
 def _about(page: Any) -> tuple[str, float]:
     try:
         spec = JobSpec.from_json(page[0][1][b"job"])
-    except (IndexError, KeyError, InvalidInputError):
+    except (IndexError, KeyError, TypeError, InvalidInputError):
         return "", 1.0
     return spec.task, size_of(spec)

@@ -10,13 +10,17 @@ from hypothesis import strategies as st
 
 from job_watcher.retrying import LONGEST_DELAY_SECONDS, Again, GiveUp, RetryPolicy, as_task_error, middle
 from lib.errors import (
+    BudgetError,
     InvalidInputError,
     JobRunnerError,
+    PausedError,
     PermanentError,
+    QuotaError,
     TaskError,
     TaskTimeoutError,
     TemporaryError,
     UnreachableError,
+    WaitError,
 )
 
 chances = st.floats(0, 1, exclude_max=True)
@@ -151,3 +155,47 @@ def test_an_exception_that_cannot_be_shown_is_still_an_error_of_its_job() -> Non
     error = as_task_error(MuteError())
     assert isinstance(error, PermanentError)
     assert error.message == "MuteError: (its message cannot be shown: RuntimeError)"
+
+
+WAITS = (
+    WaitError("x"),
+    QuotaError("x", delay_seconds=41.0),
+    QuotaError("x", window="day", delay_seconds=7200.0),
+    BudgetError("x", delay_seconds=600.0),
+    PausedError("x", capability="text_model"),
+)
+
+
+@pytest.mark.parametrize("error", WAITS, ids=lambda error: f"{error.code}-{error.delay_seconds}")
+@given(used=counts, most=st.integers(1, 1000), chance=chances)
+def test_waiting_costs_nothing_however_often(error: WaitError, used: int, most: int, chance: float) -> None:
+    """A quota, the budget, a server that is down: no fault of the job, so it never gives up and no try is counted."""
+    decision = policy(chance).after_error(error, attempts_used=used, max_attempts=most)
+    assert isinstance(decision, Again)
+    assert decision.kind == "free"
+    if error.delay_seconds is None:
+        assert 500 <= decision.delay_ms <= 6000
+    else:
+        assert round(error.delay_seconds * 1000) <= decision.delay_ms <= round(error.delay_seconds * 1100) + 1
+
+
+@pytest.mark.parametrize(("told", "delay_ms"), [(-5.0, 0), (0.0, 0), (10**9, 86_400_000), (math.inf, 86_400_000)])
+def test_a_wait_is_never_in_the_past_and_never_longer_than_a_day(told: float, delay_ms: int) -> None:
+    """Whatever a far side says."""
+    decision = policy(0.0).after_error(WaitError("x", delay_seconds=told), attempts_used=0, max_attempts=1)
+    assert decision == Again("free", delay_ms)
+
+
+def test_what_is_paused_goes_elsewhere_soon() -> None:
+    """Its backend may be away for an hour; the job is free to run on another in a moment."""
+    error = PausedError("x", capability="any", delay_seconds=3600.0)
+    decision = policy(0.0).after_error(error, attempts_used=0, max_attempts=1)
+    assert isinstance(decision, Again)
+    assert (decision.kind, decision.delay_ms <= 6000) == ("free", True)
+
+
+def test_a_wait_of_no_number_is_a_short_one() -> None:
+    """NaN must not stop the watcher: it is a pause as if nothing had been said."""
+    decision = policy(0.0).after_error(WaitError("x", delay_seconds=math.nan), attempts_used=0, max_attempts=1)
+    assert isinstance(decision, Again)
+    assert 0 <= decision.delay_ms <= 86_400_000
