@@ -21,13 +21,18 @@ from tests.conformance.paying import Paying
 from tests.conformance.stage import Stage
 
 MINUTE_MS = 60_000
+LATE_MS = 900
+"""How long a call may be on its way; the rest of the second is for what passes while this test runs."""
 
-ASK = st.tuples(st.just("ask"), st.integers(1, 400), st.booleans(), st.integers(0, 999), st.sampled_from([0, 20_000]))
+ASK = st.tuples(
+    st.just("ask"), st.integers(1, 400), st.booleans(), st.integers(0, LATE_MS), st.sampled_from([0, 20_000])
+)
 STEPS = st.lists(
     st.one_of(
         ASK,
         ASK,
         ASK,
+        st.tuples(st.just("obey")),
         st.tuples(st.just("wait"), st.integers(1, 70_000)),
         st.tuples(st.just("settle"), st.floats(0, 1), st.floats(0, 1)),
         st.tuples(st.just("release")),
@@ -45,10 +50,11 @@ class World:
     paying: Paying
     allowance: Allowance
     budget: int | None = None
-    now_ms: int = 0
+    passed_ms: int = 0
     arrivals: list[tuple[int, int, bool]] = field(default_factory=list)
     open: list[tuple[str, int, int]] = field(default_factory=list)
     job: str = ""
+    told_ms: int = 1
 
     async def step(self, name: str, *arguments: Any) -> None:
         """One thing that happens."""
@@ -61,14 +67,20 @@ class World:
         call = self.paying.call(self.job, allowance=self.allowance, budget=self.budget, **asks)
         answer = await quota.take(self.paying.stage.queue, call)
         if answer.reason is None:
-            self.arrivals.append((self.now_ms + transit_ms, tokens, high))
+            now = await self.paying.stage.now_ms() + self.passed_ms
+            self.arrivals.append((now + transit_ms, tokens, high))
             self.open.append((call.call_id, len(self.arrivals) - 1, tokens))
         else:
             assert answer.reason != "lease"
             assert answer.wait_ms > 0
+            self.told_ms = answer.wait_ms
+
+    async def _obey(self) -> None:
+        """Wait for as long as the last refusal said."""
+        await self._wait(self.told_ms)
 
     async def _wait(self, milliseconds: int) -> None:
-        self.now_ms += milliseconds
+        self.passed_ms += milliseconds
         await self.paying.pass_ms(milliseconds)
 
     async def _settle(self, which: float, share: float) -> None:
@@ -82,7 +94,7 @@ class World:
     async def _release(self) -> None:
         if self.open:
             call_id, arrival, _ = self.open.pop()
-            self.arrivals[arrival] = (-(10**9), 0, False)
+            self.arrivals[arrival] = (0, 0, False)
             await quota.release(self.paying.stage.queue, call_id)
 
     async def _die(self) -> None:
@@ -99,7 +111,7 @@ class World:
 
     def fullest(self, *, low_only: bool = False) -> tuple[int, int]:
         """The most calls, and the most tokens, that any minute at the API held."""
-        seen = sorted((at, tokens) for at, tokens, high in self.arrivals if at >= 0 and not (low_only and high))
+        seen = sorted((at, tokens) for at, tokens, high in self.arrivals if at and not (low_only and high))
         calls = tokens_held = 0
         for i, (begin, _) in enumerate(seen):
             inside = [tokens for at, tokens in seen[i:] if at < begin + MINUTE_MS]
@@ -144,6 +156,14 @@ def test_no_minute_at_the_api_is_above_its_limits(
 def test_the_ledger_never_passes_the_cap(steps: list[tuple[Any, ...]], budget: int) -> None:
     """Looked at after every step: calls, settlements, deaths of the session."""
     asyncio.run(_live(steps, Allowance(), budget))
+
+
+def test_a_call_that_arrives_late_shares_no_minute_with_the_next_ones() -> None:
+    """Granted at once, a second on its way; the next ones arrive the moment that they are granted."""
+    late, prompt = ("ask", 1, False, LATE_MS, 0), ("ask", 1, False, 0, 0)
+    world = asyncio.run(_live([late, late, prompt, ("obey",), prompt, prompt], Allowance(rpm=2), None))
+    assert len(world.arrivals) == 4
+    assert world.fullest() == (2, 2)
 
 
 def test_the_allowance_is_used() -> None:
