@@ -8,6 +8,7 @@ import pytest
 
 from job_watcher.backends.cloud import Cloud
 from job_watcher.backends.metal import Metal
+from job_watcher.conductor import ConductorSetup
 from lib import wiring
 from lib.errors import SessionLostError
 from tests.job_watcher.gates import Gate
@@ -232,17 +233,22 @@ async def test_the_cloud_gets_no_more_than_the_limit_a_minute(stand: Stand) -> N
     assert await stand.length("stream:normal:any:cloud") == 5
 
 
-async def test_one_that_only_conducts_offers_nothing_and_feeds_the_others(stand: Stand) -> None:
-    """A life without a backend: no slot, no lane, and the jobs of others are moved by it."""
-    conductor = await stand.watcher("conductor", backends=lambda _: ()).start()
-    await wait_until(lambda: conductor.life.conductor.leads)
-    two = Two(stand, "worker")
+async def test_one_that_only_conducts_offers_nothing_leads_and_feeds_the_others(stand: Stand) -> None:
+    """It takes the lead from a watcher that works, which learns it at once and not at an interval."""
+    slow = {"WATCHER_POLL_INTERVAL": "600", "WATCHER_SESSION_TTL": "3600", "WATCHER_SESSION_RENEW_EVERY": "300"}
+    two = Two(stand, "worker", **slow)
     two.let_all()
     await two.watcher.start()
+    worker = two.watcher.life.conductor
+    await wait_until(lambda: worker.leads)
+    more: dict[str, Any] = slow
+    conductor = stand.watcher(
+        "conductor", backends=lambda _: (), conducting=lambda s: ConductorSetup.of(s, dedicated=True), **more
+    )
+    await conductor.start()
+    await wait_until(lambda: conductor.life.conductor.leads and not worker.leads, what="the lead has changed")
     await stand.debug("a", "b")
     await stand.ended("a", "b")
-    assert conductor.life.conductor.leads
-    assert not two.watcher.life.conductor.leads
-    assert conductor.tally.done == 0
+    assert (conductor.tally.done, two.watcher.tally.failed) == (0, 0)
     await conductor.finish()
     assert not await stand.member(conductor.session)
