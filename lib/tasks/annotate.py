@@ -36,6 +36,7 @@ from lib.errors import (
 from lib.jobqueue.annotating import AnnotatePayload
 from lib.jobqueue.answer_schema import checker
 from lib.jobqueue.content_hash import canonical
+from lib.jobqueue.json_values import text_problem
 from lib.jobqueue.prompts import filled, missing_fields
 from lib.tasks.asking import Questioner
 from lib.tasks.base import TaskContext, TaskResult, built_in_kind
@@ -237,7 +238,11 @@ class _Batch:
         missing = missing_fields(self.payload.prompt, record)
         if missing:
             raise PermanentError(f"the record has no field {missing[0]!r}, which the prompt names")
-        return filled(self.payload.prompt, record)
+        prompt = filled(self.payload.prompt, record)
+        problem = text_problem(prompt)
+        if problem is not None:
+            raise PermanentError(f"the record {problem}")
+        return prompt
 
     def _hash(self, prompt: str) -> str:
         asked = {"prompt": prompt, "system": self.payload.system, "schema": self.payload.answer_schema}

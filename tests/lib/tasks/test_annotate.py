@@ -283,6 +283,16 @@ async def test_a_record_without_the_field_fails_alone_and_unasked(made: Made, tm
         await run(made, job(made, ["r0"], "t", prompt="{title}", version="v2"), ScriptedModel(), tmp_path)
 
 
+async def test_a_record_that_no_model_can_be_sent_fails_alone(made: Made, tmp_path: Path) -> None:
+    """JSON can hold half a character in an escape; no request can."""
+    with (made.places.root / "words.jsonl").open("a") as file:
+        file.write('{"id": "half", "text": "\\ud800"}\n')
+    model = ScriptedModel()
+    result = await run(made, job(made, ["half", "r0"]), model, tmp_path)
+    assert (result["annotated"], len(model.asked)) == (1, 1)
+    assert "lone surrogate" in result["failed"][0]["error"]
+
+
 @every_kind
 async def test_records_may_come_with_the_job(made: Made, tmp_path: Path) -> None:
     """Then the corpus is not read for them, only written."""

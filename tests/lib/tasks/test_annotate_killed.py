@@ -126,6 +126,23 @@ async def test_two_batches_at_once_with_records_in_common(tmp_path: Path) -> Non
     assert made.rows("annotations_kept") == []
 
 
+async def test_what_another_batch_answers_meanwhile_is_not_asked(tmp_path: Path) -> None:
+    """Looked at before each question, not only when the batch begins."""
+    made, log = make("jsonl", tmp_path / "corpora", count=5), tmp_path / "log"
+
+    async def after_the_other() -> Any:
+        assert (await attempt(made, log, "other", ["r0"]))["annotated"] == 1
+        return {"words": 1}
+
+    model = ScriptedModel(lambda _: after_the_other(), log=log)
+    payload = made.payload(["r1", "r0"], answer_schema=SCHEMA)
+    row = {"request_id": "batch", "task": "annotate", "payload": payload, "queued_at": "2026-01-01T00:00:00Z"}
+    done = await Annotate(made.places).run(normalize_job_spec(row), RecordingContext(tmp_path, model=model))
+    assert done.result is not None
+    assert (done.result["annotated"], done.result["skipped"], done.result["asked"]) == (1, 1, 1)
+    assert len(noted(log, "asked")) == 2
+
+
 async def test_two_processes_at_once(tmp_path: Path) -> None:
     """The same batch in two processes, as when a watcher that was taken for dead goes on: still once each."""
     made, log = make("jsonl", tmp_path / "corpora", count=5), tmp_path / "log"
