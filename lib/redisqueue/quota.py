@@ -109,7 +109,8 @@ class Settlement:
 class PoolView:
     """How one pool stands: calls and tokens of the last window, requests of its day, and for how long it is closed.
 
-    `why` is what closed it last; `quiet_ms` how long nothing at all is granted, after a restart of the server.
+    A day whose requests are used up closes it too, some minutes at a time. `why` is what closed it last; `quiet_ms` how
+    long nothing at all is granted, after a restart of the server.
     """
 
     pool: Pool
@@ -234,13 +235,14 @@ async def pools(queue: Queue) -> list[PoolView]:
 def _view(name: str, known: dict[str, Any], tokens: list[int], now_ms: int) -> PoolView:
     key, _, model = name.partition(":")
     begin, _, counts = known.get(f"day {name}", "0|0|0").partition("|")
+    closed, full = (max(0, int(known.get(f"{what} {name}", 0)) - now_ms) for what in ("closed", "full"))
     this_day = int(begin) == _day(Allowance(), now_ms)[0]
     return PoolView(
         Pool(key, model),
         requests=len(tokens),
         tokens=sum(tokens),
         today=int(counts.partition("|")[0]) if this_day else 0,
-        closed_ms=max(0, int(known.get(f"closed {name}", 0)) - now_ms),
-        why=known.get(f"why {name}", ""),
+        closed_ms=max(closed, full),
+        why=known.get(f"why {name}", "") if closed >= full else "day: the requests of a day are used up",
         quiet_ms=max(0, int(known.get("quiet", 0)) - now_ms),
     )

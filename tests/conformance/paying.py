@@ -82,7 +82,7 @@ class Paying:
             await client.zadd(key("quota_grants"), {member: score - milliseconds for member, score in grants})
         fields: Any = await client.hgetall(key("quota"))
         for name, raw in fields.items():
-            if name.startswith((b"closed ", b"quiet")):
+            if name.startswith((b"closed ", b"full ", b"quiet")):
                 await client.hset(key("quota"), name, str(int(raw) - milliseconds))
             if name.startswith(b"next "):
                 need, rank, until, who = raw.decode().split("|", 3)

@@ -114,6 +114,8 @@ async def test_requests_of_a_day_begin_anew_at_midnight_in_los_angeles(
     _, end = day_around(await stage.now_ms())
     assert refused.reason == "rpd"
     assert abs(refused.wait_ms - (end - await stage.now_ms())) < 5_000
+    (view,) = await quota.pools(stage.queue)
+    assert (0 < view.closed_ms <= 300_000, view.why[:4]) == (True, "day:"), "the conductor leaves it alone for a while"
     asked: list[int] = []
 
     def yesterday_first(now_ms: int) -> tuple[int, int]:
@@ -127,7 +129,7 @@ async def test_requests_of_a_day_begin_anew_at_midnight_in_los_angeles(
     await stage.queue.client.hset(stage.queue.keys.of("quota"), f"day {FLASH}", "1000|3|3")
     await paying.grant(allowance=three)
     (view,) = await quota.pools(stage.queue)
-    assert view.today == 1
+    assert (view.today, view.closed_ms) == (1, 0)
 
 
 async def test_nothing_is_granted_in_the_last_second_of_a_day(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,8 @@ local function ahead()
   return { tokens = tonumber(need), low = its_class == 'l', until_ms = tonumber(until_ms) }
 end
 
-local sums = redis.call('HMGET', K.quota, field('calls'), field('tokens'), field('low_calls'), field('low_tokens'))
+local sums = redis.call('HMGET', K.quota, field('calls'), field('tokens'), field('low_calls'), field('low_tokens'),
+  field('full'))
 local calls, used = tonumber(sums[1] or '0') + 1, tonumber(sums[2] or '0') + tokens
 local low_calls, low_used = tonumber(sums[3] or '0') + 1, tonumber(sums[4] or '0') + tokens
 local first = ahead()
@@ -129,6 +130,9 @@ local TRANSIT_MS = 1000
 local full = beyond(of_day + 1, rpd) or (low and beyond(low_of_day + 1, low_rpd))
 if full or (rpd ~= '' and now >= tonumber(day_end) - TRANSIT_MS) then
   hold('rpd', tonumber(day_end) - now)
+  -- Said to the conductor, for a while: the limit may be raised meanwhile, and only a call that is tried finds out.
+  local FULL_MS = 300000
+  redis.call('HSET', K.quota, field('full'), digits(math.min(now + FULL_MS, tonumber(day_end))))
 end
 if too_many() then
   hold('rpm', room_in())
@@ -157,6 +161,9 @@ end
 local _, _, _, comes_next = string.match(redis.call('HGET', K.quota, field('next')) or '', NEXT)
 if comes_next == request_id then
   redis.call('HDEL', K.quota, field('next'))
+end
+if sums[5] then
+  redis.call('HDEL', K.quota, field('full'))
 end
 redis.call('HSET', K.quota_calls, call_id, digits(tokens) .. '|' .. rank .. '|' .. day_begin .. '|' .. pool)
 redis.call('ZADD', K.quota_grants, digits(now), call_id)

@@ -1,7 +1,7 @@
 -- What the APIs let their keys do, as it is used. A pool is a key and a model. In `quota` each has its fields, named
 -- <what> <pool>: what the calls of the window sum up to (`calls`, `tokens`, and those of other than high priority,
--- `low_calls`, `low_tokens`), its `day` <begin>|<calls>|<low calls>, until when it is `closed` and `why`, and who comes
--- `next`. A granted call stands in `quota_grants` by its time and in `quota_calls` as <tokens>|<h or l>|<day>|<pool>.
+-- `low_calls`, `low_tokens`), its `day` <begin>|<calls>|<low calls>, until when it is `closed` and `why`, until when
+-- its day counts as `full`, and who comes `next`. A granted call stands in `quota_grants` by its time and in `quota_calls` as <tokens>|<h or l>|<day>|<pool>.
 
 -- A minute, and a second in which a granted call may be on its way: no minute at the API then holds more than was granted
 -- in one window.
