@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from math import isfinite
+from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
 from job_runner.cli.tables import Table, counted, seconds_text
@@ -88,12 +89,14 @@ def quote_lines(found: Quote, asked: Asked, now: datetime, output: Output) -> It
     yield from table.lines(output.width, output.paint)
     best = found.rows[found.recommended]
     policy = f", CONDUCTOR_POLICY={best.way.policy}" if len(best.way.backends) > 1 else ""
-    yield f"* recommended: {best.way.name}{policy}: {found.reason}"
+    said = [f"* recommended: {best.way.name}{policy}: {found.reason}"]
     if best.risk is not None:
         wanted = [f"done by {moment_text(asked.deadline, now)}"] if asked.deadline is not None else []
         wanted += [f"within ${asked.budget_usd:.2f}"] if asked.budget_usd is not None else []
         beside = f" ({', '.join(wanted)})" if wanted else ""
-        yield f"  risk: the chance that deadline or budget is missed{beside}"
+        said.append(f"  risk: the chance that deadline or budget is missed{beside}")
+    for sentence in said:
+        yield from wrap(sentence, output.width, subsequent_indent="  ")
 
 
 def _details(row: Row) -> str:
