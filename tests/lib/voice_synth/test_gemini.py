@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import wave
 from array import array
 from dataclasses import replace
@@ -20,6 +21,7 @@ from lib.voice_synth.languages import WELL_KNOWN
 from lib.voice_synth.request import LanguageError, SpeechRequest, prepare
 from lib.voice_synth.takes import Speaking
 from lib.voice_synth.voices import SPEAKERS, STAND_INS, UnknownVoiceError, VoiceRegistry
+from tests.support.checkout import HOUSE
 from tests.support.scripted_speech import RATE, Blocking, ScriptedSpeech, hum
 
 if TYPE_CHECKING:
@@ -61,6 +63,14 @@ def test_every_listed_speaker_has_a_voice_of_its_own_there() -> None:
     assert len(set(LIKE_SPEAKERS.values())) == 9
     assert {name: voice.name for name, voice in STAND_INS["gemini"].items()} == dict(LIKE_SPEAKERS)
     assert {voice.speed for voice in STAND_INS["gemini"].values()} == {1.0}, "it cannot be told a pace"
+
+
+def test_the_page_for_users_has_the_same_table() -> None:
+    """Who speaks for whom, and in how many languages."""
+    page = (HOUSE / "docs/how-to/speak-on-the-cloud.md").read_text(encoding="utf-8")
+    assert dict(re.findall(r"^\| (\w+) \| (\w+) \|$", page, re.MULTILINE)) == dict(LIKE_SPEAKERS)
+    plain = [name for name in GeminiEngine.languages if "(" not in name or "Burmese" in name]
+    assert f"{len(plain)} of them, and three varieties" in page.replace("\n", " ")
 
 
 @pytest.mark.parametrize("speaker", SPEAKERS)
