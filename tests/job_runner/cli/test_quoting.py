@@ -85,7 +85,7 @@ def test_the_table_fits_and_marks_what_to_take(runner: JobRunner, monkeypatch: p
     monkeypatch.setenv("GEMINI_API_KEY", KEY)
     shown = runner("plan", runner.file(NIGHT), "--deadline", "07:00", "--budget", "3")
     assert shown.code == 0
-    quote = shown.out[shown.out.index("WAY") :]
+    quote = shown.out[shown.out.index("WAY") :].partition("\n\n")[0]
     assert max(len(line) for line in quote.splitlines()) <= 80
     lines = quote.splitlines()
     assert lines[0].split() == ["WAY", "P50", "P90", "DONE", "P90", "USD", "P50", "USD", "P90", "RISK"]

@@ -109,7 +109,9 @@ def test_a_refusal_of_a_limit_has_the_price_too() -> None:
 
 def test_a_closed_api_is_no_matter_to_a_job_that_calls_none() -> None:
     """Nor is the budget to one that costs nothing."""
-    assert says("cloud", CLOUD, capability="any", pools=[CLOSED]).takes
+    speech = CLOSED | {"model": SETTINGS.gemini_speech_model}
+    assert says("cloud", CLOUD, capability="any", pools=[CLOSED, speech]).takes
+    assert says("cloud", CLOUD, pools=[speech]).takes, "the other model's"
     free = backend_views(Job(), "any", "", known(CLOUD, spend={"today_usd": 9.0, "reserved_usd": 0.0}), SETTINGS)
     assert free[1].takes
 
