@@ -67,7 +67,7 @@ async def held(yard: Yard) -> tuple[int, int]:
 
 
 async def test_two_conductors_die_around_a_move_and_nothing_is_lost_doubled_or_too_much(yard: Yard) -> None:
-    """The first dies before its first order, the next one right after; then a watcher leads, within L + S each time."""
+    """Faults row 3b: the first dies before its first order, the next one right after; then a watcher leads."""
     first = process(yard, "first", failpoint="move.before")
     workers = process(yard, "metal", backends="metal"), process(yard, "cloud", backends="cloud")
     await led_by(yard, "first")

@@ -173,6 +173,24 @@ async def test_a_job_that_meets_the_fault_pauses_it_and_loses_no_try(stand: Stan
     assert made.session in await readers(stand)
 
 
+async def test_its_own_leader_knows_at_the_next_move(stand: Stand) -> None:
+    """With an S of ten minutes: what is said while the leader waits holds when the job comes due again."""
+    moody = Moody(down="gone")
+    slow: dict[str, Any] = {
+        "WATCHER_POLL_INTERVAL": "600",
+        "WATCHER_SESSION_TTL": "3600",
+        "WATCHER_SESSION_RENEW_EVERY": "300",
+    }
+    moody.well = True
+    made = await watcher(stand, moody, **slow).start()
+    await wait_until(lambda: made.life.conductor.leads)
+    await stand.debug("a")
+    await waits(stand, "a", HIGH)
+    await wait_until(lambda: not any(each.slots_for("metal", "any") for each in made.life.conductor._watchers))
+    assert moody.ran == ["a"]
+    assert await stand.length(ANY) == 0
+
+
 async def test_however_often_it_fails_it_is_never_the_jobs_fault(stand: Stand) -> None:
     """Its service says it is there and is not: the job comes and goes, with one attempt allowed, and ends as done."""
     moody = Moody(down="flapping", well=True)
