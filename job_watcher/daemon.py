@@ -4,56 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import signal
 from dataclasses import dataclass
-from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
 from loguru import logger
 
-from job_watcher.backends.registry import make_backends
 from job_watcher.cancelling import cancel_all
 from job_watcher.conductor import ConductorSetup
 from job_watcher.draining import SOON_MS, left_to_do
-from job_watcher.execution import Execution
+from job_watcher.equipping import Workshop
 from job_watcher.life import Equipment, Life
-from job_watcher.measuring import Measuring
-from job_watcher.metrics.counts import Counts
-from job_watcher.metrics.stopwatch import Stopwatch
 from job_watcher.naming import claim
 from job_watcher.outcomes import Tally
-from job_watcher.retrying import RetryPolicy
-from job_watcher.work_dirs import WorkDirs
-from lib import wiring
-from lib.clock import SystemClock
 from lib.errors import JobRunnerError, NameTakenError, RefusedError, SessionLostError, UnreachableError
 from lib.jobqueue.moves import LiveWatcher
-from lib.jobqueue.sizes import size_of
 from lib.logs import about
 from lib.redaction import this_process
 from lib.redisqueue.rights import require_rights
-from lib.redisqueue.spend import MICRO
 from lib.settings import process_environment
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Coroutine
 
-    from job_watcher.backends.base import Backend
-    from job_watcher.callbacks.delivery import CallbackSender
     from job_watcher.display import Display
     from job_watcher.draining import Mode
-    from job_watcher.lane import Execute
     from job_watcher.metrics.address import Address
     from job_watcher.naming import WatcherName
-    from job_watcher.session import Session
-    from lib.errors import OverloadedError, PausedError
-    from lib.jobqueue import JobSpec
     from lib.redaction import Redactor
     from lib.redisqueue.queue import Queue
     from lib.settings import Settings
-    from lib.tasks.base import TaskResult
 
 RECONNECT_SECONDS: Final = 2.0
 """How often a starting watcher tries a server that does not answer yet."""
@@ -112,91 +92,17 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
         name = claim(self._settings.jobs_state_dir, self._consumer_name)
-        tasks = wiring.tasks(self._settings)
-        queue = wiring.open_queue(self._settings)
-        clock = SystemClock()
-        self._tell_of_the_cloud()
-        backends = make_backends(self._role.backends, tasks, self._settings, queue, clock)
-        redact = self._redact
-        store = wiring.artifacts(self._settings, on_secrets=redact.learn)
-        work_dirs: list[WorkDirs] = []
-        counts = Counts()
-        measuring = Measuring(queue, clock)
-        sender = self._sender(clock)
-
-        def execution(
-            backend: Backend, session: Session, on_paused: Callable[[PausedError | OverloadedError], None]
-        ) -> Execute:
-            if not work_dirs or work_dirs[-1].session != session.id:
-                # Those of lives that came to nothing are forgotten: while a server is away, each try is a life.
-                work_dirs[:] = [each for each in work_dirs if each.held]
-                work_dirs.append(WorkDirs(self._settings.watcher_work_dir, session.id))
-            policy = RetryPolicy(self._settings.watcher_max_crashes, chance=random.random)
-            watch = Stopwatch(counts, clock, frozenset(tasks.tasks)) if self._metrics is not None else None
-            return Execution(
-                backend=backend,
-                store=store,
-                work_dirs=work_dirs[-1],
-                policy=policy,
-                clock=clock,
-                run_id=session.run_id,
-                redact=redact,
-                stopwatch=watch,
-                session=session,
-                on_paused=on_paused,
-                on_done=partial(_note, measuring, backend.name),
-            )
-
-        equipment = Equipment(
-            settings=self._settings,
-            queue=queue,
-            clock=clock,
-            backends=backends,
-            store=store,
-            catalogue=wiring.catalogue(self._settings),
-            execution=execution,
-            blocking=lambda: wiring.open_blocking(self._settings, block_seconds=self._settings.watcher_poll_interval),
-            tally=self.tally,
-            version=own_version(),
-            conducting=self._role.conducting,
-            measuring=measuring,
-            price=wiring.cloud_price(self._settings),
-            listeners=[self._display],
-            on_progress=self._display.progressed,
-            counts=counts,
-            callback_sender=sender,
-        )
+        shop = Workshop(self._settings, self._role.backends, self._redact, timed=self._metrics is not None)
+        equipment = shop.equipment(self._role.conducting, self.tally, self._display)
         try:
             async with self._exposed(equipment, name):
-                if await self._reach(lambda: self._check_server(queue)) and await self._reach(equipment.store.check):
+                reached = await self._reach(lambda: self._check_server(shop.queue))
+                if reached and await self._reach(equipment.store.check):
                     await self._live(equipment, name)
         finally:
-            for backend in backends:
-                await backend.aclose()
-            if sender:
-                await sender.aclose()
-            for held in work_dirs:
-                await held.aclose()
-            await queue.client.aclose()
+            await shop.aclose()
             name.release()
         return self.tally
-
-    def _tell_of_the_cloud(self) -> None:
-        """A key that nobody uses, and a cloud without one, are more often a slip than a wish."""
-        cloud, key = "cloud" in self._role.backends, bool(self._settings.gemini_api_key)
-        if cloud and not key:
-            logger.warning("GEMINI_API_KEY is not set: the cloud takes only jobs that need no model")
-        elif key and not cloud and self._role.backends:
-            logger.info("GEMINI_API_KEY is set, and not used here: `--backends metal,cloud` would")
-
-    def _sender(self, clock: SystemClock) -> CallbackSender | None:
-        settings = self._settings
-        if not (settings.callback_secret and settings.callback_allowed_hosts):
-            return None
-        from job_watcher.callbacks.delivery import CallbackSender  # noqa: PLC0415 - httpx only where callbacks are set up
-
-        hosts = settings.callback_allowed_hosts
-        return CallbackSender(settings.callback_secret, hosts, version=own_version(), clock=clock)
 
     def _exposed(self, equipment: Equipment, name: WatcherName) -> contextlib.AbstractAsyncContextManager[None]:
         """Metrics and health for the length of a block, if they were asked for."""
@@ -325,22 +231,9 @@ class Daemon:
         self._stop.set()
 
 
-def _note(measuring: Measuring, backend: str, job: JobSpec, seconds: float, result: TaskResult) -> None:
-    usd = (result.cost or {}).get("usd", 0.0)
-    measuring.note(job.task, backend, size_of(job), seconds, round(usd * MICRO))
-
-
 async def _first(event: Coroutine[Any, Any, Any], seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
             await event
     except TimeoutError:
         return
-
-
-def own_version() -> str:
-    """The installed version; `0` in a tree that was never installed."""
-    try:
-        return version("job-runner")
-    except PackageNotFoundError:
-        return "0"

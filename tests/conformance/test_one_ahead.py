@@ -26,7 +26,7 @@ def call(queue: Queue, request_id: str) -> dict[str, Any]:
     queue.know_intakes([job.intake])
     return {
         "intakes": queue.intakes,
-        "common": [(1, job.intake, job.backlog, 0, "", "refuse", 0, "")],
+        "common": [(1, job.intake, job.backlog, 0, "", "refuse", 0, "", 0)],
         "rows": [(job.request_id, job.identity, job.job)],
         "mode": "new",
     }

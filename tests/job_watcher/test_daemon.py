@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from job_watcher.daemon import Daemon, own_version
+from job_watcher.daemon import Daemon
 from job_watcher.display import NoDisplay
+from job_watcher.equipping import own_version
 from job_watcher.work_dirs import WorkDirs
 from lib.errors import NameTakenError, RefusedError, UnreachableError
 from tests.support.servers import ValkeyServer, free_port

@@ -16,14 +16,12 @@ if TYPE_CHECKING:
 
 CODE = """
 import sys, asyncio
-from types import SimpleNamespace
-from job_watcher.daemon import Daemon
+from job_watcher.equipping import sender_of
 from lib.clock import SystemClock
 from lib.settings import Settings
 
 async def main():
-    daemon = Daemon(Settings.load(ENVIRON), mode="once", consumer_name=None, display=SimpleNamespace())
-    callback_sender = daemon._sender(SystemClock())
+    callback_sender = sender_of(Settings.load(ENVIRON), SystemClock())
     print(callback_sender is not None, "httpx" in sys.modules)
     if callback_sender:
         await callback_sender.aclose()
