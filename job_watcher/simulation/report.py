@@ -34,7 +34,8 @@ def works(scenario: Scenario, seed: int) -> dict[str, bounds.Work]:
     """
     found: dict[str, bounds.Work] = {}
     for job in scenario.jobs:
-        tries = range(1, job.max_attempts + 1)
+        # Where nothing fails there is no second attempt.
+        tries = range(1, job.max_attempts + 1) if any(job.fails.values()) else (1,)
         took = {
             backend: [each for each in (drawn(job, backend, seed, one) for one in tries) if not each.fails]
             for backend in job.backends()

@@ -130,6 +130,7 @@ class _Simulation:
         self._retry = RetryPolicy(max_crashes=3, chance=random.Random(seed).random)  # noqa: S311 - as above
         self._served: dict[str, str] = {}
         self._estimates = class_estimates(scenario)
+        self._of_job = {job.id: {each: job.estimate(each) for each in job.backends()} for job in scenario.jobs}
         self._events: list[tuple[int, int, str, object]] = []
         self._numbers = 0
         self._wake_ms: int | None = None
@@ -250,7 +251,7 @@ class _Simulation:
                 standing.job.id,
                 name,
                 round((deadline or 0) * 1000),
-                {backend: standing.job.estimate(backend) for backend in standing.job.backends()},
+                self._of_job[standing.job.id],
             )
             for deadline, name, standing in found[:URGENT_MAX]
         )

@@ -10,7 +10,7 @@ from math import exp
 from typing import TYPE_CHECKING, Final
 
 from lib.jobqueue.moves import TRANSIT_MS, RateLimits
-from lib.redisqueue.keys import DEFAULT_BACKLOG, IntakeName, Pin, Priority
+from lib.redisqueue.keys import DEFAULT_BACKLOG, PINS, IntakeName, Pin, Priority
 from lib.routing.view import Estimate
 
 if TYPE_CHECKING:
@@ -47,8 +47,9 @@ class SimJob:
 
     @property
     def intake(self) -> IntakeName:
-        """Where it is queued first."""
-        return IntakeName(self.backlog, self.priority, self.capability, self.pin)
+        """Where it is queued first; a job that is known to run on one backend only is pinned there."""
+        only: Pin = next((pin for pin in PINS if pin in self.seconds), "") if len(self.seconds) == 1 else ""
+        return IntakeName(self.backlog, self.priority, self.capability, self.pin or only)
 
     def backends(self) -> tuple[str, ...]:
         """Where it may run, as far as it itself says."""

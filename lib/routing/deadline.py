@@ -81,12 +81,10 @@ class Plan:
 
 def decide(view: View) -> Decision:
     """Orders and conditions as `lib.routing.policy.decide` gives them."""
-    there = places(view)
+    lengths = [estimate.p50 for job in view.urgent if (estimate := job.estimates.get(FREE))]
+    unhurried = sum(lengths) >= _UNHURRIED_SECONDS * len(lengths)
+    there = places(view, metal_each=1 if unhurried else None)
     jobs = list(_known(view, there))
-    unhurried = sum(job.on_metal.p50 for job in jobs) >= _UNHURRIED_SECONDS * len(jobs)
-    if unhurried:
-        there = places(view, metal_each=1)
-        jobs = list(_known(view, there))
     plan = planned(view, jobs)
     says: set[Condition] = set()
     hands = _Hands()
@@ -107,22 +105,35 @@ def decide(view: View) -> Decision:
 
 def _known(view: View, there: Places) -> Iterable[Planned]:
     """The jobs that somebody alive can run, with what they take there."""
-    by_name = {intake.name: intake for intake in view.intakes}
+    classes = {intake.name: _Class.of(view, there, intake) for intake in view.intakes}
     for urgent in view.urgent:
-        intake = by_name.get(urgent.intake)
-        found = {place.backend: place for place in there.for_intake(intake, BACKENDS)} if intake else {}
-        if intake is None or not found:
+        known = classes.get(urgent.intake)
+        if known is None or (known.metal is None and known.cloud is None):
             continue
-        metal = found.get(FREE)
+        left, own = (urgent.deadline_ms - view.now_ms) / 1000, urgent.estimates
+        on_metal = own.get(FREE) or known.on_metal
+        on_cloud = (own.get(known.cloud.backend) if known.cloud else None) or known.on_cloud
+        yield Planned(urgent, known.intake, left, known.metal, known.cloud, on_metal, on_cloud)
+
+
+@dataclass(frozen=True, slots=True)
+class _Class:
+    """What all jobs of an intake have in common: where they may run, and what an average one takes there."""
+
+    intake: IntakeClass
+    metal: Place | None
+    cloud: Place | None
+    on_metal: Estimate
+    on_cloud: Estimate
+
+    @classmethod
+    def of(cls, view: View, there: Places, intake: IntakeClass) -> _Class:
+        """The class of an intake."""
+        found = {place.backend: place for place in there.for_intake(intake, BACKENDS)}
         cloud = next((place for backend, place in found.items() if backend != FREE), None)
-        on_metal = _estimate(view, urgent, FREE, intake)
-        on_cloud = _estimate(view, urgent, cloud.backend, intake) if cloud else UNKNOWN
-        yield Planned(urgent, intake, (urgent.deadline_ms - view.now_ms) / 1000, metal, cloud, on_metal, on_cloud)
-
-
-def _estimate(view: View, urgent: Urgent, backend: str, intake: IntakeClass) -> Estimate:
-    own = urgent.estimates.get(backend)
-    return own or view.estimates.get((backend, intake.capability), UNKNOWN)
+        on_metal = view.estimates.get((FREE, intake.capability), UNKNOWN)
+        on_cloud = view.estimates.get((cloud.backend, intake.capability), UNKNOWN) if cloud else UNKNOWN
+        return cls(intake, found.get(FREE), cloud, on_metal, on_cloud)
 
 
 def planned(view: View, jobs: Sequence[Planned]) -> Plan:

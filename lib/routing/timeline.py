@@ -22,17 +22,28 @@ _LETTER: Final = 6.2
 
 _HOUR, _MINUTE = 3600, 60
 
-_STYLE: Final = """
-svg { font: 11px ui-sans-serif, system-ui, sans-serif; --ink: #1f2933; --faint: #d5dbe1; --ground: #ffffff;
-  --metal: #2f6f4f; --cloud: #1b6ca8; --other: #7a4fa3; --failed: #b3261e; --retried: #8a6d00; --on: #ffffff }
-@media (prefers-color-scheme: dark) { svg { --ink: #e4e7eb; --faint: #3a444e; --ground: #12181f;
-  --metal: #6cc79a; --cloud: #74b9ee; --other: #c3a1e8; --failed: #ff8a80; --retried: #e6c34a; --on: #12181f } }
-.ground { fill: var(--ground) } text { fill: var(--ink) } .title { font-size: 15px; font-weight: 600 }
-.tick { stroke: var(--faint); stroke-width: 1 } .label { fill: var(--on) } .backend { font-weight: 600 }
-.metal { fill: var(--metal) } .cloud { fill: var(--cloud) } .other { fill: var(--other) }
-.failed { stroke: var(--failed); stroke-width: 3 }
-.retried { stroke: var(--retried); stroke-width: 3; stroke-dasharray: 5 3 }
+_LIGHT: Final = {
+    "ink": "#1f2933", "faint": "#d5dbe1", "ground": "#ffffff", "metal": "#2f6f4f", "cloud": "#1b6ca8",
+    "other": "#7a4fa3", "failed": "#b3261e", "retried": "#8a6d00",
+}  # fmt: skip
+_DARK: Final = {
+    "ink": "#e4e7eb", "faint": "#3a444e", "ground": "#12181f", "metal": "#6cc79a", "cloud": "#74b9ee",
+    "other": "#c3a1e8", "failed": "#ff8a80", "retried": "#e6c34a",
+}  # fmt: skip
+_COLORS: Final = """
+.ground {{ fill: {ground} }} text {{ fill: {ink} }} .label {{ fill: {ground} }} .tick {{ stroke: {faint} }}
+.metal {{ fill: {metal} }} .cloud {{ fill: {cloud} }} .other {{ fill: {other} }}
+.failed {{ stroke: {failed} }} .retried {{ stroke: {retried} }}
 """
+# Colours stand in each rule, for some programs that show SVG know no CSS variables.
+_STYLE: Final = (
+    "\nsvg { font: 11px ui-sans-serif, system-ui, sans-serif } .title { font-size: 15px; font-weight: 600 }\n"
+    ".backend { font-weight: 600 } .failed { stroke-width: 3 } .retried { stroke-width: 3; stroke-dasharray: 5 3 }"
+    + _COLORS.format(**_LIGHT)
+    + "@media (prefers-color-scheme: dark) {"
+    + _COLORS.format(**_DARK)
+    + "}\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
