@@ -1,7 +1,7 @@
 """Connections to the databases of corpora, and what their errors mean.
 
 SQLite and PostgreSQL, through SQLAlchemy, which is imported here and by those who build statements, all of them loaded
-only when a corpus is opened. A connection is kept for the next operation, until `close`.
+only when a corpus is opened. That to a file is kept for the next operation, until `close`: to open it costs most.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, exc, insert
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.pool import NullPool
 
 from lib.errors import InvalidInputError, UnreachableError
 
@@ -113,6 +114,7 @@ def sqlite_database(path: str, *, told: str, ours: bool) -> Database:
 
 def postgres_database(url: str, *, told: str) -> Database:
     """A PostgreSQL database by its URL with the password."""
-    # Between two answers of a slow model a server may have closed the connection.
-    engine = create_engine(url, pool_size=1, pool_pre_ping=True, connect_args={"timeout": _CONNECT_SECONDS})
+    # Between two answers of a slow model a server may close an idle connection, which the driver tells in ways that the
+    # pool does not understand. A new one for each operation costs milliseconds.
+    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": _CONNECT_SECONDS})
     return Database(engine, told)
