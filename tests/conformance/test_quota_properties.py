@@ -132,7 +132,7 @@ async def _live(steps: list[tuple[Any, ...]], allowance: Allowance, budget: int 
     return world
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(STEPS, st.integers(1, 6), st.integers(400, 1500), st.sampled_from([0.0, 0.4]))
 def test_no_minute_at_the_api_is_above_its_limits(
     steps: list[tuple[Any, ...]], rpm: int, tpm: int, share: float
