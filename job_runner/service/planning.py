@@ -150,7 +150,7 @@ def _planned(file: str, found: FileJob, voicing: Voicing, odd: _Odd, quoting: Qu
         content_hash=spec.content_hash,
         backends=backends,
         est_seconds=round(seconds, 2),
-        est_usd=usd,
+        est_usd=round(usd, 8),
         warnings=warnings,
     )
 
