@@ -78,19 +78,23 @@ async def test_two_conductors_die_around_a_move_and_nothing_is_lost_doubled_or_t
     await yard.submit(*(yard.gated(each, gate="end") for each in ids))
     assert await first.ended() == -signal.SIGKILL
     assert (await held(yard), await window(yard)) == ((0, 0), 0), "what died before its order has moved nothing"
-    assert await second.ended(RECOVERY_SECONDS) == -signal.SIGKILL
-    moved, used = await held(yard), await window(yard)
-    assert sum(moved) > 0
-    assert used == moved[1], "each job of the cloud used one of the limit, in the step that moved it"
-    await led_by(yard, "metal", "cloud", within=RECOVERY_SECONDS)
 
     async def dealt() -> bool:
         return await held(yard) == (2, LIMIT)
 
-    await wait_until(dealt, RECOVERY_SECONDS, what="all that the limits allow")
-    assert await window(yard) == LIMIT
+    # By the second, which dies of it, or by a watcher that was quicker to lead.
+    await wait_until(dealt, 2 * RECOVERY_SECONDS, what="all that the limits allow")
+    assert await window(yard) == LIMIT, "each job of the cloud used one of the limit, in the step that moved it"
     yard.open_gate("end")
-    records = await yard.all_done(*ids)
+
+    async def second_had_its_turn() -> bool:
+        return not second.running or await leader(yard) == "second"
+
+    await wait_until(second_had_its_turn, RECOVERY_SECONDS, what="the second leads")
+    await yard.submit(yard.gated("last"))
+    assert await second.ended(RECOVERY_SECONDS) == -signal.SIGKILL
+    await led_by(yard, "metal", "cloud", within=RECOVERY_SECONDS)
+    records = await yard.all_done(*ids, "last")
     assert {each: yard.runs(each) for each in ids} == dict.fromkeys(ids, 1)
     assert sum(record["backend"] == "cloud" for record in records.values()) == LIMIT
     assert await window(yard) == LIMIT
