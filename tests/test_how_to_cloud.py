@@ -1,4 +1,4 @@
-"""How to turn the cloud on, followed from top to bottom with an API on this machine; its words are those of the code."""
+"""How to turn the cloud on, followed from top to bottom with an API on this machine; its words are the code's."""
 
 from __future__ import annotations
 
