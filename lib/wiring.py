@@ -74,7 +74,8 @@ def tasks(settings: Settings) -> TaskRegistry:
     """The tasks that can run here: the built-in ones and those of JOBS_TASK_MODULES."""
     from lib.tasks.registry import TaskRegistry, built_in_tasks, load_task_modules
 
-    return TaskRegistry((*built_in_tasks(settings.database_url), *load_task_modules(settings.jobs_task_modules)))
+    built_in = built_in_tasks(settings.database_url, settings.watcher_corpus_root)
+    return TaskRegistry((*built_in, *load_task_modules(settings.jobs_task_modules)))
 
 
 def artifacts(settings: Settings, *, on_secrets: Callable[[Collection[str]], None] = lambda _: None) -> ArtifactStore:

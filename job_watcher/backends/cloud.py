@@ -87,7 +87,8 @@ class Cloud:
             context = AttemptContext(job.request_id, number, work_dir.make, _NO_ENGINES, on_progress, model=model)
             result = await run_inline(task, job, context)
         else:
-            answers = calls.answers if calls else None
+            # As inline: a task that needs no model is given none.
+            answers = calls.answers if calls and task.kind.capability != "any" else None
             attempt = Attempt(job, number, await work_dir.promised(), on_progress, answers=answers)
             run = self._children.run_apart(attempt) if lease.suspect else self._children.run(attempt, on_room)
             result = await run

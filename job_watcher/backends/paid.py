@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from job_watcher.backends.metered import MeteredModel
 from job_watcher.backends.metered_speech import MeteredSpeech
-from job_watcher.backends.metering import Meter, Payer
+from job_watcher.backends.metering import PATIENCE_SECONDS, Meter, Payer
 from job_watcher.backends.settling import Settlements
 from job_watcher.child.questions import ModelAnswers
 from lib.capabilities.gemini import GeminiModel
@@ -108,7 +108,9 @@ class PaidModels:
 
     def calls_of(self, job: JobSpec, lease: Lease, session: Session) -> PaidCalls:
         """The models as this attempt may call them."""
-        payer = Payer(lease, session, self.budget, high=job.priority == "high")
+        # A wait in place is part of the attempt: it must end before the attempt does, which would use one up.
+        patience = min(PATIENCE_SECONDS, job.timeout_seconds / 2)
+        payer = Payer(lease, session, self.budget, high=job.priority == "high", patience=patience)
         meter = Meter(self.queue, self.settlements, self.prices, payer, self.clock)
         text = MeteredModel(self.text, meter, Pool(self.key, self.text.model), self.allowance)
         speech = None

@@ -46,6 +46,7 @@ def child_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[
     kept["WATCHER_VOICES_DIR"] = str(settings.watcher_voices_dir)
     # The tasks that try the database run in a child, so it has this one secret.
     kept["DATABASE_URL"] = settings.database_url
+    kept["WATCHER_CORPUS_ROOT"] = str(settings.watcher_corpus_root)
     kept["QWEN_TTS_MODELS"] = str(settings.qwen_tts_models or "")
     kept["QWEN_TTS_DOWNLOAD"] = "yes" if settings.qwen_tts_download else "no"
     kept["PYTHONPATH"] = os.pathsep.join(entry or "." for entry in sys.path)

@@ -54,9 +54,8 @@ def main(argv: list[str]) -> int:
     _lower_own_rank(suspect=arguments.suspect)
     faulthandler.enable()
     # Taken out, so that no program that a body starts inherits it.
-    registry = TaskRegistry(
-        (*built_in_tasks(os.environ.pop("DATABASE_URL", "")), *load_task_modules(task_modules(os.environ)))
-    )
+    built_in = built_in_tasks(os.environ.pop("DATABASE_URL", ""), Path(os.environ.get("WATCHER_CORPUS_ROOT", ".")))
+    registry = TaskRegistry((*built_in, *load_task_modules(task_modules(os.environ))))
     engines, voices = warm_engines(), voices_of(os.environ)
     with socket.socket(fileno=arguments.wire) as end:
         end.set_inheritable(False)

@@ -32,9 +32,8 @@ class CorpusPlaces:
 
     @classmethod
     def of(cls, settings: Settings) -> CorpusPlaces:
-        """As the settings say; the root is WATCHER_CORPUS_ROOT, else the directory that this process works in."""
-        root: Path | None = getattr(settings, "watcher_corpus_root", None)
-        return cls(root or Path.cwd(), settings.database_url)
+        """As the settings say; the root is WATCHER_CORPUS_ROOT."""
+        return cls(settings.watcher_corpus_root, settings.database_url)
 
     def file(self, location: str) -> Path:
         """The JSONL file of a location.

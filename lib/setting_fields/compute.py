@@ -104,8 +104,8 @@ class ComputeSettings(QueueSettings):
         why="The text model of the cloud: the cheapest that follows a JSON schema well.",
     )
     gemini_speech_model: str = variable(
-        parsers.matching_or_empty(parsers.MODEL, "a model's name, such as gemini-2.5-flash-preview-tts"),
-        "gemini-2.5-flash-preview-tts",
+        parsers.matching_or_empty(parsers.MODEL, "a model's name, such as gemini-3.8-flash-lite-tts"),
+        "gemini-3.8-flash-lite-tts",
         unit="model",
         why="What speaks on the cloud. none: the cloud offers no speech.",
     )
@@ -151,6 +151,7 @@ class ComputeSettings(QueueSettings):
         parsers.database_url,
         f"sqlite:///{STATE_DIR}/database.sqlite3",
         unit="URL of SQLAlchemy",
-        why="Where the tasks fast_crud and sleep_crud do their rounds; PostgreSQL needs the extra [postgres].",
+        why="Where the tasks fast_crud and sleep_crud do their rounds, and the only database server whose corpora are "
+        "annotated; PostgreSQL needs the extra [postgres].",
         secret=True,  # it may carry a password
     )

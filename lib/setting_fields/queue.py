@@ -113,6 +113,13 @@ class QueueSettings:
         unit="directory",
         why="Where attempts write before their outputs are checked and stored.",
     )
+    watcher_corpus_root: Path = variable(
+        parsers.directory,
+        ".",
+        unit="directory",
+        why="Corpora that are files lie below it, and a job may name no other file. By default the directory that the "
+        "watcher was started in.",
+    )
     watcher_output_root: Path = variable(
         parsers.directory,
         f"{STATE_DIR}/output",

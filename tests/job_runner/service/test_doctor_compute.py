@@ -26,7 +26,7 @@ NOWHERE = "redis://127.0.0.1:1/0"
 @pytest.fixture
 def gemini() -> Iterator[FakeGemini]:
     """The API, with one valid key and two models."""
-    with FakeGemini(keys=[KEY], models=["gemini-2.5-flash", "gemini-2.5-flash-preview-tts"]) as fake:
+    with FakeGemini(keys=[KEY], models=["gemini-2.5-flash", "gemini-3.8-flash-lite-tts"]) as fake:
         yield fake
 
 
@@ -53,7 +53,7 @@ async def test_a_key_that_is_valid(tmp_path: Path, gemini: FakeGemini) -> None:
     ]
     assert [check.found for check in checks[:2]] == [
         "gemini-2.5-flash is there",
-        "gemini-2.5-flash-preview-tts is there",
+        "gemini-3.8-flash-lite-tts is there",
     ]
     assert checks[3].mend == "set BUDGET_PER_DAY_USD"
     assert not gemini.calls

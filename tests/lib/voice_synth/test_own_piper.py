@@ -67,14 +67,14 @@ async def test_from_its_files_to_a_watchers_child_and_to_another_machine(tmp_pat
         export_voice(tmp_path / "elsewhere" / "voices", "joe", tmp_path / "joe.zip")
         import_voice(voices, tmp_path / "joe.zip", slug="anna")
         result = await spoken(metal, job, tmp_path / "after")
-        pids = {child.pid for child in metal._idle}
+        pids = {child.pid for child in metal._children._idle}
         rename(voices, "anna", "bert")
         with pytest.raises(PermanentError, match="anna"):
             await spoken(metal, job, tmp_path / "renamed")
         delete(voices, "bert")
         with pytest.raises(PermanentError, match="bert"):
             await spoken(metal, spec("speak", payload=None, voice="bert", text=TEXT), tmp_path / "deleted")
-        assert {child.pid for child in metal._idle} == pids
+        assert {child.pid for child in metal._children._idle} == pids
     finally:
         await metal.aclose()
     assert take(tmp_path / "after" / "kept") == take(tmp_path / "packaged")
