@@ -82,6 +82,12 @@ class ConductorSetup:
         """Whether the jobs of this intake are its business."""
         return self.backlogs is None or parse_intake(intake).backlog in self.backlogs
 
+    def left_alone(self, survey: Survey) -> frozenset[str]:
+        """The other backlogs in which jobs wait."""
+        return frozenset(
+            parse_intake(name).backlog for name, count in survey.waiting.items() if count and not self.conducts(name)
+        )
+
 
 @dataclass(slots=True)
 class Conductor:
@@ -180,6 +186,7 @@ class Conductor:
             decision = self._decided(moved.survey)
             if not decision.orders:
                 self.herald.seen(decision)
+                self.herald.left_alone(self.setup.left_alone(moved.survey))
                 break
         self._seen = moved.survey
         if moved.survey.newest:

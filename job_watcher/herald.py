@@ -40,6 +40,7 @@ class Herald:
 
     say: Callable[[str, Mapping[str, Any]], None] = _log
     _true: frozenset[str] = field(default_factory=frozenset)
+    _others: frozenset[str] = field(default_factory=frozenset)
 
     def fed(self, decision: Decision, counts: Sequence[int]) -> None:
         """Orders were carried out: so many jobs of each."""
@@ -55,6 +56,13 @@ class Herald:
                 self._say({SPILLS}, keep=True)
         for order, count in paid:
             self._say_fed(order, count)
+
+    def left_alone(self, backlogs: frozenset[str]) -> None:
+        """Jobs wait in backlogs that are none of this conductor's: while it leads, nobody moves them."""
+        if backlogs - self._others:
+            names = ", ".join(sorted(backlogs))
+            self.say("jobs wait in other backlogs, which nobody serves while this conductor leads", {"backlogs": names})
+        self._others = backlogs
 
     def seen(self, decision: Decision) -> None:
         """A decision was made from what really is."""

@@ -154,3 +154,12 @@ def test_a_sentence_is_said_exactly_when_it_becomes_true(seen: list[frozenset[Co
             before = now
     finally:
         logger.remove(sink)
+
+
+def test_backlogs_that_are_left_alone_are_named_once() -> None:
+    """Who conducts one backlog hears that others wait, again only when there is one more."""
+    heard: list[tuple[str, str]] = []
+    herald = Herald(lambda text, about: heard.append((text, str(about["backlogs"]))))
+    for seen in ({"a"}, {"a"}, {"a", "b"}, {"b"}, set[str](), {"a"}):
+        herald.left_alone(frozenset(seen))
+    assert [names for _, names in heard] == ["a", "a, b", "a"]
