@@ -232,7 +232,6 @@ class _Simulation:
                 estimates=self._estimates,
                 urgent=self._urgent() if planning else (),
                 now_ms=self.world.now_ms,
-                metal_left=self._metal_left() if planning else None,
             )
         )
         self._served |= {parse_intake(order.intake).priority: order.intake for order in decision.orders}
@@ -255,24 +254,6 @@ class _Simulation:
             )
             for deadline, name, standing in found[:URGENT_MAX]
         )
-
-    def _metal_left(self) -> tuple[float, ...]:
-        """Of what stands on metal, what it still takes as far as anybody knows: its estimate less what it has had."""
-        running = [
-            max(
-                slot.busy.job.seconds["metal"] * 0.05,
-                slot.busy.job.seconds["metal"] - (self.world.now_ms - slot.since_ms) / 1000,
-            )
-            for slot in self.world.slots
-            if slot.backend == "metal" and slot.busy is not None
-        ]
-        waiting = [
-            standing.job.seconds["metal"]
-            for name, lane in self.world.lanes.items()
-            if parse_lane(name).backend == "metal"
-            for _, standing in lane
-        ]
-        return (*running, *waiting)
 
     def _lease(self) -> None:
         for slot, standing in self.world.lease():

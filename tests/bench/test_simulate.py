@@ -8,7 +8,8 @@ import pytest
 
 from bench.simulate import ANY, Figures, Summary, main, measure, summary, told, workload
 
-SAMPLE = 60
+SAMPLE = 30
+"""Some seconds' worth."""
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,13 @@ def all_(found: list[Figures]) -> Summary:
 def test_metal_never_idles_while_a_job_that_it_could_run_waits(found: list[Figures]) -> None:
     """In no workload, at no moment."""
     assert [each.seed for each in found if each.idle > 0] == []
+
+
+def test_local_first_stays_as_near_to_the_bound_as_it_was_measured(all_: Summary) -> None:
+    """What Rules A and B allow without a look ahead; the aim of 1.10 in the median is not reached, see the decision."""
+    assert all_.median_by_rules <= 1.25
+    assert all_.nine_in_ten_by_rules <= 1.6
+    assert all_.worst_by_rules <= 3.1
 
 
 def test_deadline_meets_what_can_be_met(all_: Summary) -> None:

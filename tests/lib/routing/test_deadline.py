@@ -125,10 +125,10 @@ def test_jobs_without_a_deadline_have_what_room_is_left_and_never_pay() -> None:
 
 def test_the_head_of_an_intake_is_left_alone_while_one_in_it_is_held_back() -> None:
     """An order for its head could take the very job that waits for its moment."""
-    jobs = urgent("a", 150), urgent("b", 150, price=500)
-    decision = decide(seen(*jobs, mixed=3, held=1, left=(20.0,)))
-    assert decision.again_in_ms is not None
-    assert decision.orders == ()
+    waiting = urgent("a", 9.5, metal=5, cloud=2)
+    decision = decide(seen(waiting, mixed=3, patient=3, held=1, left=(4.0,)))
+    assert decision.again_in_ms is not None, "it is on the way to the cloud, but not yet"
+    assert [(order.intake, order.lane) for order in decision.orders] == [(PATIENT.name, "lane:metal:any")]
 
 
 def test_what_cannot_be_met_anywhere_comes_last_and_goes_where_it_ends_first() -> None:
