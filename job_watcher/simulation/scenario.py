@@ -108,7 +108,3 @@ class Scenario:
             watcher.slots.get(backend, 0) and job.capability in watcher.offers.get(backend, frozenset())
             for watcher in self.watchers
         )
-
-    def placed(self, job: SimJob) -> bool:
-        """Whether some watcher could run it anywhere."""
-        return any(self.runs(job, backend) for backend in job.backends())
