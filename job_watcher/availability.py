@@ -110,7 +110,7 @@ class Availability:
             self._left = now
             self._offer()
             if self.session.offer.slots:
-                await self.session.renew()
+                await self.session.renew(news=True)
             self.on_change()
 
     def _offer(self) -> None:

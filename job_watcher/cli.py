@@ -18,6 +18,7 @@ from lib.command_line.server_url_option import checked_server_url
 from lib.errors import InvalidInputError
 from lib.redaction import redacted_streams, this_process
 from lib.redisqueue.keys import parse_backlog
+from lib.setting_fields.compute import POLICIES, RATE_LEAST, RATE_MOST
 from lib.settings import Settings, process_environment
 
 if TYPE_CHECKING:
@@ -160,6 +161,13 @@ def conduct(  # noqa: PLR0913 - one parameter for each flag
 
     It takes the lead from a watcher that leads beside its work; when it ends, one of those leads again.
     """
+    if rate_limit is not None and not RATE_LEAST <= rate_limit <= RATE_MOST:
+        raise InvalidInputError(
+            f"--rate-limit: {rate_limit:g} is no number of jobs a minute",
+            hint=f"give one from {RATE_LEAST:g} to {RATE_MOST:g}; below 1 it is one job in 60 / N seconds",
+        )
+    if policy is not None and policy not in POLICIES:
+        raise InvalidInputError(f"--policy: {policy!r} is not known", hint=f"allowed: {', '.join(POLICIES)}")
     given = {"CLOUD_TOKENS_PER_MIN": rate_limit, "CONDUCTOR_POLICY": policy}
     flags = {name: str(value) for name, value in given.items() if value is not None}
     settings = Settings.load({**process_environment(), **flags}, redis_url=checked_server_url(redis_url))

@@ -21,7 +21,7 @@ from lib.redisqueue.remaining import remaining
 from lib.routing.policy import IntakeClass, is_offered
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from job_watcher.callbacks.deliveries import Deliveries
     from job_watcher.in_hand import InHand
@@ -69,10 +69,17 @@ class Left:
     later_ms: int = 0
 
 
-async def left_to_do(queue: Queue, *, soon_ms: int, also: Sequence[LiveWatcher] = ()) -> Left:
+async def left_to_do(
+    queue: Queue,
+    *,
+    soon_ms: int,
+    also: Sequence[LiveWatcher] = (),
+    conducts: Callable[[str], bool] = lambda _: True,
+) -> Left:
     """Look; jobs that are delayed by more than `soon_ms`, and those that wait behind them, do not count.
 
-    `also` are watchers to count with those that live: one that has just ended, and may be started again.
+    Nor do those in intakes that nobody `conducts`. `also` are watchers to count with those that live: one that has just
+    ended, and may be started again.
     """
     there = await remaining(queue, soon_ms=soon_ms)
     watchers = [*await sessions.roster(queue), *also]
@@ -80,7 +87,9 @@ async def left_to_do(queue: Queue, *, soon_ms: int, also: Sequence[LiveWatcher] 
     offered = 0
     for name, count in there.waiting.items():
         intake = parse_intake(name)
-        if is_offered(IntakeClass(name, intake.priority, intake.capability, intake.pin), watchers):
+        if not conducts(name):
+            unoffered[f"a conductor of the backlog {intake.backlog}"] += count
+        elif is_offered(IntakeClass(name, intake.priority, intake.capability, intake.pin), watchers):
             offered += count
         elif count:
             unoffered[intake.pin if intake.pin not in {"", "metal"} else intake.capability] += count
@@ -128,6 +137,7 @@ class Drain:
     in_hand: InHand
     publisher: Publisher
     clock: Clock
+    conducts: Callable[[str], bool] = lambda _: True
     deliveries: Deliveries | None = None
     """None where callbacks are not set up: then they keep nobody waiting."""
     _told: set[str] = field(default_factory=set)
@@ -151,7 +161,7 @@ class Drain:
 
     async def _tell_unoffered(self) -> None:
         try:
-            left = await left_to_do(self.queue, soon_ms=0)
+            left = await left_to_do(self.queue, soon_ms=0, conducts=self.conducts)
         except JobRunnerError:
             return  # the duties say what is wrong
         news = {what: count for what, count in left.unoffered.items() if what not in self._told}
@@ -163,7 +173,8 @@ class Drain:
         if self.in_hand.leases():
             return False
         try:
-            left = await left_to_do(self.queue, soon_ms=SOON_MS if self.mode == "drain" else 0)
+            soon_ms = SOON_MS if self.mode == "drain" else 0
+            left = await left_to_do(self.queue, soon_ms=soon_ms, conducts=self.conducts)
         except UnreachableError:
             return False
         except JobRunnerError as exc:

@@ -221,7 +221,8 @@ class Life:
             name: asyncio.create_task(keep_going(duty, name, clock, contact), name=name)
             for name, duty in duties.items()
         }
-        drain = Drain(self._queue, mode, self.in_hand, self.publisher, clock, self.deliveries)
+        conducts = self._equipment.conducting.conducts
+        drain = Drain(self._queue, mode, self.in_hand, self.publisher, clock, conducts, self.deliveries)
         ends = [asyncio.create_task(stop.wait()), asyncio.create_task(drain.wait())]
         try:
             await asyncio.wait([*tasks.values(), *ends], return_when=asyncio.FIRST_COMPLETED)

@@ -95,8 +95,8 @@ class Session:
         await self.renew()
         await self._clock.sleep(self.times.renew_every)
 
-    async def renew(self) -> None:
-        """One renewal.
+    async def renew(self, *, news: bool = False) -> None:
+        """One renewal; with `news` the leader hears that the offer has changed.
 
         Raises:
             SessionLostError: the session was ended; everything in hand is somebody else's.
@@ -112,6 +112,7 @@ class Session:
                 heartbeat=self._heartbeat(),
                 held=self._in_hand.leases(),
                 draining=not self.offer.slots,
+                news=news,
             )
         except JobRunnerError:
             self._counts.renewals["failed"] += 1

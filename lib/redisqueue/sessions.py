@@ -54,8 +54,12 @@ async def renew(
     heartbeat: bytes,
     held: Iterable[Lease],
     draining: bool = False,
+    news: bool = False,
 ) -> Renewed:
-    """Renew a session and learn which fences in hand no longer stand; a kill while `draining` counts no death."""
+    """Renew a session and learn which fences in hand no longer stand; a kill while `draining` counts no death.
+
+    With `news` the leader is woken to look at what is offered.
+    """
     reply = await queue.scripts.call(
         "renew",
         rows=[(lease.request_id, lease.fence) for lease in held],
@@ -63,6 +67,7 @@ async def renew(
         name=name,
         life_ms=life_ms,
         draining=int(draining),
+        news=int(news),
         heartbeat=heartbeat,
     )
     return Renewed(alive=reply[0] == 1, lost=tuple(as_text(fence) for fence in reply[1:]))

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Policy = Literal["local-first", "cheapest", "deadline"]
+RATE_LEAST: Final = 0.001
+RATE_MOST: Final = 100_000.0
+"""Jobs a minute."""
+
 POLICIES: Final[tuple[Policy, ...]] = ("local-first", "cheapest", "deadline")
 
 
@@ -66,7 +70,7 @@ class ComputeSettings(QueueSettings):
         why="So many may wait for a free slot of the cloud; the rest wait where priority counts.",
     )
     cloud_tokens_per_min: float = variable(
-        parsers.decimal(0.001, 100_000),
+        parsers.decimal(RATE_LEAST, RATE_MOST),
         "2.0",
         unit="jobs a minute",
         why="How many jobs the conductor hands to the cloud in any 60 seconds; below 1, one job in 60 / N seconds. The "

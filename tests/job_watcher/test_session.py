@@ -182,8 +182,8 @@ async def test_nothing_is_started_while_the_session_is_not_fresh(stand: Stand) -
     session = watcher.life.session
     renew = session.renew
 
-    async def unheard() -> None:
-        raise UnreachableError("cut off")
+    async def unheard(*, news: bool = False) -> None:
+        raise UnreachableError(f"cut off, {news}")
 
     session.renew = unheard  # type: ignore[method-assign]  # the network is cut for renewals only
     session._renewed_at = float("-inf")

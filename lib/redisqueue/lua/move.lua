@@ -66,7 +66,7 @@ local function room_of(ask)
   end
   local own = tonumber(ask.limit) - redis.call('XLEN', STREAM[ask.lane])
   local room = math.min(own, tonumber(ask.pool_limit) - pool, tonumber(ask.count))
-  return ask.rated == '1' and math.min(room, rate_left(rate_jobs)) or room
+  return ask.rated == '1' and math.min(room, rate_left(rate_jobs, rate_window_ms)) or room
 end
 
 -- The entries of the jobs that are meant; one that has left this intake meanwhile is left out.
@@ -155,6 +155,6 @@ local leased = lease_found({
   session = session, suspects = tonumber(suspects), suspect_deaths = suspect_deaths, pause_ms = pause_ms, again = '0',
 })
 local seen = survey()
-seen[5], seen[6], seen[7] = rate_left(rate_jobs), rate_next_ms(rate_jobs, rate_window_ms), money_spent()
+seen[5], seen[6], seen[7] = rate_left(rate_jobs, rate_window_ms), rate_next_ms(rate_jobs, rate_window_ms), money_spent()
 seen[8] = now_ms()
 return { moved, foreign, seen, leased }

@@ -1,17 +1,20 @@
 -- The limit of jobs a minute of what is paid for: a sliding window over the times at which jobs were moved there, by the
 -- server's time. It is kept here, so it survives every restart of a conductor.
 
--- Forgets what has left the window. After a step back of the clock, what was moved "later" was moved now.
+local RATE_KEPT_MS = 3600000
+
+-- Forgets what no window needs: conductors may differ in theirs. After a step back of the clock, what was moved "later"
+-- was moved now.
 local function rate_slide(window_ms)
   local now = now_ms()
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', K.moves, '(' .. digits(now), '+inf')) do
     redis.call('ZADD', K.moves, digits(now), member)
   end
-  redis.call('ZREMRANGEBYSCORE', K.moves, '-inf', digits(now - window_ms))
+  redis.call('ZREMRANGEBYSCORE', K.moves, '-inf', digits(now - math.max(window_ms, RATE_KEPT_MS)))
 end
 
-local function rate_left(jobs)
-  return jobs - redis.call('ZCARD', K.moves)
+local function rate_left(jobs, window_ms)
+  return jobs - redis.call('ZCOUNT', K.moves, '(' .. digits(now_ms() - window_ms), '+inf')
 end
 
 -- `what` is unique: the same job may be moved twice in a window.
@@ -21,7 +24,7 @@ end
 
 -- In how many ms the window grants the next one; -1 while it grants one now.
 local function rate_next_ms(jobs, window_ms)
-  if rate_left(jobs) > 0 then
+  if rate_left(jobs, window_ms) > 0 then
     return -1
   end
   local oldest = redis.call('ZRANGE', K.moves, -jobs, -jobs, 'WITHSCORES')
