@@ -218,6 +218,23 @@ async def test_documents_without_a_queue_are_of_their_shapes(tmp_path: Path) -> 
         assert misfits(shape, json.loads((tmp_path / "made" / name).read_bytes())) == []
 
 
+async def test_documents_of_simulations_and_corpora_are_of_their_shapes(tmp_path: Path) -> None:
+    """Of what is shipped as an example: a night, and the corpus whose gaps are planned."""
+    environ = environment_of("redis://127.0.0.1:1/0", "none", tmp_path, {})
+    corpus = HOUSE / "examples/corpus"
+    (tmp_path / "fables.jsonl").write_bytes((corpus / "fables.jsonl").read_bytes())
+    schema, prompt = ("--schema", f"{corpus}/schema.json"), ("--prompt", f"{corpus}/prompt.txt")
+    gaps = ("workflow", "gap-fill", "plan", "--corpus", "fables.jsonl", "--version", "v1", *schema, *prompt)
+    watcher = ("job_watcher.cli", "job-watcher")
+    for program, name, words in (
+        (watcher, "job-watcher simulate", ("simulate", f"{HOUSE}/examples/simulation.yaml")),
+        (RUNNER, "job-runner workflow gap-fill plan", gaps),
+    ):
+        _, out, err = await run_program(program, *words, "--json", environ=environ, cwd=tmp_path)
+        assert out, err
+        assert misfits(SHAPES[name], json.loads(out)) == []
+
+
 async def test_documents_of_voices_are_of_their_shapes(tmp_path: Path) -> None:
     """Of every command of voice-synth, on a voice that comes and goes."""
     environ = environment_of("redis://127.0.0.1:1/0", "none", tmp_path, {})

@@ -13,6 +13,7 @@ import json
 from typing import Any, Final
 
 from docs.generate.shapes_manifests import MANIFESTS
+from docs.generate.shapes_money import BACKEND_VIEW, ETA, MONEY, POOL, QUOTE, SPEND
 from docs.generate.shapes_offline import OFFLINE
 from docs.generate.shapes_voices import VOICES
 
@@ -70,6 +71,7 @@ SHAPES: Final[dict[str, Any]] = {
         ],
         "totals": _SUMS,
         "voices": {"<source>": _SUMS},
+        "quote": QUOTE,
         "errors": [{"source": "text: the file", "line": "whole", "where": "text", "message": "text"}],
     },
     "job-runner enqueue": _ENQUEUED,
@@ -121,9 +123,16 @@ SHAPES: Final[dict[str, Any]] = {
             "cancelled": "whole",
             "outstanding": "whole: queued + leased + delayed",
         },
-        "rate": {"jobs_per_min": "number"},
-        "eta_sec": "whole | null",
-        "spend": {"today_usd": "number"},
+        "rate": {
+            "jobs_per_min": "number",
+            "cloud_moves_last_min": "whole: jobs that were handed to the cloud",
+            "cloud_per_min": "number: CLOUD_TOKENS_PER_MIN of whoever asks",
+        },
+        "by_capability": {"<capability>": "whole: what waits or runs"},
+        "eta_sec": "whole | null: by the rate",
+        "eta": ETA,
+        "pools": [POOL],
+        "spend": SPEND,
     },
     "job-runner report": {
         "schema_version": _VERSION,
@@ -131,6 +140,8 @@ SHAPES: Final[dict[str, Any]] = {
         "summary": {"<status>": "whole"},
         "outdated": "whole: jobs whose `current` is false",
         "missing": "whole: jobs that lack a file on this machine",
+        "cost_usd": "number: what those that have ended cost",
+        "eta": ETA,
         "rows": [
             {
                 "request_id": "text",
@@ -138,6 +149,8 @@ SHAPES: Final[dict[str, Any]] = {
                 "status": "text: as in `result`",
                 "current": "boolean | null: is it of the content that the file has now",
                 "record": _LOOKED_AT,
+                "position?": "whole: of a waiting job, in line",
+                "eta?": ETA,
             }
         ],
     },
@@ -152,6 +165,8 @@ SHAPES: Final[dict[str, Any]] = {
         "status": "text: queued, leased, delayed, done, failed, cancelled or not_found",
         "record": _LOOKED_AT,
         "progress?": {"<field>": "text | number | null"},
+        "position?": "whole: of a waiting job, in line",
+        "eta?": ETA,
     },
     "job-runner why": {
         "schema_version": _VERSION,
@@ -159,7 +174,9 @@ SHAPES: Final[dict[str, Any]] = {
         "status": "text: as in `result`",
         "where": "text | null: the intake or lane",
         "blockers": [{"kind": "text", "says": "text", "mend": "text"}],
-        "backends": [{"backend": "text", "takes": "boolean", "says": "text"}],
+        "backends": [BACKEND_VIEW],
+        "position": "whole | null: in line",
+        "eta": ETA,
         "progress": "object | null",
     },
     "job-runner retry": {
@@ -224,6 +241,7 @@ SHAPES: Final[dict[str, Any]] = {
     },
     **OFFLINE,
     **MANIFESTS,
+    **MONEY,
     **VOICES,
 }
 
