@@ -111,6 +111,7 @@ class Conductor:
     _look: bool = False
     _served: dict[str, str] = field(default_factory=dict)
     _seen: Survey | None = None
+    _waits_for: str = ""
     _urgent: tuple[Urgent, ...] = ()
     _heard: Counter[str] = field(default_factory=Counter)
     _position: WakePosition = field(default_factory=conducting.WakePosition)
@@ -143,8 +144,14 @@ class Conductor:
         self._look = True
 
     async def _take_lead(self) -> bool:
-        leadership = await sessions.lead(self.queue, self.session.id, dedicated=self.setup.dedicated)
+        setup = self.setup
+        leadership = await sessions.lead(
+            self.queue, self.session.id, dedicated=setup.dedicated, backlogs=setup.backlogs or ()
+        )
         if not leadership.mine:
+            if setup.dedicated and leadership.leader != self._waits_for:
+                logger.info("{} leads and only conducts too; waiting for its end", leadership.leader)
+            self._waits_for = leadership.leader
             return False
         logger.bind(epoch=leadership.epoch).info("leading")
         self._seen = None

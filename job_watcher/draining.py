@@ -84,11 +84,12 @@ async def left_to_do(
     there = await remaining(queue, soon_ms=soon_ms)
     watchers = [*await sessions.roster(queue), *also]
     unoffered: Counter[str] = Counter()
+    left_alone: Counter[str] = Counter()
     offered = 0
     for name, count in there.waiting.items():
         intake = parse_intake(name)
         if not conducts(name):
-            unoffered[f"a conductor of the backlog {intake.backlog}"] += count
+            left_alone[intake.backlog] += count
         elif is_offered(IntakeClass(name, intake.priority, intake.capability, intake.pin), watchers):
             offered += count
         elif count:
@@ -100,7 +101,7 @@ async def left_to_do(
             unoffered[capability] += count
     # What was added by hand is in no row of the index yet, so the entries of the intakes may be more.
     return Left(
-        max(there.active - unoffered.total(), offered),
+        max(there.active - unoffered.total() - left_alone.total(), offered),
         there.outbox,
         dict(unoffered),
         there.callbacks,

@@ -88,6 +88,7 @@ class LaneReader:
     _compared_at: float = 0.0
     _idle: bool = False
     _lent: int = 0
+    _left: set[str] = field(default_factory=set)
     _turns: Turns = field(init=False)
 
     def __post_init__(self) -> None:
@@ -109,19 +110,22 @@ class LaneReader:
     async def leave(self, lanes: Sequence[str]) -> None:
         """Read these lanes no more; what waits in them goes back at the next sweep if nobody else reads them."""
         self.lanes = tuple(lane for lane in self.lanes if lane not in lanes)
+        self._left |= set(lanes)
         await leasing.leave(self.queue, self.session.id, lanes)
 
     def enter(self, lanes: Sequence[str]) -> None:
         """Read these lanes too, from the next round on."""
         self.lanes = tuple(sorted({*self.lanes, *lanes}))
+        self._left -= set(lanes)
         self._compared_at = float("-inf")
+        self.in_hand.changed.set()
 
     async def _round(self) -> None:
         # What fills a lent slot is pending before it is in hand: not missing, only on its way.
         if not self._lent and (self._doubt or self.clock.elapsed() - self._compared_at >= self.interval):
             await self._compare()
         room, ahead = self._room()
-        if room <= 0 or not self.session.fresh:
+        if room <= 0 or not self.lanes or not self.session.fresh:
             await self._wait_for_change()
             return
         if self._more:
@@ -142,7 +146,10 @@ class LaneReader:
             self._idle = False
         if entries:
             room, ahead = self._room()
-            kept, surplus = entries[: max(room, 0)], entries[max(room, 0) :]
+            # A lane that was left meanwhile may have given one all the same.
+            wanted = [entry for entry in entries if entry[0] in self.lanes]
+            kept = wanted[: max(room, 0)]
+            surplus = [entry for entry in entries if entry not in kept]
             self._more = True
             if kept:
                 # The same call takes what came meanwhile; where that left room, nothing more is there.
@@ -203,19 +210,24 @@ class LaneReader:
         return started
 
     async def _compare(self) -> None:
-        """Start what was delivered to this session and is not in hand; see to it that the lanes are still known."""
+        """Start what was delivered to this session and is not in hand; see to it that the lanes are still known.
+
+        What a lane gave that this reader has left goes back.
+        """
         await sessions.ensure_lanes(self.queue, self.lanes)
         # What is answered while the server lists is not missing: in hand before the call or after it, it is known.
         known = self.in_hand.entries()
-        delivered = await leasing.pending_entries(self.queue, self.session.id, self.lanes)
+        delivered = await leasing.pending_entries(self.queue, self.session.id, (*self.lanes, *sorted(self._left)))
         known |= self.in_hand.entries()
         missing = [entry for entry in delivered if entry not in known]
-        free = self.in_hand.free(self.slots)
-        if missing and free > 0 and self.session.fresh:
-            logger.debug("{} entries were delivered and never seen, starting them", len(missing))
-            self._take(await self._start(missing[:free], 0, again=True))
-        if missing[max(free, 0) :]:
-            await leasing.hand_back_entries(self.queue, self.session.id, missing[max(free, 0) :])
+        free = self.in_hand.free(self.slots) if self.session.fresh else 0
+        begun = [entry for entry in missing if entry[0] in self.lanes][: max(free, 0)]
+        if begun:
+            logger.debug("{} entries were delivered and never seen, starting them", len(begun))
+            self._take(await self._start(begun, 0, again=True))
+        surplus = [entry for entry in missing if entry not in begun]
+        if surplus:
+            await leasing.hand_back_entries(self.queue, self.session.id, surplus)
         self._doubt = False
         self._compared_at = self.clock.elapsed()
 

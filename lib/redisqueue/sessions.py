@@ -11,7 +11,7 @@ from lib.jobqueue.protocol import Leadership, Lease, Renewed
 from lib.redisqueue.connection import as_text, edge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from lib.redisqueue.queue import Queue
 
@@ -78,14 +78,18 @@ async def close_session(queue: Queue, session: str, *, name: str) -> bool:
     return bool(await queue.scripts.call("close", session=session, name=name))
 
 
-async def lead(queue: Queue, session: str, *, dedicated: bool = False) -> Leadership:
+async def lead(queue: Queue, session: str, *, dedicated: bool = False, backlogs: Collection[str] = ()) -> Leadership:
     """Take the lead if nobody alive has it; a `dedicated` conductor also from a watcher that leads beside its work.
+
+    `backlogs` are those that it will serve, none for all; whoever asks why a job waits is told.
 
     Raises:
         SessionLostError: the session is no member.
 
     """
-    epoch, leader = await queue.scripts.call("lead", session=session, dedicated=int(dedicated))
+    epoch, leader = await queue.scripts.call(
+        "lead", session=session, dedicated=int(dedicated), backlogs=",".join(sorted(backlogs))
+    )
     if as_text(leader) == "no_session":
         raise SessionLostError(f"session {session} has ended")
     return Leadership(epoch=as_text(epoch), leader=as_text(leader))

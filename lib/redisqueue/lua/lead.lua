@@ -3,7 +3,8 @@
 -- `dedicated` = 1: a process that only conducts, which takes the lead from a watcher that leads beside its work. That
 -- one learns it at its next move, whose epoch is over.
 -- KEYS: fence sessions lock wake
--- ARGV: session dedicated
+-- `backlogs` are those that it serves, comma-separated; '' for all.
+-- ARGV: session dedicated backlogs
 -- REPLY: epoch, or '' and the session that leads; 'no_session' when the caller is gone
 -- INCLUDE: base streams
 if not is_live(session) then
@@ -18,7 +19,7 @@ if taken and (dedicated == '0' or redis.call('HGET', K.lock, 'dedicated') == '1'
   return { '', leader }
 end
 local epoch = digits(take_fences(1))
-redis.call('HSET', K.lock, 'session', session, 'epoch', epoch, 'dedicated', dedicated)
+redis.call('HSET', K.lock, 'session', session, 'epoch', epoch, 'dedicated', dedicated, 'backlogs', backlogs)
 if taken then
   wake('lead')
 end

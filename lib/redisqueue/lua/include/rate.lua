@@ -1,16 +1,17 @@
 -- The limit of jobs a minute of what is paid for: a sliding window over the times at which jobs were moved there, by the
 -- server's time. It is kept here, so it survives every restart of a conductor.
 
-local RATE_KEPT_MS = 3600000
+local RATE_KEPT_MS, RATE_KEPT_MANY = 3600000, 1000
 
--- Forgets what no window needs: conductors may differ in theirs. After a step back of the clock, what was moved "later"
--- was moved now.
+-- Forgets what no window needs. Conductors may differ in theirs: a few moves are kept for one that is wider, more only as
+-- long as this one lasts. After a step back of the clock, what was moved "later" was moved now.
 local function rate_slide(window_ms)
   local now = now_ms()
+  local kept_ms = redis.call('ZCARD', K.moves) > RATE_KEPT_MANY and window_ms or RATE_KEPT_MS
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', K.moves, '(' .. digits(now), '+inf')) do
     redis.call('ZADD', K.moves, digits(now), member)
   end
-  redis.call('ZREMRANGEBYSCORE', K.moves, '-inf', digits(now - math.max(window_ms, RATE_KEPT_MS)))
+  redis.call('ZREMRANGEBYSCORE', K.moves, '-inf', digits(now - math.max(window_ms, kept_ms)))
 end
 
 local function rate_left(jobs, window_ms)
