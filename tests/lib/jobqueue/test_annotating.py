@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from lib.jobqueue import InvalidJobError, JobSpec, normalize_job_spec
 from lib.jobqueue.annotating import MOST_RECORDS
-from lib.jobqueue.answer_schema import checker, schema_problem
 from lib.jobqueue.prompts import fields_of, filled, missing_fields
 from lib.jobqueue.receipts import annotated
 
@@ -101,49 +100,6 @@ def test_no_prompt_and_no_record_ends_in_an_odd_error(template: str, record: dic
             filled(template, record)
     else:
         assert isinstance(filled(template, record), str)
-
-
-@pytest.mark.parametrize(
-    ("schema", "said"),
-    [
-        ({"type": 7}, "type: 7 is not valid"),
-        ({"$ref": "http://127.0.0.1:1/schema.json"}, "a $ref to http://127.0.0.1:1/schema.json"),
-        ({"$ref": "file:///etc/passwd"}, "a $ref to file:///etc/passwd"),
-        ({"properties": {"a": {"$ref": "#/$defs/none"}}}, "a $ref to #/$defs/none; only places inside"),
-        ({"pattern": "("}, "pattern: '(' is not a 'regex'"),
-        ({"patternProperties": {"[": {}}}, "patternProperties: '[' is not a 'regex'"),
-    ],
-)
-def test_a_schema_that_would_stumble_later_is_refused_now(schema: dict[str, Any], said: str) -> None:
-    """And none of them reads a file or asks a server."""
-    problem = schema_problem(schema)
-    assert problem is not None
-    assert said in problem
-    with pytest.raises(ValueError, match=r"is no sound JSON schema|has a \$ref"):
-        checker(schema)
-
-
-@pytest.mark.parametrize(
-    ("value", "said"),
-    [
-        ({"mood": "sad"}, None),
-        ({"mood": "odd"}, "mood: 'odd' is not one of ['sad', 'calm']"),
-        ({}, "'mood' is a required property"),
-        ([], "[] is not of type 'object'"),
-    ],
-)
-def test_a_value_is_checked_with_the_place_of_what_is_wrong(value: Any, said: str | None) -> None:
-    """In one line."""
-    assert checker(SCHEMA)(value) == said
-
-
-def test_a_schema_may_refer_to_itself() -> None:
-    """A tree is fine; a circle is told, and no crash."""
-    tree = {"type": "object", "properties": {"next": {"$ref": "#"}}}
-    assert checker(tree)({"next": {"next": {}}}) is None
-    assert checker(tree)({"next": 1}) == "next: 1 is not of type 'object'"
-    assert checker({"$ref": "#"})({}) == "the schema goes round in circles"
-    assert len(checker({"enum": ["x" * 1000]})("y") or "") < 200
 
 
 @pytest.mark.parametrize(
