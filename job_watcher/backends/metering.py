@@ -36,6 +36,9 @@ PATIENCE_SECONDS: Final = 75.0
 LONGEST_DELAY_SECONDS: Final = 300.0
 """After so long a job is offered anew at the latest: another backend may have room, a limit may have been raised."""
 
+_LEFT_FOR_CALLS: Final = 0.1
+_LEAST_LEFT_SECONDS: Final = 30.0
+
 _SOON_SECONDS: Final = 5.0
 _LEAST_CLOSED_MS: Final = 1000
 _SLOW_SECONDS: Final = 0.5
@@ -68,7 +71,11 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Payer:
-    """Who pays: a lease of a session, up to so much a UTC day (millionths of a dollar), None for no cap."""
+    """Who pays: a lease of a session, up to so much a UTC day (millionths of a dollar), None for no cap.
+
+    No wait lasts longer than `patience`, and none beyond `until` (as the clock's `elapsed`; None: whenever). `keeps`:
+    the body keeps each answer, so that a next attempt does not pay for it again.
+    """
 
     lease: Lease
     session: Session
@@ -76,6 +83,14 @@ class Payer:
     high: bool
     backend: str = "cloud"
     patience: float = PATIENCE_SECONDS
+    until: float | None = None
+    keeps: bool = False
+
+
+def seconds_for_waits(timeout_seconds: float) -> float:
+    """So much of an attempt may pass before a wait ends: the rest is left for calls, half of it at most."""
+    left = max(_LEAST_LEFT_SECONDS, timeout_seconds * _LEFT_FOR_CALLS)
+    return timeout_seconds - min(left, timeout_seconds / 2)
 
 
 class Meter:
@@ -88,6 +103,7 @@ class Meter:
         self._payer = payer
         self._clock = clock
         self._asked = 0
+        self._waited = False
         self._charged: dict[str, _Charged] = {}
 
     async def paid(
@@ -101,7 +117,7 @@ class Meter:
         """Make one call when it may be made: what `ask` answers, and what that cost in dollars.
 
         Raises:
-            QuotaError, BudgetError: not for longer than is waited here.
+            QuotaError, BudgetError: not for longer than is waited here, or than the attempt has time for.
             WaitError: the session or the lease no longer stands, or the queue does not answer.
             PermanentError: the call is larger than a whole minute's allowance.
             TaskError: as `ask` does.
@@ -160,6 +176,7 @@ class Meter:
         slow = 0
         while True:
             self._require_fresh()
+            self._require_time(pool)
             self._asked += 1
             sent = self._clock.elapsed()
             call = self._call(pool, allowance, most, waited_ms=round((sent - began) * 1000))
@@ -175,8 +192,9 @@ class Meter:
             wait = granted.wait_ms / 1000
             if granted.reason == "lease":
                 raise WaitError("its lease no longer stands: nothing that is paid for begins", delay_seconds=0.0)
-            if now + wait > give_up_at:
+            if now + wait > give_up_at or self._too_late(now + wait):
                 raise _refusal(call, granted, min(wait, LONGEST_DELAY_SECONDS))
+            self._waited = True
             await self._clock.sleep(wait)
 
     def _call(self, pool: Pool, allowance: Allowance, most: Tokens, *, waited_ms: int) -> PaidCall:
@@ -216,6 +234,22 @@ class Meter:
                 "this watcher has not reached its server for too long: nothing that is paid for begins",
                 delay_seconds=_SOON_SECONDS,
             )
+
+    def _require_time(self, pool: Pool) -> None:
+        """Raise where waits have used up the attempt's time: its deadline would use up the attempt."""
+        if self._waited and self._too_late(self._clock.elapsed()):
+            raise QuotaError(
+                f"this attempt's time went by waiting for quota of {pool.model}", window="minute", delay_seconds=0.0
+            )
+
+    def _too_late(self, at: float) -> bool:
+        """Whether a wait until then is not to be, for the attempt's sake.
+
+        A body that keeps nothing and has paid already goes on waiting: put back as often as it takes, it would pay for
+        the same calls each time; its deadline ends that after some attempts.
+        """
+        until = self._payer.until
+        return until is not None and at > until and (self._payer.keeps or not self._charged)
 
     async def _close(self, pool: Pool, error: QuotaError) -> bool:
         """Tell everybody what the API said; whether that was heard."""

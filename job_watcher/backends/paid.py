@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from job_watcher.backends.metered import MeteredModel
 from job_watcher.backends.metered_speech import MeteredSpeech
-from job_watcher.backends.metering import PATIENCE_SECONDS, Meter, Payer
+from job_watcher.backends.metering import PATIENCE_SECONDS, Meter, Payer, seconds_for_waits
 from job_watcher.backends.settling import Settlements
 from job_watcher.child.questions import ModelAnswers
 from lib.capabilities.gemini import GeminiModel
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 NO_SPEECH: Final = "none"
 _HASH_DIGITS: Final = 12
+
+_KEEP_THEIR_ANSWERS: Final = frozenset({"annotate"})
+"""Tasks whose next attempt does not ask again what this one was answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +111,17 @@ class PaidModels:
 
     def calls_of(self, job: JobSpec, lease: Lease, session: Session) -> PaidCalls:
         """The models as this attempt may call them."""
-        # A wait in place is part of the attempt: it must end before the attempt does, which would use one up.
+        # Waits in place are part of the attempt: each, and all of them, must end before its deadline uses one up.
         patience = min(PATIENCE_SECONDS, job.timeout_seconds / 2)
-        payer = Payer(lease, session, self.budget, high=job.priority == "high", patience=patience)
+        payer = Payer(
+            lease,
+            session,
+            self.budget,
+            high=job.priority == "high",
+            patience=patience,
+            until=self.clock.elapsed() + seconds_for_waits(job.timeout_seconds),
+            keeps=job.task in _KEEP_THEIR_ANSWERS,
+        )
         meter = Meter(self.queue, self.settlements, self.prices, payer, self.clock)
         text = MeteredModel(self.text, meter, Pool(self.key, self.text.model), self.allowance)
         speech = None
