@@ -128,10 +128,7 @@ class GeminiSpeech:
         client = await self._client.get()
         contents, config = self._request(client.types, text, voice_name, style)
         try:
-            stream: Any = await client.models.generate_content_stream(
-                model=self._model, contents=contents, config=config
-            )
-            async with contextlib.aclosing(stream):
+            async with contextlib.aclosing(client.stream(self._model, contents, config)) as stream:
                 async for chunk in stream:
                     yield chunk
         except client.errors as exc:

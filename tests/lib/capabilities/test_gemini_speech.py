@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import io
 import wave
@@ -26,7 +27,7 @@ from lib.errors import (
     TaskError,
     TruncatedError,
 )
-from tests.lib.capabilities.conftest import NEVER
+from tests.lib.capabilities.conftest import NEVER, Terse
 from tests.support.fake_gemini import FakeGemini, Limits
 from tests.support.gemini_answers import tone
 from tests.support.gemini_faults import Rule
@@ -181,6 +182,24 @@ async def test_a_cancelled_call_leaves_no_connection(fake: FakeGemini) -> None:
         with pytest.raises(asyncio.CancelledError):
             await calling
         assert (await model.speak(TEXT, "Kore")).pcm
+
+
+SOUND = base64.b64encode(bytes(2_000_000))
+EVENT = (
+    b'data: {"candidates": [{"content": {"parts": [{"inlineData": {"mimeType": "audio/L16;rate=24000", "data": "'
+    + SOUND
+    + b'"}}]}}]}\r\n\r\n'
+)
+BEGINNING = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n"
+
+
+async def test_speech_that_is_broken_off_leaves_no_connection(terse: Terse) -> None:
+    """More sound than any text has: the service is not kept busy for nobody."""
+    terse.replies = {b"streamGenerateContent": BEGINNING % (len(EVENT), EVENT)}
+    async with speech(terse.url) as model:
+        with pytest.raises(AnswerError, match="did not end with its text"):
+            await model.speak("Hi.", "Kore")
+        await wait_until(lambda: terse.open == 0)
 
 
 async def test_after_failures_in_a_row_nobody_asks_for_a_while(fake: FakeGemini) -> None:
