@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from lib.pacific import seconds_left
 from lib.routing.filling import Allowance
 from lib.routing.quote import LOCAL, Backend
 from lib.routing.view import BACKENDS
@@ -22,8 +23,6 @@ _NOTHING: Final = frozenset[str]()
 _MINUTE: Final = 60.0
 _DAY: Final = 86_400.0
 _TRANSIT: Final = 0.5
-_QUOTA_DAY_HOURS: Final = 8
-"""The day of the API's requests begins at midnight in Los Angeles: at 8 by UTC, in summer an hour earlier."""
 
 
 def offers(settings: Settings, known: Known) -> dict[str, frozenset[str]]:
@@ -93,11 +92,11 @@ def _allowances(settings: Settings, known: Known, now: datetime) -> tuple[Allowa
         found.append(Allowance("tokens", settings.gemini_tpm, _MINUTE, left, _MINUTE))
     if settings.gemini_rpd is not None:
         left = max(0, settings.gemini_rpd - asked["requests_today"])
-        found.append(Allowance("requests", settings.gemini_rpd, _DAY, left, _until(now, _QUOTA_DAY_HOURS)))
+        found.append(Allowance("requests", settings.gemini_rpd, _DAY, left, seconds_left(now)))
     if settings.budget_per_day_usd is not None:
         spent = known.document.get("spend", {})
         left_usd = settings.budget_per_day_usd - spent.get("today_usd", 0.0) - spent.get("reserved_usd", 0.0)
-        found.append(Allowance("usd", settings.budget_per_day_usd, _DAY, max(0.0, left_usd), _until(now, 0)))
+        found.append(Allowance("usd", settings.budget_per_day_usd, _DAY, max(0.0, left_usd), _until_midnight(now)))
     return tuple(found)
 
 
@@ -109,8 +108,8 @@ def _asked(document: Mapping[str, object]) -> dict[str, float]:
     return {name: max((float(pool[name]) for pool in pools), default=0.0) for name in names}
 
 
-def _until(now: datetime, hour: int) -> float:
-    """Seconds until it is this hour by UTC."""
+def _until_midnight(now: datetime) -> float:
+    """Seconds until the next UTC day, by which the budget counts."""
     today = now.astimezone(UTC)
-    begins = today.replace(hour=hour, minute=0, second=0, microsecond=0)
-    return ((begins - today).total_seconds()) % _DAY or _DAY
+    begins = today.replace(hour=0, minute=0, second=0, microsecond=0)
+    return _DAY - (today - begins).total_seconds()

@@ -6,10 +6,8 @@ Pure: it is given status, body and time, and imports nothing of the vendor's; te
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from lib.capabilities.answers import shown
 from lib.errors import (
@@ -22,9 +20,11 @@ from lib.errors import (
     TaskError,
     TruncatedError,
 )
+from lib.pacific import seconds_left
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from lib.jobqueue import Capability
 
@@ -37,7 +37,6 @@ _BELIEVED_FOR_A_DAY_SECONDS: Final = 3600.0
 _PAUSE_SECONDS: Final = 60.0
 """Until a key, a model or a network is looked at again, which only a person mends as a rule."""
 
-_DAY_ZONE: Final = "America/Los_Angeles"
 _SECONDS: Final = re.compile(r"(\d+(?:\.\d+)?)s")
 _BAD_KEY: Final = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED", "API_KEY_SERVICE_BLOCKED"})
 _ACCOUNT: Final = re.compile(r"location is not supported|billing", re.IGNORECASE)
@@ -128,14 +127,7 @@ def unreachable(host: str, why: str, capability: Capability = "text_model") -> P
 
 def seconds_to_reset(now: datetime) -> float:
     """Until the quotas of a day begin anew: midnight in Los Angeles."""
-    try:
-        zone = ZoneInfo(_DAY_ZONE)
-    except ZoneInfoNotFoundError:
-        # No zones on this machine: winter time, at most an hour too late.
-        return 86_400.0 - (now - timedelta(hours=8) - datetime(2000, 1, 1, tzinfo=UTC)).total_seconds() % 86_400.0
-    tomorrow = now.astimezone(zone).date() + timedelta(days=1)
-    midnight = datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=zone)
-    return (midnight - now).total_seconds()
+    return seconds_left(now)
 
 
 def _quota(details: list[dict[str, Any]], model: str, now: datetime) -> QuotaError:

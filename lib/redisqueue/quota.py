@@ -11,12 +11,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from lib.errors import PermanentError, SettingsError
+from lib.errors import PermanentError
+from lib.pacific import day_around
 from lib.redisqueue.connection import as_text, edge
-from lib.redisqueue.pacific import day_around
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from lib.redisqueue.queue import Queue
 
@@ -30,8 +30,8 @@ WINDOW_MS: Final = 61_000
 LONG_WAIT_MS: Final = 10_000
 """Who has asked for so long comes next: a sixth of a minute, so that small calls may fill the gaps until then."""
 
-_NO_DAYS: Final = (0, 1 << 52)
-"""The day where there is no limit of a day and no time zone."""
+_LATEST_MS: Final = 1 << 47
+"""Thousands of years ahead: what lies beyond is no moment that anybody meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class PoolView:
     """How one pool stands: calls and tokens of the last window, requests of its day, and for how long it is closed.
 
     A day whose requests are used up closes it too, some minutes at a time. `why` is what closed it last; `quiet_ms` how
-    long nothing at all is granted, after a restart of the server.
+    long nothing at all is granted, after a restart of the server. `used_lately`: it was called within a day or two.
     """
 
     pool: Pool
@@ -120,6 +120,12 @@ class PoolView:
     closed_ms: int = 0
     why: str = ""
     quiet_ms: int = 0
+    used_lately: bool = False
+
+    @property
+    def shut_ms(self) -> int:
+        """For how long it grants nothing, whatever the reason."""
+        return max(self.closed_ms, self.quiet_ms)
 
 
 async def take(queue: Queue, call: PaidCall) -> Granted:
@@ -134,7 +140,7 @@ async def take(queue: Queue, call: PaidCall) -> Granted:
     _refuse_too_large(call, allowance if call.high else low)
     now_ms = time.time_ns() // 1_000_000
     while True:
-        day_begin, day_end = _day(allowance, now_ms)
+        day_begin, day_end = day_around(now_ms)
         code, value = await queue.scripts.call(
             "quota_take",
             call_id=call.call_id,
@@ -169,15 +175,6 @@ async def take(queue: Queue, call: PaidCall) -> Granted:
 
 def _limit(limit: int | None) -> int | str:
     return "" if limit is None else limit
-
-
-def _day(allowance: Allowance, now_ms: int) -> tuple[int, int]:
-    try:
-        return day_around(now_ms)
-    except SettingsError:
-        if allowance.rpd is not None:
-            raise
-        return _NO_DAYS
 
 
 def _refuse_too_large(call: PaidCall, allowance: Allowance) -> None:
@@ -215,7 +212,7 @@ async def close(queue: Queue, pool: Pool, ms: int, why: str) -> None:
 
 
 async def pools(queue: Queue) -> list[PoolView]:
-    """Every pool that was ever asked of, by name."""
+    """Every pool that was ever asked of, by name; what somebody else wrote there counts as nothing."""
     async with edge(queue.url):
         pipe = queue.client.pipeline(transaction=True)
         pipe.time()
@@ -228,21 +225,48 @@ async def pools(queue: Queue) -> list[PoolView]:
     names = sorted({name.partition(" ")[2] for name in known if " " in name})
     # What is older has left the window, though nobody has asked since.
     young = [calls.get(member) for member, at in grants if float(at) > now_ms - WINDOW_MS]
-    taken = [(parts[3], int(parts[0])) for raw in young if raw for parts in [as_text(raw).split("|", 3)]]
+    taken = [_call(as_text(raw)) for raw in young if raw]
     return [_view(name, known, [tokens for of, tokens in taken if of == name], now_ms) for name in names]
 
 
 def _view(name: str, known: dict[str, Any], tokens: list[int], now_ms: int) -> PoolView:
     key, _, model = name.partition(":")
-    begin, _, counts = known.get(f"day {name}", "0|0|0").partition("|")
-    closed, full = (max(0, int(known.get(f"{what} {name}", 0)) - now_ms) for what in ("closed", "full"))
-    this_day = int(begin) == _day(Allowance(), now_ms)[0]
+    begin, _, counts = known.get(f"day {name}", "").partition("|")
+    closed, full = (max(0, _whole(known.get(f"{what} {name}", "")) - now_ms) for what in ("closed", "full"))
+    requests = _whole(counts.partition("|")[0])
+    today = day_around(now_ms)[0]
     return PoolView(
         Pool(key, model),
         requests=len(tokens),
         tokens=sum(tokens),
-        today=int(counts.partition("|")[0]) if this_day else 0,
+        today=requests if _whole(begin) == today else 0,
         closed_ms=max(closed, full),
         why=known.get(f"why {name}", "") if closed >= full else "day: the requests of a day are used up",
-        quiet_ms=max(0, int(known.get("quiet", 0)) - now_ms),
+        quiet_ms=max(0, _whole(known.get("quiet", "")) - now_ms),
+        used_lately=requests > 0 and _whole(begin) >= day_around(today - 1)[0],
     )
+
+
+def closings(pools: Iterable[PoolView]) -> dict[str, PoolView]:
+    """The models that nobody can call now, each with the pool that opens first.
+
+    Pools stay for ever, also those of a key that was replaced: one counts while it is closed, or was called lately.
+    """
+    first: dict[str, PoolView] = {}
+    for view in pools:
+        model = view.pool.model
+        if (view.used_lately or view.closed_ms) and (model not in first or view.shut_ms < first[model].shut_ms):
+            first[model] = view
+    return {model: view for model, view in first.items() if view.shut_ms}
+
+
+def _call(raw: str) -> tuple[str, int]:
+    """The pool of a granted call and its tokens; no pool where that cannot be read."""
+    tokens, *rest = raw.split("|", 3)
+    return (rest[-1] if len(rest) == len(("rank", "day", "pool")) else ""), _whole(tokens)
+
+
+def _whole(raw: str) -> int:
+    """The number that the scripts wrote; 0 for what they never write, which must not hide the other fields."""
+    number = int(raw) if raw.isascii() and raw.isdigit() and len(raw) <= len(str(_LATEST_MS)) else 0
+    return min(number, _LATEST_MS)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from lib.errors import PermanentError
+from lib.pacific import day_around
 from lib.redisqueue import quota
-from lib.redisqueue.pacific import day_around
 from lib.redisqueue.quota import WINDOW_MS, Allowance, Granted, Pool, Settlement
 from tests.conformance.paying import FLASH, Paying
 from tests.conformance.stage import Stage, ending

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from datetime import UTC, datetime
 from typing import Any
 
@@ -177,20 +176,6 @@ def test_only_stop_is_a_complete_answer(reason: str, block: str, kind: type[Task
 def test_a_day_ends_at_midnight_in_los_angeles(now: str, seconds: float) -> None:
     """Summer and winter, and on the days between."""
     assert seconds_to_reset(datetime.fromisoformat(now)) == seconds
-
-
-def test_a_machine_without_time_zones_waits_at_most_an_hour_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some containers have none."""
-    monkeypatch.setattr(zoneinfo, "TZPATH", ())
-    zoneinfo.ZoneInfo.clear_cache()
-    monkeypatch.setitem(__import__("sys").modules, "tzdata", None)
-    try:
-        zoneinfo.reset_tzpath(to=())
-        assert seconds_to_reset(NOON) == TO_RESET + 3600
-        assert seconds_to_reset(datetime(2026, 1, 1, 12, tzinfo=UTC)) == 20 * 3600
-    finally:
-        zoneinfo.reset_tzpath()
-        zoneinfo.ZoneInfo.clear_cache()
 
 
 def test_nobody_there_is_a_pause() -> None:
