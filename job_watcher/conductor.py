@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from loguru import logger
 
 from job_watcher.herald import Herald
-from lib.errors import NotLeaderError
+from job_watcher.knowledge import runnable
+from lib.errors import JobRunnerError, NotLeaderError
 from lib.failpoints import reach
 from lib.jobqueue.moves import RateLimits
 from lib.redisqueue import conducting, sessions
@@ -113,6 +114,7 @@ class Conductor:
     _seen: Survey | None = None
     _waits_for: str = ""
     _urgent: tuple[Urgent, ...] = ()
+    _unread: bool = False
     _heard: Counter[str] = field(default_factory=Counter)
     _position: WakePosition = field(default_factory=conducting.WakePosition)
 
@@ -228,10 +230,23 @@ class Conductor:
         return moved
 
     async def _learn(self) -> None:
-        """What things take, and, where the policy asks, which jobs press: read anew before a decision."""
-        await self.knowledge.refresh(cloud=any(watcher.slots.get("cloud") for watcher in self._watchers))
-        if self.setup.policy == "deadline":
-            self._urgent = await self.knowledge.urgent()
+        """What things take, and, where the policy asks, which jobs press: read anew before a decision.
+
+        What cannot be read stops no job: what was known holds on.
+        """
+        try:
+            await self.knowledge.refresh(cloud=any(watcher.slots.get("cloud") for watcher in self._watchers))
+            if self.setup.policy == "deadline":
+                self._urgent = await self.knowledge.urgent(self._minds)
+        except JobRunnerError as exc:
+            if not self._unread:
+                logger.warning("what jobs take cannot be read; what was known holds on: {}", exc)
+            self._unread = True
+        else:
+            self._unread = False
+
+    def _minds(self, intake: str) -> bool:
+        return self.setup.conducts(intake) and runnable(intake, self._watchers)
 
     def _by_hearsay(self) -> Decision:
         """What to move if things are as they were seen last, but for what was said since; none: only look.

@@ -9,15 +9,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from lib.redisqueue import measures, quota
+from lib.redisqueue.keys import parse_intake
 from lib.redisqueue.urgent import Deadlines
 from lib.routing.estimates import Estimates, averages
 from lib.routing.view import BACKENDS, Estimate, Urgent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from lib.clock import Clock
+    from lib.jobqueue.moves import LiveWatcher
     from lib.redisqueue.queue import Queue
+    from lib.routing.estimates import Figures
     from lib.routing.quote import Taking
 
 REFRESH_SECONDS: Final = 10.0
@@ -39,28 +42,32 @@ class Knowledge:
     models: Mapping[str, str] = field(default_factory=dict)
     by_class: Mapping[tuple[str, str], Estimate] = field(default_factory=dict)
     _deadlines: Deadlines = field(init=False)
-    _estimates: Estimates | None = None
+    _estimates: Estimates = field(init=False)
     _read_at: float = float("-inf")
     _looked_at: float = float("-inf")
     _closed_until: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._deadlines = Deadlines(self.queue)
+        self._measured({})
 
     async def refresh(self, *, cloud: bool = True) -> None:
         """Read what was measured, if the last time is a while ago; with `cloud` also what its API has closed."""
         now = self.clock.elapsed()
         if cloud and now - self._looked_at >= CLOSINGS_SECONDS:
-            pools = await quota.pools(self.queue)
+            closed = quota.closings(await quota.pools(self.queue))
             self._looked_at = now
             self._closed_until = {
-                capability: now + min((view.closed_ms for view in pools if view.pool.model == model), default=0) / 1000
+                capability: now + closed[model].shut_ms / 1000
                 for capability, model in self.models.items()
+                if model in closed
             }
         if now - self._read_at < REFRESH_SECONDS:
             return
-        measured = await measures.read(self.queue)
+        self._measured(await measures.read(self.queue))
         self._read_at = now
+
+    def _measured(self, measured: Mapping[tuple[str, str, int], Figures]) -> None:
         self._estimates = Estimates(measured, self.price)
         guessed = {("cloud", "text_model"): self._estimates.taking("annotate", "cloud", 1.0)}
         self.by_class = {key: _estimate(taking) for key, taking in {**guessed, **averages(measured)}.items()}
@@ -70,19 +77,25 @@ class Knowledge:
         left = {name: round((until - self.clock.elapsed()) * 1000) for name, until in self._closed_until.items()}
         return {name: ms for name, ms in left.items() if ms > 0}
 
-    async def urgent(self) -> tuple[Urgent, ...]:
-        """The waiting jobs with a deadline, and what each takes wherever it may run."""
-        estimates = self._estimates or Estimates({}, self.price)
+    async def urgent(self, minded: Callable[[str], bool] = lambda _: True) -> tuple[Urgent, ...]:
+        """The waiting jobs with a deadline in the `minded` intakes, and what each takes wherever it may run."""
         return tuple(
             Urgent(
                 job.request_id,
                 job.intake,
                 job.deadline_ms,
-                {backend: _estimate(estimates.taking(job.task, backend, job.size)) for backend in BACKENDS},
+                {backend: _estimate(self._estimates.taking(job.task, backend, job.size)) for backend in BACKENDS},
             )
-            for job in await self._deadlines.waiting()
+            for job in await self._deadlines.waiting(minded)
         )
 
 
 def _estimate(taking: Taking) -> Estimate:
     return Estimate(taking.p50, taking.p90, round(taking.usd * _MICRO), round(taking.usd_most * _MICRO))
+
+
+def runnable(intake: str, watchers: Iterable[LiveWatcher]) -> bool:
+    """Whether one of them could ever run the jobs of this intake."""
+    place = parse_intake(intake)
+    backends = (place.pin,) if place.pin else BACKENDS
+    return any(watcher.slots_for(backend, place.capability) for watcher in watchers for backend in backends)

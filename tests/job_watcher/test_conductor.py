@@ -198,3 +198,21 @@ async def test_an_idle_watcher_does_not_poll(own_stand: Stand) -> None:
     assert rate("xreadgroup") < 3
     assert rate("smembers") < 8
     assert rate("xpending") < 4
+
+
+async def test_what_cannot_be_read_stops_no_job(stand: Stand) -> None:
+    """Somebody wrote over what jobs take, and into the pools: what was known holds on, and jobs run."""
+    stand.damaged("keys of another kind")
+    client, key = stand.queue.client, stand.queue.keys.of
+    await client.hset(key("quota"), "closed k:m", "soon")
+    await client.set(key("measures"), "nothing that is measured")
+    watcher = await stand.watcher().start()
+    await stand.debug("a")
+    await stand.ended("a")
+    conductor = watcher.life.conductor
+    assert conductor._unread
+    assert ("cloud", "text_model") in conductor.knowledge.by_class, "the built-in estimate, until one can be read"
+    await client.delete(key("measures"))
+    await stand.debug("b")
+    await stand.ended("b")
+    await wait_until(lambda: not conductor._unread)

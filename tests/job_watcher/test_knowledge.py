@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from job_watcher.conductor import ConductorSetup
-from job_watcher.knowledge import REFRESH_SECONDS, Knowledge
-from lib.jobqueue.moves import RateLimits
-from lib.redisqueue import measures
+from job_watcher.knowledge import CLOSINGS_SECONDS, REFRESH_SECONDS, Knowledge, runnable
+from lib.jobqueue.moves import LiveWatcher, RateLimits
+from lib.pacific import day_around
+from lib.redisqueue import measures, quota
 from lib.redisqueue.measures import Sample
+from lib.redisqueue.quota import Pool
 from lib.routing.view import Limits
 from tests.job_watcher.gates import Gate
 from tests.support.hand_clock import HandClock
@@ -80,6 +84,46 @@ async def test_an_urgent_job_knows_what_it_takes_everywhere(stand: Stand) -> Non
     assert 5 <= short.estimates["metal"].p50 < 10
     assert 50 <= long.estimates["cloud"].p50 < 60
     assert long.estimates["metal"].price == 0
+
+
+async def test_what_nobody_alive_could_run_presses_nobody(stand: Stand) -> None:
+    """By pin and by need; what a stopping watcher could have run is nobody's either."""
+    here = LiveWatcher("w", "w:1", frozenset({"any"}), {"metal": 1}, 0)
+    stopping = replace(here, slots={"metal": 0})
+    wanted = {
+        name: runnable(name, [here]) for name in ("stream:low:any", "stream:low:any:vast", "stream:low:any:cloud")
+    }
+    assert wanted == {"stream:low:any": True, "stream:low:any:vast": False, "stream:low:any:cloud": False}
+    assert not runnable("stream:high:speech", [here])
+    assert not runnable("stream:low:any", [stopping])
+    assert not runnable("stream:low:any", [])
+    await stand.sleep("mine", deadline="2030-01-01T00:00:10Z")
+    await stand.sleep("nobodys", deadline="2030-01-01T00:00:05Z", backend="vast")
+    knowledge = Knowledge(stand.queue, HandClock(), price)
+    assert [job.request_id for job in await knowledge.urgent(lambda name: runnable(name, [here]))] == ["mine"]
+
+
+async def test_a_pool_of_a_key_that_was_replaced_hides_no_closing(stand: Stand) -> None:
+    """Pools stay for ever: one that is open and was last called days ago is nobody's any more."""
+    stand.damaged("calls of days ago are written by hand")
+    models, fields = {"text_model": "flash"}, stand.queue.keys.of("quota")
+    today = day_around(time.time_ns() // 1_000_000)[0]
+    days_ago = day_around(day_around(today - 1)[0] - 1)[0]
+    await stand.queue.client.hset(fields, "day old:flash", f"{days_ago}|9|9")
+    await quota.close(stand.queue, Pool("new", "flash"), 90_000, "429")
+    clock = HandClock()
+    knowledge = Knowledge(stand.queue, clock, price, models)
+    await knowledge.refresh()
+    assert 80_000 < knowledge.closed()["text_model"] <= 90_000
+    for begin in (today, day_around(today - 1)[0]):
+        await stand.queue.client.hset(fields, "day old:flash", f"{begin}|9|9")
+        await clock.move(CLOSINGS_SECONDS)
+        await knowledge.refresh()
+        assert knowledge.closed() == {}, "one that was called today or yesterday may be called again"
+    await quota.close(stand.queue, Pool("old", "flash"), 30_000, "429")
+    await clock.move(CLOSINGS_SECONDS)
+    await knowledge.refresh()
+    assert 20_000 < knowledge.closed()["text_model"] <= 30_000, "the one that opens first"
 
 
 async def test_a_decision_under_the_policy_deadline_uses_it(stand: Stand) -> None:

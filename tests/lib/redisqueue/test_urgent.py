@@ -9,7 +9,7 @@ import pytest
 from lib.jobqueue import BUILT_IN, normalize_job_spec
 from lib.redisqueue import leasing, producing
 from lib.redisqueue.submissions import submission_of
-from lib.redisqueue.urgent import NEAREST_MAX, Deadlines, Pressing
+from lib.redisqueue.urgent import LOOKED_AT_MAX, NEAREST_MAX, Deadlines, Pressing
 from tests.support.hand import HandWatcher, open_test_queue
 
 if TYPE_CHECKING:
@@ -144,3 +144,29 @@ async def test_so_many_are_planned_with_and_no_more(queue: Queue) -> None:
     await submit(queue, *rows)
     found = await Deadlines(queue).waiting()
     assert [job.request_id for job in found] == [f"job-{i:04}" for i in range(NEAREST_MAX)]
+
+
+@pytest.mark.parametrize("before", [{"run_after": second(1)}, {"backend": "vast"}], ids=["delayed", "pinned"])
+async def test_those_that_cannot_run_now_hide_none_that_can(queue: Queue, before: dict[str, Any]) -> None:
+    """Five hundred nearer ones wait for their time, or for a backend that nobody has: the next one presses."""
+    await submit(queue, *(sleep(f"before-{i}", deadline=second(5), **before) for i in range(NEAREST_MAX)))
+    await submit(queue, sleep("mine", deadline=second(6)), sleep("later", deadline=second(7)))
+    found = await Deadlines(queue).waiting(lambda intake: not intake.endswith(":vast"))
+    assert [job.request_id for job in found] == ["mine", "later"]
+
+
+async def test_a_look_ends(queue: Queue) -> None:
+    """However many have a deadline, so many are looked at and no more."""
+    nobody = {f"nobody-{i:05}": BASE_MS + i for i in range(LOOKED_AT_MAX)}
+    await queue.client.zadd(queue.keys.of("deadlines"), nobody)
+    await submit(queue, sleep("beyond", deadline=second(3000)))
+    assert await Deadlines(queue).waiting() == []
+    await queue.client.zrem(queue.keys.of("deadlines"), "nobody-00000")
+    assert [job.request_id for job in await Deadlines(queue).waiting()] == ["beyond"]
+
+
+async def test_a_deadline_that_never_comes_is_passed_over(queue: Queue) -> None:
+    """Somebody wrote it there: it is no moment."""
+    await submit(queue, sleep("a", deadline=second(5)), sleep("b", deadline=second(6)))
+    await queue.client.zadd(queue.keys.of("deadlines"), {"a": float("-inf")})
+    assert [job.request_id for job in await Deadlines(queue).waiting()] == ["b"]
