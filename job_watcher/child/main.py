@@ -53,12 +53,14 @@ def main(argv: list[str]) -> int:
     lifeline.arm(arguments.lifeline)
     _lower_own_rank(suspect=arguments.suspect)
     faulthandler.enable()
-    # Taken out, so that no program that a body starts inherits it.
-    built_in = built_in_tasks(os.environ.pop("DATABASE_URL", ""), Path(os.environ.get("WATCHER_CORPUS_ROOT", ".")))
-    registry = TaskRegistry((*built_in, *load_task_modules(task_modules(os.environ))))
-    engines, voices = warm_engines(), voices_of(os.environ)
     with socket.socket(fileno=arguments.wire) as end:
         end.set_inheritable(False)
+        setup = wire.receive(end)
+        if not isinstance(setup, wire.Setup):
+            return 0
+        built_in = built_in_tasks(setup.database_url, Path(os.environ.get("WATCHER_CORPUS_ROOT", ".")))
+        registry = TaskRegistry((*built_in, *load_task_modules(task_modules(os.environ))))
+        engines, voices = warm_engines(), voices_of(os.environ)
         reporter = Reporter(end)
         reporter.send(wire.encode(wire.Ready(os.getpid())))
         place = _Place(registry, engines, voices, reporter, Inbox(end, reporter.send))

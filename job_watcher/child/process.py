@@ -89,8 +89,11 @@ class ChildProcess:
         Raises:
             TemporaryError: it did not get ready; the message holds its last words.
         """
-        child = cls(await launch(environment, suspect=suspect))
+        shown = dict(environment)
+        setup = wire.Setup(shown.pop("DATABASE_URL", ""))
+        child = cls(await launch(shown, suspect=suspect))
         try:
+            child._writer.write(wire.encode(setup))
             async with asyncio.timeout(START_SECONDS):
                 ready = await wire.read(child._reader)
             if not isinstance(ready, wire.Ready):

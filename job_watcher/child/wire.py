@@ -4,8 +4,8 @@ Not standard output, because engines print. A frame is 4 bytes of length (big-en
 one object with the name of its kind under `is`. Both ends are the same version of the same program, yet nothing
 read here is trusted further than its checks: a body may have written to the wrong descriptor.
 
-    parent   Order …                          Piece* Answer …     Order …
-    child            Begun  Report*  Ask …              Nearly            Result or Failed
+    parent   Setup          Order …                          Piece* Answer …     Order …
+    child           Ready           Begun  Report*  Ask …              Nearly            Result or Failed
 
 A body that needs a model which only the watcher may call asks for it; of many questions at once each has a number.
 """
@@ -37,6 +37,13 @@ class WireError(JobRunnerError):
     """What came over the wire is no frame of this protocol: the child is not to be trusted any more."""
 
     code = "wire"
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Parent, first of all: the one secret that bodies need, which must not stand in an environment."""
+
+    database_url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +135,9 @@ class Answer:
     error: dict[str, Any] | None
 
 
-Message = Ready | Order | Begun | Report | Nearly | Result | Failed | Ask | Piece | Answer
+Message = Setup | Ready | Order | Begun | Report | Nearly | Result | Failed | Ask | Piece | Answer
 _KINDS: Final[dict[str, type[Message]]] = {
+    "setup": Setup,
     "ready": Ready,
     "order": Order,
     "begun": Begun,
@@ -182,7 +190,9 @@ def _check(message: Message) -> None:
 
 def _is_talk(message: Message) -> bool:
     match message:
-        case Ready(pid=int()) | Begun(serial=int()) | Nearly(serial=int()) | Report(serial=int(), progress=dict()):
+        case Setup(database_url=str()) | Ready(pid=int()) | Begun(serial=int()) | Nearly(serial=int()):
+            return True
+        case Report(serial=int(), progress=dict()):
             return True
         case Order(serial=int(), job=str(), attempt=int(), work_dir=str(), models=dict() as models):
             return all(isinstance(name, str) for name in models.values())
