@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from job_watcher.simulation.scenario import Scenario, SimJob, SimLimits, SimWatcher
-from lib.errors import InvalidInputError, InvalidJobsError, Problem
+from lib.errors import InvalidJobsError, Problem
+from lib.jobfile.document import read_document
 from lib.redisqueue.keys import DEFAULT_BACKLOG, PINS, Pin, Priority
 from lib.setting_fields.compute import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from lib.jobfile.document import Document
 
 MAX_JOBS: Final = 100_000
 _MAX_BYTES: Final = 10_000_000
@@ -143,24 +145,16 @@ def read(path: Path) -> Scenario:
     """The scenario of a file.
 
     Raises:
-        InvalidInputError: it cannot be read, or is no YAML.
-        InvalidJobsError: fields are wrong; all of them are named.
+        InvalidInputError: it cannot be read, or is too large.
+        InvalidJobsError: it is no YAML, or fields are wrong; all of them are named.
     """
+    found = read_document(path, _MAX_BYTES)
+    if isinstance(found, tuple):
+        raise InvalidJobsError(found, undone="simulated")
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise InvalidInputError(f"{path} is larger than {_MAX_BYTES} bytes", hint="use count for equal jobs")
-        raw = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as exc:
-        raise InvalidInputError(f"{path} cannot be read: {exc.strerror}", hint="name a YAML file") from exc
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as exc:
-        raise InvalidInputError(
-            f"{path} is not YAML: {exc}", hint="see docs/how-to/simulate.md for an example"
-        ) from exc
-    try:
-        told = ScenarioFile.model_validate(raw, strict=False)
+        told = ScenarioFile.model_validate(found.value, strict=False)
     except ValidationError as exc:
-        # Lines are not known any more: the place inside the document names the field.
-        problems = tuple(Problem(str(path), 1, _place(each["loc"]), _words(each["msg"])) for each in exc.errors())
+        problems = tuple(_problem(path, found, _place(each["loc"]), _words(each["msg"])) for each in exc.errors())
         raise InvalidJobsError(problems, undone="simulated") from exc
     jobs = [job for part in told.jobs for job in part.made()]
     limits = told.limits
@@ -176,6 +170,10 @@ def read(path: Path) -> Scenario:
 
 def _by_name(figures: Mapping[Backend, float]) -> dict[str, float]:
     return {str(backend): figure for backend, figure in figures.items()}
+
+
+def _problem(path: Path, document: Document, place: str, message: str) -> Problem:
+    return Problem(str(path), document.line_of(place), place, message)
 
 
 def _place(parts: tuple[int | str, ...]) -> str:

@@ -13,14 +13,17 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-import yaml
 from loguru import logger
 
-from lib.errors import SettingsError
+from lib.errors import InvalidInputError, SettingsError
+from lib.jobfile.document import read_document
+from lib.jobqueue.problems import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from lib.jobfile.document import Document
 
 READ_ON: Final = "2026-10-07"
 """When the prices below were read."""
@@ -30,6 +33,9 @@ LONG_PROMPT_TOKENS: Final = 200_000
 
 _PRICE_MAX: Final = 1_000_000.0
 """Dollars for a million tokens; more is a slip of the keyboard."""
+
+_MOST_BYTES: Final = 1_000_000
+_MOST_SAID: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,25 +124,30 @@ def load_prices(file: Path | None) -> PriceTable:
     if file is None:
         return PriceTable()
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as exc:
-        raise SettingsError(f"PRICES_FILE: {file}: {exc.strerror}", hint="name a file that can be read") from exc
-    except (yaml.YAMLError, UnicodeDecodeError) as exc:
-        raise _bad(file, " ".join(str(exc).split())) from exc
+        found = read_document(file, _MOST_BYTES)
+    except InvalidInputError as exc:
+        raise SettingsError(f"PRICES_FILE: {exc.message}", hint=exc.hint) from exc
+    if isinstance(found, tuple):
+        raise _bad(file, *((each.line, f"{each.where}: {each.message}".removeprefix(": ")) for each in found))
+    content = found.value
     if not isinstance(content, dict) or set(content) != {"models"} or not isinstance(content["models"], dict):
-        raise _bad(file, "it must be `models:` with a price for each name, and nothing else")
-    return PriceTable({str(name): _own(file, str(name), price) for name, price in content["models"].items()})
+        raise _bad(file, (1, "it must be `models:` with a price for each name, and nothing else"))
+    return PriceTable({name: _own(file, found, name, price) for name, price in content["models"].items()})
 
 
-def _own(file: Path, name: str, price: Any) -> Price:
+def _own(file: Path, document: Document, name: str, price: Any) -> Price:
+    place = f"models.{name}"
     if not isinstance(price, dict) or set(price) != {"input", "output"}:
-        raise _bad(file, f"models.{name}: it must have `input` and `output`, and nothing else")
+        said = f"{place}: it must have `input` and `output`, and nothing else"
+        raise _bad(file, (document.line_of(place), said))
     for kind, value in price.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not 0 <= value <= _PRICE_MAX:
-            raise _bad(file, f"models.{name}.{kind}: {value!r} is no price in dollars for a million tokens")
+            said = f"{place}.{kind}: {shown(value)} is no price in dollars for a million tokens"
+            raise _bad(file, (document.line_of(f"{place}.{kind}"), said))
     return Price(float(price["input"]), float(price["output"]))
 
 
-def _bad(file: Path, what: str) -> SettingsError:
-    return SettingsError(f"PRICES_FILE: {file}: {what}", hint="docs/reference/prices.md shows one")
+def _bad(file: Path, *problems: tuple[int, str]) -> SettingsError:
+    said = "; ".join(f"line {line}: {what}" for line, what in problems[:_MOST_SAID])
+    return SettingsError(f"PRICES_FILE: {file}: {said}", hint="docs/reference/prices.md shows one")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ SMALL = {"jobs": [{"id": "a", "seconds": {"metal": 10}}], "watchers": [{"name": 
 def written(folder: Path, document: object) -> Path:
     """A file of this document."""
     path = folder / "scenario.yaml"
-    path.write_text(yaml.safe_dump(document))
+    # A copy, in which nothing is the same object twice: that would be written as an alias.
+    path.write_text(yaml.safe_dump(json.loads(json.dumps(document))))
     return path
 
 
@@ -84,7 +86,41 @@ def test_what_cannot_be_simulated_is_refused(tmp_path: Path, change: dict[str, o
     assert any(words in problem.message for problem in caught.value.problems), caught.value.problems
 
 
-@pytest.mark.parametrize("content", [b"jobs: [", b"\xff\xfe\x00", b"- 1", b"", b"text"])
+def test_a_mistake_has_its_line(tmp_path: Path) -> None:
+    """That of the field, or of what it should be in."""
+    path = tmp_path / "scenario.yaml"
+    path.write_text(
+        "watchers: [{name: desk, slots: {metal: 1}}]\njobs:\n  - id: a\n    seconds:\n      metal: -1\n  - id: b\n"
+    )
+    with pytest.raises(InvalidJobsError) as caught:
+        read(path)
+    assert {(each.line, each.where) for each in caught.value.problems} == {
+        (5, "jobs[0].seconds.metal"),
+        (6, "jobs[1].seconds"),
+    }
+
+
+ODD = {
+    "date": (b"jobs: 2026-99-99", "valid list"),
+    "deep": (b"[" * 50_000, "nested deeper than 64 levels"),
+    "twice": (b"jobs: []\njobs: []", "stands twice, first on line 1"),
+    "alias": (b"jobs: &a [1]\nwatchers: *a", "the anchor &a is not read"),
+    "tag": (b"jobs: !!int x", "the tag"),
+    "long": (b"jobs: 1" + b"0" * 5_000, "is a number of 5001 digits"),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), ODD.values(), ids=ODD)
+def test_odd_values_are_told_with_their_line(tmp_path: Path, content: bytes, said: str) -> None:
+    """None of them is a bug of ours."""
+    path = tmp_path / "odd.yaml"
+    path.write_bytes(content)
+    with pytest.raises(InvalidJobsError) as caught:
+        read(path)
+    assert any(said in each.message for each in caught.value.problems), caught.value.problems
+
+
+@pytest.mark.parametrize("content", [b"jobs: [", b"\xff\xfe\x00", b"- 1", b"", b"text", b"#" * 10_000_001])
 def test_what_is_no_such_file_is_refused(tmp_path: Path, content: bytes) -> None:
     """YAML that is none, or none of these."""
     path = tmp_path / "bad.yaml"

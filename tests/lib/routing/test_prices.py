@@ -111,14 +111,25 @@ def test_the_example_of_the_page_can_be_read(tmp_path: Path) -> None:
         ("", "it must be `models:`"),
         ("[1]", "it must be `models:`"),
         ("models: {a: {input: 1, output: 2}}\nmore: 1", "nothing else"),
-        ("models: [", "while parsing"),
+        ("models: [", "is no YAML: did not find expected node content"),
         ("models: {a: 3}", "models.a: it must have `input` and `output`"),
         ("models: {a: {input: 1}}", "models.a: it must have `input` and `output`"),
         ("models: {a: {input: 1, output: 2, cached: 3}}", "models.a: it must have"),
         ("models: {a: {input: -1, output: 2}}", "models.a.input: -1 is no price"),
         ("models: {a: {input: 1, output: .nan}}", "models.a.output: nan is no price"),
-        ("models: {a: {input: yes, output: 2}}", "models.a.input: True is no price"),
+        ("models: {a: {input: yes, output: 2}}", "models.a.input: 'yes' is no price"),
         ("models: {a: {input: 1, output: '2'}}", "models.a.output: '2' is no price"),
+        ("models:\n  a: {input: 2026-99-99, output: 2}", "line 2: models.a.input: '2026-99-99' is no price"),
+        ("models: {a: {input: 1:30, output: 2}}", "models.a.input: '1:30' is no price"),
+        ("models: {a: {input: !!timestamp x, output: 2}}", "models.a.input: the tag"),
+        ("models: {a: &a {input: 1, output: 2}, b: *a}", "the anchor &a is not read"),
+        ("[" * 50_000, "nested deeper than 64 levels"),
+        ("models:\n  a: {input: 9, output: 9}\n  a: {input: 0, output: 0}", "line 3: models.a: stands twice, first on"),
+        ("models: {a: {input: 9, output: 9, input: 0}}", "models.a.input: stands twice"),
+        ("models: {a: {input: 1" + "0" * 5_000 + ", output: 2}}", "models.a.input: is a number of 5001 digits"),
+        ("models: {}\n---\nmodels: {}", "line 2: a second document starts here"),
+        ("\0", "line 1: holds the control character 0x00"),
+        ("#" * 1_000_001, "is larger than 1000000 bytes"),
     ],
 )
 def test_a_mistake_in_the_file_is_named(tmp_path: Path, content: str, said: str) -> None:
@@ -127,7 +138,7 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path, content: str, said: str)
     file.write_text(content)
     with pytest.raises(SettingsError) as caught:
         load_prices(file)
-    assert caught.value.message.startswith(f"PRICES_FILE: {file}: ")
+    assert caught.value.message.startswith(f"PRICES_FILE: {file}")
     assert said in caught.value.message
 
 
