@@ -159,10 +159,13 @@ class TaskError(JobRunnerError):
     """Raised by the body of a task.
 
     `free`: a service answered with an error, for which it takes no money; False also where nobody knows.
+    `counted`: the tokens of prompt and answer as a service counted them for an answer that was no use (`AnswerError`,
+    `BlockedError`, `TruncatedError`); None where it did not say.
     """
 
     code = "task"
     free: bool = False
+    counted: tuple[int, int] | None = None
 
 
 class TemporaryError(TaskError):

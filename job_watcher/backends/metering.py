@@ -1,7 +1,8 @@
 """The meter of one attempt: no paid call begins without quota, money, lease and a fresh session, and each is settled.
 
 It knows neither vendor nor task. A call is counted at its most before, at what it took after; where nobody knows what
-it took, since it was given up or broke off when the request was out already, at its most. Short waits are waited here;
+it took, since it was given up or broke off when the request was out already, at its most. An answer that is no use
+is charged as any other. Short waits are waited here;
 for long ones the job is put back, free of charge.
 """
 
@@ -266,7 +267,7 @@ class Meter:
             return Settlement(call.call_id, backend=self._payer.backend)
         if isinstance(error, PausedError):
             return Settlement(call.call_id, sent=False)
-        return self._charge(call, call.most)
+        return self._charge(call, call.most if error.counted is None else Tokens(*error.counted))
 
     def _charge(self, call: Begun, used: Tokens) -> Settlement:
         micro, reserved = self._price(call.pool, used), self._price(call.pool, call.most)

@@ -67,7 +67,7 @@ class GeminiModel:
 
     def stream(self, request: TextRequest) -> AsyncIterator[str]:
         """See `TextModel`."""
-        return self._calls.streamed(request, self._pieces(request))
+        return self._calls.streamed(request, self._pieces(request), self.tokens_in(request))
 
     def tokens_in(self, request: TextRequest) -> int:
         """See `TextModel`."""

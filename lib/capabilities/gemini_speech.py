@@ -24,7 +24,7 @@ from lib.capabilities.token_estimate import estimated_tokens
 from lib.errors import AnswerError, OverloadedError, PausedError, PermanentError, TruncatedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterator
 
     from lib.capabilities.text_model import CallDeadlines
     from lib.clock import Clock
@@ -90,9 +90,11 @@ class GeminiSpeech:
                     if len(heard.data) > most_bytes:
                         # What was reserved for this call is used up, and no text takes so long.
                         raise AnswerError(f"the speech of {self._model} did not end with its text")
-                heard.check(self._model)
-        pcm, rate = heard.sound(self._model)
-        sent = self.tokens_in(text, style) if heard.input_tokens is None else heard.input_tokens
+                sent = self.tokens_in(text, style) if heard.input_tokens is None else heard.input_tokens
+                with heard.counting(sent):
+                    heard.check(self._model)
+        with heard.counting(sent):
+            pcm, rate = heard.sound(self._model)
         received = self.tokens_out(text) if heard.output_tokens is None else heard.output_tokens
         return Spoken(pcm, rate, self._model, sent, received, self._clock.elapsed() - began)
 
@@ -191,6 +193,16 @@ class _Heard:
             raise error
         if not self.data:
             raise AnswerError(f"{model} gave no sound")
+
+    @contextlib.contextmanager
+    def counting(self, sent: int) -> Iterator[None]:
+        """Whatever is wrong with the whole answer says what was counted for it."""
+        try:
+            yield
+        except (AnswerError, PermanentError) as exc:
+            if self.output_tokens is not None:
+                exc.counted = (sent, self.output_tokens)
+            raise
 
     def sound(self, model: str) -> tuple[bytes, int]:
         """The samples and their rate, of 16-bit mono sound alone."""

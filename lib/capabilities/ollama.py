@@ -73,7 +73,7 @@ class OllamaModel:
 
     def stream(self, request: TextRequest) -> AsyncIterator[str]:
         """See `TextModel`."""
-        return self._calls.streamed(request, self._pieces(request))
+        return self._calls.streamed(request, self._pieces(request), self.tokens_in(request))
 
     def tokens_in(self, request: TextRequest) -> int:
         """See `TextModel`. Without the schema: the server makes a grammar of it, which the model never sees."""

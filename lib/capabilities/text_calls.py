@@ -7,16 +7,16 @@ alone, those of the end (blocked, cut off) too.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lib.capabilities.answers import checked_json
 from lib.capabilities.deadlines import in_time
 from lib.capabilities.text_model import TextAnswer
-from lib.errors import AnswerError
+from lib.errors import AnswerError, BlockedError, TruncatedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
     from lib.capabilities.breaker import Breaker
     from lib.capabilities.text_model import CallDeadlines, TextRequest
@@ -46,26 +46,26 @@ class TextCalls:
     async def whole(self, request: TextRequest, pieces: AsyncGenerator[Piece, None], estimate: int) -> TextAnswer:
         """The answer when it is complete and checked. `estimate` of the prompt's tokens, should nobody count them."""
         began = self.clock.elapsed()
-        said: list[str] = []
-        seen = Piece(input_tokens=estimate)
-        async for piece in self._guarded(pieces):
-            said.append(piece.text)
-            seen = _latest(seen, piece)
-        text = "".join(said)
-        value = self.checked(request, text)
-        sent, received = seen.input_tokens, seen.output_tokens
-        seconds = self.clock.elapsed() - began
-        return TextAnswer(text, value, self.model, sent or 0, len(said) if received is None else received, seconds)
+        said = _Said(estimate)
+        with said.counting():
+            async for piece in self._guarded(pieces):
+                said.add(piece)
+            value = self.checked(request, said.text)
+        received = len(said.texts) if said.received is None else said.received
+        return TextAnswer(said.text, value, self.model, said.sent, received, self.clock.elapsed() - began)
 
-    async def streamed(self, request: TextRequest, pieces: AsyncGenerator[Piece, None]) -> AsyncIterator[str]:
+    async def streamed(
+        self, request: TextRequest, pieces: AsyncGenerator[Piece, None], estimate: int
+    ) -> AsyncIterator[str]:
         """The text as it comes; what is wrong with the whole is raised behind the last piece."""
-        said: list[str] = []
-        async with contextlib.aclosing(self._guarded(pieces)) as guarded:
-            async for piece in guarded:
-                if piece.text:
-                    said.append(piece.text)
-                    yield piece.text
-        self.checked(request, "".join(said))
+        said = _Said(estimate)
+        with said.counting():
+            async with contextlib.aclosing(self._guarded(pieces)) as guarded:
+                async for piece in guarded:
+                    said.add(piece)
+                    if piece.text:
+                        yield piece.text
+            self.checked(request, said.text)
 
     def checked(self, request: TextRequest, text: str) -> Any:
         """The answer's JSON, None where none was asked for."""
@@ -85,7 +85,32 @@ def said_in_full(error: TaskError) -> str:
     return error.message if error.hint is None else f"{error.message} ({error.hint})"
 
 
-def _latest(before: Piece, piece: Piece) -> Piece:
-    sent = before.input_tokens if piece.input_tokens is None else piece.input_tokens
-    received = before.output_tokens if piece.output_tokens is None else piece.output_tokens
-    return Piece(input_tokens=sent, output_tokens=received)
+@dataclass(slots=True)
+class _Said:
+    """What has come of one answer, and what the service has counted of it so far; `sent` is an estimate until then."""
+
+    sent: int
+    received: int | None = None
+    texts: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return "".join(self.texts)
+
+    def add(self, piece: Piece) -> None:
+        """One piece more."""
+        self.texts.append(piece.text)
+        self.sent = self.sent if piece.input_tokens is None else piece.input_tokens
+        self.received = self.received if piece.output_tokens is None else piece.output_tokens
+
+    @contextlib.contextmanager
+    def counting(self) -> Iterator[None]:
+        """Whatever is wrong with the answer says what was counted for it; an answer that broke off has no count."""
+        try:
+            yield
+        except (AnswerError, BlockedError, TruncatedError) as exc:
+            # A refusal is free, and so is not counted.
+            if self.received is not None and not exc.free:
+                exc.counted = (self.sent, self.received)
+            raise
