@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from bench.simulate import ANY, Figures, Summary, main, measure, summary, told, workload
+from bench.simulate import Figures, Summary, main, measure, summary, told
+from job_watcher.simulation.drawn import ANY, workload
 
 SAMPLE = 30
 """Some seconds' worth."""

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from bench.simulate import workload
 from job_watcher.simulation import report
+from job_watcher.simulation.drawn import workload
 from job_watcher.simulation.running import simulate
 from job_watcher.simulation.stress import stress
 from tests.job_watcher.simulation.scenarios import DESK, job, scenario

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.simulate import workload
 from job_watcher.simulation import report
+from job_watcher.simulation.drawn import workload
 from job_watcher.simulation.running import Run, drawn, simulate
 from job_watcher.simulation.scenario import SimWatcher
 from tests.job_watcher.simulation.scenarios import ANY, DESK, job, scenario
