@@ -160,6 +160,7 @@ class Conductor:
         # Where to listen from is fixed before the first look, so that nothing falls in between.
         self._position.wake = await conducting.newest_wake(self.queue)
         await self._look_around()
+        self.herald.empty(self.setup.backlogs or (), {parse_intake(name).backlog for name in self.queue.intakes})
         self._epoch = leadership.epoch
         return True
 

@@ -5,6 +5,7 @@ The words are those that people of the first conductor know; a test keeps them.
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +14,7 @@ from loguru import logger
 from lib.redisqueue.keys import backlog_of, parse_lane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from lib.jobqueue.moves import Move
     from lib.routing.view import Condition, Decision
@@ -56,6 +57,12 @@ class Herald:
                 self._say({SPILLS}, keep=True)
         for order, count in paid:
             self._say_fed(order, count)
+
+    def empty(self, wanted: Collection[str], known: Collection[str]) -> None:
+        """Backlogs are to be served that never had a job: perhaps a slip, perhaps only early."""
+        for name in sorted(set(wanted) - set(known)):
+            near = difflib.get_close_matches(name, known, n=3) or sorted(known)
+            self.say(f"the backlog {name} has had no job yet; there are {', '.join(near)}", {})
 
     def left_alone(self, backlogs: frozenset[str]) -> None:
         """Jobs wait in backlogs that are none of this conductor's: while it leads, nobody moves them."""

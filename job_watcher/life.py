@@ -191,7 +191,11 @@ class Life:
             await self.reclaimer.sweep(force=True)
         await sessions.ensure_lanes(self._queue, self._lanes)
         await self._queue.refresh_streams()
-        logger.bind(session=self.session.id).info("watching as {}, lanes {}", self._name.name, ", ".join(self._lanes))
+        log = logger.bind(session=self.session.id)
+        if self._lanes:
+            log.info("watching as {}, lanes {}", self._name.name, ", ".join(self._lanes))
+        else:
+            log.info("conducting as {}", self._name.name)
 
     async def run(self, mode: Mode, stop: asyncio.Event, hurry: asyncio.Event) -> None:
         """Go on until told to stop, drained, or the session is lost.

@@ -163,3 +163,12 @@ def test_backlogs_that_are_left_alone_are_named_once() -> None:
     for seen in ({"a"}, {"a"}, {"a", "b"}, {"b"}, set[str](), {"a"}):
         herald.left_alone(frozenset(seen))
     assert [names for _, names in heard] == ["a", "a, b", "a"]
+
+
+def test_a_backlog_that_never_had_a_job_is_named_with_its_neighbours() -> None:
+    """A slip in --backlog takes the lead from everybody and moves nothing: it is said at once."""
+    heard: list[str] = []
+    herald = Herald(lambda text, _: heard.append(text))
+    herald.empty({"stres", "night"}, {"default", "stress", "night"})
+    herald.empty((), {"default"})
+    assert heard == ["the backlog stres has had no job yet; there are stress"]
