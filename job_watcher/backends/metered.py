@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from job_watcher.backends.metering import Tokens
 from lib.capabilities.text_model import TextRequest
+from lib.capabilities.token_estimate import estimated_tokens
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -69,7 +70,8 @@ class MeteredModel:
         """Nothing: the model behind it is the backend's."""
 
     def _most(self, request: TextRequest) -> Tokens:
-        return Tokens(self.inner.tokens_in(request), request.max_output_tokens)
+        output = request.max_output_tokens
+        return Tokens(self.inner.tokens_in(request), output, likely=estimated_tokens(request) + output)
 
 
 def _taken(answer: TextAnswer) -> Tokens:

@@ -50,15 +50,22 @@ _SLOW_TRIES: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Those of a call: what is sent and what is answered."""
+    """Those of a call: what is sent and what is answered; `likely` is an estimate of both where they are bounds."""
 
     input: int
     output: int
+    likely: int | None = None
 
     @property
     def total(self) -> int:
         """Both, as a minute's limit counts them."""
         return self.input + self.output
+
+    def within(self, tpm: int | None) -> int:
+        """What a minute of `tpm` must have room for: all, or a whole minute if the call will hardly be larger."""
+        if tpm is None or self.likely is None:
+            return self.total
+        return min(self.total, max(tpm, self.likely))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +207,7 @@ class Meter:
 
     def _call(self, pool: Pool, allowance: Allowance, most: Tokens, *, waited_ms: int) -> PaidCall:
         payer = self._payer
+        mine = allowance if payer.high else allowance.of_low()
         return PaidCall(
             call_id=f"{payer.lease.fence}.{self._asked}",
             pool=pool,
@@ -207,7 +215,7 @@ class Meter:
             session=payer.session.id,
             request_id=payer.lease.request_id,
             fence=payer.lease.fence,
-            tokens=most.total,
+            tokens=most.within(mine.tpm),
             micro=self._price(pool, most),
             budget=payer.budget,
             high=payer.high,

@@ -15,7 +15,7 @@ from lib.capabilities.gemini_client import LazyGeminiClient
 from lib.capabilities.gemini_errors import ending
 from lib.capabilities.text_calls import Piece, TextCalls, said_in_full
 from lib.capabilities.text_model import USUAL_DEADLINES, TextAnswer, TextRequest
-from lib.capabilities.token_estimate import estimated_tokens
+from lib.capabilities.token_estimate import most_tokens
 from lib.errors import OverloadedError, PausedError
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ class GeminiModel:
         return self._calls.streamed(request, self._pieces(request), self.tokens_in(request))
 
     def tokens_in(self, request: TextRequest) -> int:
-        """See `TextModel`."""
-        return estimated_tokens(request)
+        """See `TextModel`: the most, since quota and money are reserved by it."""
+        return most_tokens(request)
 
     async def available(self) -> str | None:
         """Why it cannot serve now, None when it can; asks for the model's description, which no quota counts."""

@@ -20,7 +20,7 @@ from lib.capabilities.gemini_client import LazyGeminiClient
 from lib.capabilities.gemini_errors import ending
 from lib.capabilities.speech_model import Spoken, usual_seconds
 from lib.capabilities.text_model import USUAL_DEADLINES, TextRequest
-from lib.capabilities.token_estimate import estimated_tokens
+from lib.capabilities.token_estimate import most_tokens
 from lib.errors import AnswerError, OverloadedError, PausedError, PermanentError, TruncatedError
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ class GeminiSpeech:
         return Spoken(pcm, rate, self._model, sent, received, self._clock.elapsed() - began)
 
     def tokens_in(self, text: str, style: str = "") -> int:
-        """See `SpeechModel`."""
-        return estimated_tokens(TextRequest(text, system=f"{style} {_READ_ALOUD}"))
+        """See `SpeechModel`: the most, since quota and money are reserved by it."""
+        return most_tokens(TextRequest(text, system=f"{style} {_READ_ALOUD}"))
 
     def tokens_out(self, text: str) -> int:
         """See `SpeechModel`: of a slow reader; a call that goes beyond it is broken off."""

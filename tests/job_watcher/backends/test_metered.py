@@ -15,6 +15,7 @@ import pytest
 from job_watcher.backends.metering import LONGEST_DELAY_SECONDS
 from lib.capabilities.gemini_errors import refusal
 from lib.capabilities.text_model import TextRequest
+from lib.capabilities.token_estimate import estimated_tokens, most_tokens
 from lib.errors import (
     AnswerError,
     BlockedError,
@@ -250,6 +251,19 @@ async def test_a_call_that_no_minute_can_hold_fails_for_good(desk: Desk) -> None
     with pytest.raises(PermanentError, match="110 tokens"):
         await desk.model(Allowance(tpm=100)).answer(ASK)
     assert desk.inner.asked == []
+
+
+async def test_a_call_that_hardly_fills_a_minute_has_it_whole(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The most that its prompt can be is far above what it will be: only money is reserved for that."""
+    long = TextRequest("the lamp had burned all night " * 30, max_output_tokens=100)
+    likely = estimated_tokens(long) + 100
+    allowance = Allowance(tpm=2 * (likely + 50), high_share=0.5)
+    monkeypatch.setattr(type(desk.inner), "tokens_in", lambda _, request: most_tokens(request))
+    assert likely + 50 < most_tokens(long) + 100
+    await desk.model(allowance).answer(long)
+    with pytest.raises(PermanentError, match="more than the 100 "):
+        await desk.model(Allowance(tpm=100)).answer(long)
+    assert len(desk.inner.asked) == 1
 
 
 async def test_a_stream_is_metered_too(desk: Desk) -> None:

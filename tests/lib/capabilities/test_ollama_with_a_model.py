@@ -5,6 +5,8 @@ It is a model of 135 million parameters: the mechanics are tested, not its wisdo
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from typing import TYPE_CHECKING
 
 import ollama
@@ -12,6 +14,7 @@ import pytest
 
 from lib.capabilities.ollama import OllamaModel
 from lib.capabilities.text_model import TextRequest
+from lib.capabilities.token_estimate import estimated_tokens, most_tokens
 from lib.clock import SystemClock
 from lib.errors import TruncatedError
 from tests.support.small_model import MODEL, SmallModel
@@ -74,6 +77,14 @@ async def test_the_estimate_of_tokens_is_not_too_low(model: OllamaModel) -> None
     request = TextRequest(prompt, system="Answer with yes.", schema=SCHEMA)
     answer = await model.answer(request)
     assert answer.input_tokens <= model.tokens_in(request) <= 3 * answer.input_tokens
+
+
+async def test_the_most_is_above_what_a_model_counts(model: OllamaModel) -> None:
+    """Of what is no word of any language, which the estimate is too low for."""
+    letters = base64.b64encode(hashlib.shake_128(b"lamp").digest(110)).decode()
+    request = TextRequest(letters)
+    answer = await model.answer(request)
+    assert estimated_tokens(request) < answer.input_tokens <= most_tokens(request)
 
 
 async def test_a_prompt_that_was_cut_is_no_success(model: OllamaModel) -> None:

@@ -1,11 +1,13 @@
-"""The estimate of tokens: never far, and rather too high."""
+"""The estimate of tokens is never far for usual text; the most is never too low for any."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lib.capabilities.text_model import TextRequest
-from lib.capabilities.token_estimate import estimated_tokens, least_tokens
+from lib.capabilities.token_estimate import estimated_tokens, least_tokens, most_tokens
 
 ENGLISH = "The lamp had burned all night, and in the morning nobody remembered who had lit it. " * 40
 
@@ -36,7 +38,7 @@ def test_it_is_at_least_a_token_for_four_characters_and_at_most_one_for_each(tex
 
 
 def test_english_is_met_closely() -> None:
-    """A reservation that is three times too high would leave quota unused."""
+    """What a context is made for would otherwise be too large for a machine."""
     words = len(ENGLISH.split())
     assert words <= of(ENGLISH) <= 1.8 * words
 
@@ -52,3 +54,17 @@ def test_the_least_is_the_number_of_words() -> None:
     """Below it nothing can have been seen whole."""
     assert least_tokens(TextRequest("one two  three\nfour", system="five six")) == 6
     assert least_tokens(TextRequest(ENGLISH)) <= estimated_tokens(TextRequest(ENGLISH))
+
+
+@given(st.text(), st.text(), st.dictionaries(st.text(), st.text(), max_size=3))
+def test_the_most_is_no_less_than_the_bytes(prompt: str, system: str, schema: dict[str, str]) -> None:
+    """Of any text: a tokeniser that knows no word falls back to bytes."""
+    sent = (prompt + system + "".join(f"{key}{value}" for key, value in schema.items())).encode()
+    request = TextRequest(prompt, system=system, schema=schema)
+    assert most_tokens(request) > len(sent)
+    assert most_tokens(request) >= least_tokens(request)
+
+
+def test_half_a_pair_of_surrogates_is_bytes_too() -> None:
+    """What a service makes of it is its business; here it is no error."""
+    assert most_tokens(TextRequest("\ud800")) == most_tokens(TextRequest("")) + 3
