@@ -82,9 +82,11 @@ async def test_the_estimate_of_tokens_is_not_too_low(model: OllamaModel) -> None
 async def test_the_most_is_above_what_a_model_counts(model: OllamaModel) -> None:
     """Of what is no word of any language, which the estimate is too low for."""
     letters = base64.b64encode(hashlib.shake_128(b"lamp").digest(110)).decode()
-    request = TextRequest(letters)
-    answer = await model.answer(request)
-    assert estimated_tokens(request) < answer.input_tokens <= most_tokens(request)
+    request = TextRequest(letters, max_output_tokens=1)
+    with pytest.raises(TruncatedError) as caught:
+        await model.answer(request)
+    assert caught.value.counted is not None
+    assert estimated_tokens(request) < caught.value.counted[0] <= most_tokens(request)
 
 
 async def test_a_prompt_that_was_cut_is_no_success(model: OllamaModel) -> None:
