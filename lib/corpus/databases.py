@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event, exc, ins
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import NullPool
 
+from lib.corpus.database_errors import read_error
 from lib.errors import InvalidInputError, UnreachableError
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 # A writer holds the file for milliseconds; half a minute means that something is stuck.
 _LOCK_WAIT_SECONDS: Final = 30.0
 _CONNECT_SECONDS: Final = 15.0
-# Classes of PostgreSQL's error codes that pass: connection, deadlock, resources, operator, system.
-_PASSING: Final = frozenset({"08", "40", "53", "55", "57", "58"})
-_REFUSED: Final = frozenset({"28"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +73,16 @@ class Database:
             raise UnreachableError(f"{self.told} does not answer: {error}", hint="is it running?") from error
 
     def _ours(self, error: exc.DBAPIError) -> UnreachableError | InvalidInputError:
-        original = error.orig
-        told: Any = original.args[0] if original is not None and original.args else error
-        if isinstance(told, dict):  # pg8000 hands on the fields of the server's answer: C its code, M its message
-            code, said = str(told.get("C", "")), str(told.get("M", told))
-            if code[:2] in _PASSING:
-                return UnreachableError(f"{self.told} cannot now: {said} ({code})")
-            hint = "check the user and password of DATABASE_URL" if code[:2] in _REFUSED else None
-            return InvalidInputError(f"{self.told} refuses: {said} ({code})", hint=hint)
-        if isinstance(error, exc.OperationalError | exc.InterfaceError):
-            return UnreachableError(
-                f"{self.told} does not answer: {told}", hint="is it running, not locked, its directory writable?"
-            )
-        return InvalidInputError(f"{self.told}: {told}")
+        word = read_error(error)
+        code = f" ({word.state})" if word.state else ""
+        if word.kind == "passes":
+            hint = "is it running, not locked, its disk not full?"
+            return UnreachableError(f"{self.told} does not answer: {word.said}{code}", hint=hint)
+        if word.kind == "login":
+            hint = "check user, password and name of DATABASE_URL"
+        else:
+            hint = "do its file and tables exist, and may its user write to them, its directory too?"
+        return InvalidInputError(f"{self.told} refuses: {word.said}{code}", hint=hint)
 
 
 def sqlite_database(path: str, *, told: str, ours: bool) -> Database:

@@ -147,6 +147,8 @@ class _Server:
 
 
 def _server(url: str, *, told: str = "") -> _Server:
+    if "\0" in unquote(url):
+        raise InvalidInputError(f"the corpus {shown_url(url)!r} holds a NUL (%00)", hint=_ALLOWED)
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or _POSTGRES_PORT

@@ -13,11 +13,13 @@ import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 import sqlalchemy
 from sqlalchemy import Column, Integer, MetaData, Table, Text, event, exc, func, select
 
 from lib.calling import install_extra
+from lib.corpus.database_errors import read_error
 from lib.errors import PermanentError, TaskError, TemporaryError
 
 if TYPE_CHECKING:
@@ -44,11 +46,6 @@ _ANSWER_SECONDS: Final = 30
 # The default driver of SQLAlchemy for PostgreSQL is one that is not installed with us.
 _POSTGRES: Final = frozenset({"postgres", "postgresql"})
 _FORMS: Final = "write sqlite:///FILE or postgresql+pg8000://USER:PASSWORD@HOST:PORT/NAME into DATABASE_URL"
-# Classes of SQLSTATE after which the same request may go well: connection, resources, shutdown, conflict, lock.
-_PASSING_STATES: Final = ("08", "40", "53", "55", "57")
-_LOGIN_STATES: Final = ("28", "3D")
-# What SQLite says that no waiting mends.
-_LASTING: Final = ("unable to open", "readonly", "not a database", "malformed", "no such column", "has no column")
 
 
 class Database:
@@ -139,17 +136,19 @@ class Database:
             raise self._as_ours(caught) from caught
 
     def _as_ours(self, caught: exc.DBAPIError) -> TaskError:
-        # Only what the database itself says: the library's text holds the statement and its values.
-        state, said = _state_and_words(caught)
+        word = read_error(caught)
         if self.dialect == "sqlite":
-            if any(each in said for each in _LASTING):
-                return PermanentError(f"{self.place}: {said}", hint="is DATABASE_URL right, and the folder ours?")
-            return TemporaryError(f"{self.place}: {said}", hint="is its disk full, or another program holding it?")
-        if state.startswith(_LOGIN_STATES):
-            return PermanentError(f"{self.place} refuses: {said}", hint="set user, password and name in DATABASE_URL")
-        if not state or state.startswith(_PASSING_STATES) or caught.connection_invalidated:
-            return TemporaryError(f"{self.place} does not answer: {said}", hint="does it run, and is it reachable?")
-        return PermanentError(f"{self.place} refuses ({state}): {said}", hint="has its user the right to make tables?")
+            if word.kind == "lasts":
+                return PermanentError(f"{self.place}: {word.said}", hint="is DATABASE_URL right, and the folder ours?")
+            return TemporaryError(f"{self.place}: {word.said}", hint="is its disk full, or another program holding it?")
+        if word.kind == "login":
+            hint = "set user, password and name in DATABASE_URL"
+            return PermanentError(f"{self.place} refuses: {word.said}", hint=hint)
+        if word.kind == "passes":
+            hint = "does it run, and is it reachable?"
+            return TemporaryError(f"{self.place} does not answer: {word.said}", hint=hint)
+        state = f" ({word.state})" if word.state else ""
+        return PermanentError(f"{self.place} refuses{state}: {word.said}", hint="may its user make tables?")
 
 
 def _expect(got: object, wanted: object, step: str, steps: list[str]) -> None:
@@ -170,6 +169,8 @@ def _read(connection: Connection, row: sqlalchemy.ColumnElement[bool]) -> tuple[
 
 
 def _parsed(url: str) -> sqlalchemy.URL:
+    if "\0" in unquote(url):
+        raise PermanentError("DATABASE_URL holds a NUL (%00), which no name of a database can", hint=_FORMS)
     try:
         parsed = sqlalchemy.make_url(url)
     except (exc.ArgumentError, ValueError) as caught:
@@ -225,12 +226,3 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
             cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()
-
-
-def _state_and_words(caught: exc.DBAPIError) -> tuple[str, str]:
-    """The SQLSTATE, empty when there is none, and what the database or the driver says, in one line."""
-    original = caught.orig
-    first = original.args[0] if original is not None and original.args else ""
-    if isinstance(first, dict):
-        return str(first.get("C", "")), str(first.get("M", ""))
-    return "", " ".join(str(first or type(original).__name__).split())

@@ -149,3 +149,13 @@ def test_urls_are_told_from_files_and_shown_without_their_secret(tmp_path: Path)
     assert shown_url("postgresql://ann:secret@h/x") == "postgresql://ann@h/x"
     assert shown_url("sqlite:///x") == "sqlite:///x"
     assert CorpusPlaces.of(Settings.load({"HOME": str(tmp_path)})).root == Path.cwd()
+
+
+def test_a_server_with_a_nul_in_its_name_is_refused(tmp_path: Path) -> None:
+    """In the job's URL and in our own; the driver would end in an error of its own."""
+    for location, known in (
+        ("postgresql://u@h/a%00", "postgresql://u:p@h/a"),
+        ("postgresql://u@h/a", "postgresql://u:p@h/a%00"),
+    ):
+        with pytest.raises(InvalidInputError, match=r"holds a NUL \(%00\)"):
+            CorpusPlaces(tmp_path, known).database(location)

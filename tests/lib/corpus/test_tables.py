@@ -105,7 +105,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     """It says which."""
     (tmp_path / "db.sqlite3").write_text("these are not the bytes of a database" * 50)
     corpus = open_corpus(CorpusPlaces(tmp_path, ""), "sqlite:///db.sqlite3", table="t")
-    with pytest.raises(InvalidInputError, match=r"db\.sqlite3: file is not a database"):
+    with pytest.raises(InvalidInputError, match=r"db\.sqlite3 refuses: file is not a database"):
         corpus.records.check()
     corpus.close()
 

@@ -54,6 +54,7 @@ def postgres_like(tmp_path: Path) -> Iterator[Database]:
         ("55P03", TemporaryError, "does not answer"),
         ("57P01", TemporaryError, "does not answer"),
         ("57P03", TemporaryError, "does not answer"),
+        ("58030", TemporaryError, "does not answer"),
         ("28P01", PermanentError, "refuses: "),
         ("28000", PermanentError, "refuses: "),
         ("3D000", PermanentError, "refuses: "),
@@ -154,3 +155,13 @@ def test_the_place_is_told_without_a_secret(url: str, place: str) -> None:
     database = Database(url)
     assert database.place == place
     database.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:///a%00b", "sqlite:///a\0b", "postgresql://u:p-7%00@db/x", "postgresql://u@d%00b/x"]
+)
+def test_a_name_with_a_nul_is_for_good(url: str) -> None:
+    """No file and no server can be called so; the error names the variable and no secret."""
+    with pytest.raises(PermanentError, match="DATABASE_URL holds a NUL") as caught:
+        Database(url)
+    assert "p-7" not in caught.value.message
