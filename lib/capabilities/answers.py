@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lib.errors import AnswerError, PermanentError
 from lib.jobqueue.answer_schema import checker
+from lib.jobqueue.json_values import json_problems
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,13 +38,16 @@ def checked_json(text: str, schema: Mapping[str, Any]) -> Any:
     fenced = _FENCED.match(stripped)
     try:
         value = json.loads(fenced[1] if fenced else stripped)
-        # What no JSON text can hold again: half a surrogate pair, a number beyond every bound, NaN.
-        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as exc:
         raise AnswerError(f"the model's answer is no JSON ({_reason(exc)}): {shown(stripped)}") from exc
+    # What would not come back the same: half a surrogate pair, a number beyond every bound, NaN.
+    odd = next(json_problems(value, "the answer"), None)
+    if odd is not None:
+        raise AnswerError(f"the model's answer is no JSON that can be kept: {shown(str(odd))}")
     problem = against(value)
     if problem is not None:
-        raise AnswerError(f"the model's answer is not what its schema asks for: {problem}")
+        said = f"the model's answer is not what its schema asks for: {problem}"
+        raise AnswerError(said, hint="make the schema simpler, or take a larger model")
     return value
 
 

@@ -34,7 +34,6 @@ from lib.errors import (
     WaitError,
 )
 from lib.jobqueue.annotating import AnnotatePayload
-from lib.jobqueue.answer_schema import checker
 from lib.jobqueue.content_hash import canonical
 from lib.jobqueue.json_values import text_problem
 from lib.jobqueue.prompts import filled, missing_fields
@@ -42,7 +41,7 @@ from lib.tasks.asking import Questioner
 from lib.tasks.base import TaskContext, TaskResult, built_in_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from lib.corpus.corpus import Corpus
     from lib.corpus.places import CorpusPlaces
@@ -77,9 +76,9 @@ class Annotate:
             raise TemporaryError(exc.message, hint=exc.hint) from exc
 
     async def _annotated(self, payload: AnnotatePayload, job: JobSpec, context: TaskContext) -> dict[str, Any]:
-        corpus, check = await asyncio.to_thread(self._open, payload)
+        corpus = await asyncio.to_thread(self._open, payload)
         questioner = Questioner(
-            context.text_model, payload.system, payload.answer_schema, payload.max_output_tokens, payload.seed, check
+            context.text_model, payload.system, payload.answer_schema, payload.max_output_tokens, payload.seed
         )
         asker = Asker(job.request_id, iso(job.queued_at))
         async with corpus:
@@ -87,12 +86,11 @@ class Annotate:
             await batch.ask_all()
             return await batch.end(iso(self._clock.now()))
 
-    def _open(self, payload: AnnotatePayload) -> tuple[Corpus, Callable[[Any], str | None]]:
+    def _open(self, payload: AnnotatePayload) -> Corpus:
         # A third of a second of imports, which neither the watcher's loop nor the start of a program must feel.
         from lib.corpus.opening import open_corpus  # noqa: PLC0415
 
-        corpus = open_corpus(self._places, payload.corpus, table=payload.table, id_field=payload.id_field)
-        return corpus, checker(payload.answer_schema)
+        return open_corpus(self._places, payload.corpus, table=payload.table, id_field=payload.id_field)
 
 
 @dataclass(slots=True)

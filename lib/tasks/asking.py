@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lib.capabilities.text_model import TextRequest
 from lib.errors import AnswerError
-from lib.jobqueue.json_values import json_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from lib.capabilities.text_model import TextAnswer, TextModel
 
@@ -24,14 +23,13 @@ TEMPERATURES: Final = (0.0, 0.4, 0.8)
 
 @dataclass(frozen=True, slots=True)
 class Questioner:
-    """What all questions of a batch share; `check` says what the schema has against a value, or None."""
+    """What all questions of a batch share. That an answer fits is the model's promise, and is not looked at again."""
 
     model: TextModel
     system: str
     schema: Mapping[str, Any]
     max_output_tokens: int
     seed: int
-    check: Callable[[Any], str | None]
 
     async def ask(self, prompt: str) -> TextAnswer:
         """An answer that the schema accepts.
@@ -47,17 +45,8 @@ class Questioner:
                 prompt, self.system, self.schema, self.max_output_tokens, temperature, self.seed + number
             )
             try:
-                answer = await self.model.answer(request)
+                return await self.model.answer(request)
             except AnswerError as exc:
                 failed = exc
-                continue
-            problem = self._problem(answer.value)
-            if problem is None:
-                return answer
-            failed = AnswerError(f"the answer does not fit the schema: {problem}", hint="make the schema simpler")
         assert failed is not None  # noqa: S101  there is at least one try
         raise failed
-
-    def _problem(self, value: Any) -> str | None:
-        odd = next(json_problems(value, "the answer"), None)
-        return self.check(value) if odd is None else str(odd)

@@ -1,7 +1,7 @@
 """A text model that answers as a test tells it to, and remembers what it was asked.
 
-It keeps to the protocol of `lib.capabilities.text_model`: values come checked against the schema only if the script
-makes them so, errors are those of the protocol. With a `log` every question and every answer is a line of a file, so
+It keeps to the protocol of `lib.capabilities.text_model`: values are checked against the schema as those of the real
+models are, errors are those of the protocol. With a `log` every question and every answer is a line of a file, so
 that a test can count across processes that were killed.
 """
 
@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lib.capabilities.answers import checked_json
 from lib.capabilities.text_model import TextAnswer
 
 if TYPE_CHECKING:
@@ -61,7 +62,10 @@ class ScriptedModel:
         if isinstance(value, BaseException):
             raise value
         self._note("answered", request)
-        return TextAnswer(json.dumps(value), value, self.model, len(request.prompt), 7, 0.01, 0.001)
+        text = json.dumps(value)
+        if request.schema is not None:
+            value = checked_json(text, request.schema)
+        return TextAnswer(text, value, self.model, len(request.prompt), 7, 0.01, 0.001)
 
     async def stream(self, request: TextRequest) -> AsyncIterator[str]:
         """The whole answer as one piece."""

@@ -58,7 +58,18 @@ def test_anything_else_is_an_answer_error_that_says_what(text: str, message: str
 
 
 @pytest.mark.parametrize(
-    "text", ["NaN", "-Infinity", "1e999", '"\\ud800"', "[" * 100_000 + "]" * 100_000, "1" * 5000, "{'a': 1}"]
+    "text",
+    [
+        "NaN",
+        "-Infinity",
+        "1e999",
+        '"\\ud800"',
+        "[" * 100_000 + "]" * 100_000,
+        "[" * 65 + "]" * 65,
+        "1" * 5000,
+        "[9007199254740992]",
+        "{'a': 1}",
+    ],
 )
 def test_what_json_cannot_hold_again_is_none(text: str) -> None:
     """It would break whoever writes it down."""

@@ -168,7 +168,7 @@ async def test_a_record_that_never_fits_fails_alone(made: Made, tmp_path: Path) 
     result = await run(made, job(made, SIX), model, tmp_path)
     [failed] = result["failed"]
     assert (failed["id"], failed["error_type"]) == ("r0", "answer")
-    assert "does not fit the schema" in failed["error"]
+    assert "is not what its schema asks for" in failed["error"]
     assert len(model.asked) == 8
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from lib.errors import AnswerError, BlockedError, OverloadedError, QuotaError
-from lib.jobqueue.answer_schema import checker
 from lib.tasks.asking import TEMPERATURES, Questioner
 from tests.support.scripted_model import SCHEMA, ScriptedModel
 
@@ -16,7 +15,7 @@ def questioner(*answers: Any) -> tuple[Questioner, ScriptedModel]:
     """One whose model gives these answers in turn."""
     rest = iter(answers)
     model = ScriptedModel(lambda _: next(rest))
-    return Questioner(model, "system", SCHEMA, 100, 5, checker(SCHEMA)), model
+    return Questioner(model, "system", SCHEMA, 100, 5), model
 
 
 async def test_the_first_answer_that_fits_is_taken() -> None:
