@@ -9,6 +9,7 @@ from job_runner.cli.options import Json, NoColor, Quiet
 from job_runner.cli.planned_manifest import Force, Seed, tell_written
 from job_runner.cli.tables import Table, counted
 from job_runner.service.gap_filling import Planned, Wanted, checked, exported, plan_gaps, schema_of, text_of
+from job_runner.workflows.entries import refuse_input
 from job_runner.workflows.gap_fill import OUT, GapFill
 from lib.command_line.output import Output
 from lib.jobqueue.annotating import MOST_RECORDS
@@ -94,6 +95,8 @@ def plan(  # noqa: PLR0913 - one parameter a flag
     """Scan a corpus and write the manifest of what is left to annotate."""
     settings = Settings.load()
     wanted = Wanted(corpus=corpus, table=table, id_field=id_field)
+    inputs = {"--corpus": wanted.path, "--schema": schema, "--prompt": prompt, "--system": system}
+    refuse_input(out, {flag: path for flag, path in inputs.items() if path is not None})
     asked = checked(
         GapFill(
             corpus=wanted.location(settings),

@@ -9,6 +9,7 @@ import contextlib
 import json
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
@@ -19,11 +20,11 @@ from lib.corpus.opening import open_corpus
 from lib.corpus.places import CorpusPlaces, is_url
 from lib.errors import InvalidInputError
 from lib.jobqueue.annotating import AnnotatePayload
-from lib.jobqueue.problems import from_validation
+from lib.jobqueue.json_values import json_problems
+from lib.jobqueue.problems import from_validation, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from lib.corpus.answers import Annotation
     from lib.corpus.corpus import Corpus
@@ -73,6 +74,13 @@ class Wanted:
     corpus: str
     table: str
     id_field: str
+
+    @property
+    def path(self) -> Path | None:
+        """Its file; None for a server."""
+        if is_url(self.corpus) and not self.corpus.startswith("sqlite:"):
+            return None
+        return Path(self.corpus.partition(":///")[2] if is_url(self.corpus) else self.corpus).expanduser()
 
     def location(self, settings: Settings) -> str:
         """How a job names it.
@@ -142,6 +150,14 @@ def schema_of(path: Path) -> dict[str, Any]:
         raise InvalidInputError(f"--schema {path} is no JSON: {exc}", hint="write a JSON schema as one object") from exc
     if not isinstance(schema, dict):
         raise InvalidInputError(f"--schema {path} is no JSON object", hint='begin with {"type": "object", …')
+    if not isinstance(schema.get("$schema", ""), str):
+        raise InvalidInputError(
+            f"--schema {path}: $schema is {shown(schema['$schema'])}, which is no text",
+            hint="leave it out, or write the URI of a version of JSON schema",
+        )
+    problem = next(json_problems(schema, "answer_schema"), None)
+    if problem is not None:
+        raise InvalidInputError(f"--schema {path} {problem.message}")
     return schema
 
 

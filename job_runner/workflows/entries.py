@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lib.errors import InvalidInputError, RefusedError
+from lib.jobfile.manifest_lines import BadLineError, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +27,7 @@ FOLDER: Final = Path("manifests")
 
 _DIGEST_DIGITS: Final = 8
 _COMPARED_BYTES: Final = 1 << 16
+_LONGEST_LINE: Final = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +77,17 @@ def write_manifest(path: Path, plan: str, entries: Iterable[Entry], *, force: bo
     """Write the entries as they come; blocks on disk. A plan without entries is an empty file.
 
     Raises:
-        RefusedError: another file stands there and `force` is not given.
+        RefusedError: another file stands there and `force` is not given, or it is no manifest.
         InvalidInputError: the place cannot be written to.
 
     """
     if path.is_dir():
         raise _unwritable(path, "it is a directory")
+    if path.exists() and not _is_manifest(path):
+        raise RefusedError(
+            f"{path} is there already and is no manifest; nothing was written",
+            hint="name another file with --out; --force replaces manifests and nothing else",
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -110,6 +117,39 @@ def write_manifest(path: Path, plan: str, entries: Iterable[Entry], *, force: bo
         with suppress(FileNotFoundError):
             draft.unlink()
     return Written(path, plan, count, fresh)
+
+
+def refuse_input(out: Path, inputs: Mapping[str, Path]) -> None:
+    """Keep what a plan is made from, by its flag, from being where the plan goes; links are followed.
+
+    Raises:
+        RefusedError: it is.
+
+    """
+    for flag, path in inputs.items():
+        with suppress(OSError):
+            if out.samefile(path):
+                raise RefusedError(
+                    f"--out {out} is the file of {flag}; nothing was written", hint="name another file with --out"
+                )
+
+
+def _is_manifest(path: Path) -> bool:
+    """Whether a file is empty, as a plan without entries is, or begins with an entry."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            line = file.readline(_LONGEST_LINE)
+        entry = parsed(line) if line else None
+    except OSError as exc:
+        raise _unwritable(path, exc.strerror or str(exc)) from exc
+    except BadLineError:
+        return False
+    # A record of a corpus may well have a task, but hardly all that an entry has.
+    return not line or (
+        isinstance(entry, dict) and {"task", "meta"} <= entry.keys() and isinstance(entry["meta"], dict)
+    )
 
 
 def _same(draft: Path, path: Path) -> bool:

@@ -258,3 +258,54 @@ def test_its_help_loads_no_database() -> None:
         "assert not {'sqlalchemy', 'jsonschema'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT)
+
+
+def test_the_inputs_are_never_written_over(runner: JobRunner, corpus: Path) -> None:
+    """Neither corpus, prompt, schema nor what is told first, however it is forced; nothing is scanned for it."""
+    (runner.home / "told.txt").write_text("You count.")
+    for flag, name in (
+        ("--corpus", "corpus.jsonl"),
+        ("--schema", "schema.json"),
+        ("--prompt", "prompt.txt"),
+        ("--system", "told.txt"),
+    ):
+        before = (runner.home / name).read_bytes()
+        shown = plan(runner, "--system", "told.txt", "--out", name, "--force")
+        assert (shown.code, shown.out) == (1, "")
+        assert f"--out {name} is the file of {flag}; nothing was written" in shown.err
+        assert (runner.home / name).read_bytes() == before
+    assert corpus.exists()
+
+
+def test_the_database_is_an_input_too(runner: JobRunner) -> None:
+    """By the file in its URL."""
+    engine = create_engine(f"sqlite:///{runner.home}/base.db")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("create table fables (id text primary key, text text)")
+    engine.dispose()
+    shown = runner(
+        *("workflow", "gap-fill", "plan", "--corpus", "sqlite:///base.db", "--table", "fables", "--version", "v1"),
+        *FILES,
+        *("--out", "base.db", "--force"),
+    )
+    assert (shown.code, "base.db is the file of --corpus" in shown.err) == (1, True)
+
+
+@pytest.mark.usefixtures("corpus")
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ('{"$schema": 5}', "$schema is 5, which is no text"),
+        ('{"not": ' * 300 + "{}" + "}" * 300, "is nested deeper than 64 levels"),
+        ('{"enum": ' + "[" * 300 + "]" * 300 + "}", "is nested deeper than 64 levels"),
+        ('{"a": ' * 5000 + "{}" + "}" * 5000, "is no JSON"),
+    ],
+)
+def test_what_dispatch_would_refuse_is_not_planned(runner: JobRunner, schema: str, said: str) -> None:
+    """A schema that no job may carry, by its flag, and no surprise."""
+    (runner.home / "schema.json").write_text(schema)
+    shown = plan(runner)
+    assert (shown.code, shown.out) == (2, "")
+    assert "error: --schema schema.json" in shown.err
+    assert said in shown.err
+    assert "should not happen" not in shown.err

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from job_runner.workflows.entries import Entry, plan_id, write_manifest
+from job_runner.workflows.entries import Entry, plan_id, refuse_input, write_manifest
 from job_runner.workflows.stress import StressPlan
 from job_runner.workflows.system_test import DEFAULT_COUNTS, Mode, SystemTestPlan
 from lib.errors import InvalidInputError, RefusedError
@@ -132,6 +132,41 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+@pytest.mark.parametrize(
+    "held", ['{"id": "r1", "task": "sew"}\n', "a prompt\n", "[" * 10_000, '{"task": "annotate", "meta": 5}\n', "\n{}\n"]
+)
+def test_only_a_manifest_is_replaced(tmp_path: Path, held: str) -> None:
+    """Not a corpus, a prompt or a scribble, whatever is forced; an empty file is the plan without entries."""
+    path = tmp_path / "c.jsonl"
+    path.write_text(held)
+    for force in (False, True):
+        with pytest.raises(RefusedError, match="is no manifest; nothing was written"):
+            write_manifest(path, "p", entries(1), force=force)
+    assert path.read_text() == held
+    path.write_text("")
+    assert write_manifest(path, "p", entries(1), force=True).fresh
+
+
+def test_a_device_is_not_replaced(tmp_path: Path) -> None:
+    """Nor a pipe: what is renamed into its place would end it."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(RefusedError, match="is no manifest"):
+        write_manifest(pipe, "p", entries(1), force=True)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_a_plan_does_not_go_where_it_comes_from(tmp_path: Path) -> None:
+    """By whatever name the input goes; what is not there yet is no input."""
+    corpus, link = tmp_path / "c.jsonl", tmp_path / "link.jsonl"
+    corpus.write_text("{}")
+    link.symlink_to(corpus)
+    for out in (corpus, link, tmp_path / "." / "c.jsonl"):
+        with pytest.raises(RefusedError, match="is the file of --corpus; nothing was written"):
+            refuse_input(out, {"--prompt": tmp_path / "p.txt", "--corpus": corpus})
+    refuse_input(tmp_path / "m.jsonl", {"--corpus": corpus})
 
 
 def test_a_plan_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
