@@ -7,7 +7,7 @@ import typer
 
 from job_runner.cli.advice import typed
 from job_runner.cli.options import AnyVoice, JobFiles, Json, NoColor, Quiet
-from job_runner.cli.quoting import deadline_of, quote_lines
+from job_runner.cli.quoting import budget_of, deadline_of, quote_lines, usd_text
 from job_runner.cli.tables import Align, Table, counted, seconds_text
 from job_runner.service.known import known_in_time
 from job_runner.service.planned import PlannedJob
@@ -62,7 +62,7 @@ def plan(
     """Check job files and show what they would cost; needs no Redis."""
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
     now = datetime.now(UTC)
-    asked = Asked(deadline_of(deadline, now), budget, policy)
+    asked = Asked(deadline_of(deadline, now), budget_of(budget), policy)
     settings = Settings.load()
     # Not asked for an exit code alone.
     known = None if quiet and not json else known_in_time(settings)
@@ -97,7 +97,7 @@ def _show(made: Plan, quote: Quote, asked: Asked, now: datetime, output: Output)
     totals = Table(titles, aligns[: len(titles)])
     for name, sums in [*made.by_source.items(), ("total", made.totals)]:
         cells = (str(sums["jobs"]), str(sums["characters"]), seconds_text(sums["est_seconds"]))
-        totals.row(name, *cells, *[f"{sums['est_usd']:.2f}"] * paid)
+        totals.row(name, *cells, *[usd_text(sums["est_usd"])] * paid)
     output.listing(table.lines_of(map(_cells, made.jobs), output.width, output.paint))
     output.data()
     output.listing(totals.lines(output.width, output.paint))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, datetime, timedelta
 from math import isfinite
 from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
-from job_runner.cli.tables import Table, counted, seconds_text
+from job_runner.cli.tables import Table, cap_text, counted, seconds_text
 from job_runner.service.quoting import finish
 from lib.errors import InvalidInputError
 
@@ -46,7 +46,22 @@ def deadline_of(given: str | None, now: datetime) -> datetime | None:
         raise _not_a_time(f"{given!r} has no timezone")
     if moment <= now:
         raise InvalidInputError(f"--deadline {given} has passed already", hint="name one to come")
+    # Some clock on Earth would not know how to show it.
+    if moment.year >= MAXYEAR:
+        raise _not_a_time(f"{given!r} is too far away")
     return moment.astimezone(UTC)
+
+
+def budget_of(given: float | None) -> float | None:
+    """The dollars that are meant.
+
+    Raises:
+        InvalidInputError: they are no finite number.
+
+    """
+    if given is not None and not isfinite(given):
+        raise InvalidInputError(f"--budget: {given} is no amount", hint="write dollars such as 2.50, or leave it out")
+    return given
 
 
 def _not_a_time(said: str) -> InvalidInputError:
@@ -92,7 +107,7 @@ def quote_lines(found: Quote, asked: Asked, now: datetime, output: Output) -> It
     said = [f"* recommended: {best.way.name}{policy}: {found.reason}"]
     if best.risk is not None:
         wanted = [f"done by {moment_text(asked.deadline, now)}"] if asked.deadline is not None else []
-        wanted += [f"within ${asked.budget_usd:.2f}"] if asked.budget_usd is not None else []
+        wanted += [f"within {cap_text(asked.budget_usd)}"] if asked.budget_usd is not None else []
         beside = f" ({', '.join(wanted)})" if wanted else ""
         said.append(f"  risk: the chance that deadline or budget is missed{beside}")
     for sentence in said:

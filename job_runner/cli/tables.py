@@ -128,10 +128,15 @@ def spend_text(spend: Mapping[str, Any]) -> str:
     today, reserved, budget = spend["today_usd"], spend["reserved_usd"], spend["budget_usd"]
     if not (today or reserved or budget is not None):
         return ""
-    of_all = "" if budget is None else f" of ${budget:.2f}"
+    of_all = "" if budget is None else f" of {cap_text(budget)}"
     more = f", ${reserved:.4f} more reserved" if reserved else ""
     over = ": the budget is reached" if budget is not None and today + reserved >= budget else ""
     return f"${today:.4f}{of_all}{more}{over}"
+
+
+def cap_text(usd: float) -> str:
+    """`$3.00`; four digits where two would hide a part of it."""
+    return f"${usd:.2f}" if round(usd, 2) == round(usd, 4) else f"${usd:.4f}"
 
 
 def moves_text(rate: Mapping[str, Any]) -> str:

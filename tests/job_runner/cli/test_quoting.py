@@ -51,6 +51,8 @@ def test_a_moment_has_its_timezone() -> None:
         ("soon", "is 'soon'"),
         ("2026-03-02T07:00:00", "has no timezone"),
         ("2026-02-28T07:00:00Z", "has passed already"),
+        ("9999-12-31T23:59:59-23:59", "is too far away"),
+        ("9999-12-31T23:59:59Z", "is too far away"),
     ],
 )
 def test_what_is_no_deadline(runner: JobRunner, three: str, given: str, said: str) -> None:
@@ -60,6 +62,14 @@ def test_what_is_no_deadline(runner: JobRunner, three: str, given: str, said: st
     shown = runner("plan", three, "--deadline", given)
     assert (shown.code, shown.out) == (2, "")
     assert "hint: " in shown.err
+
+
+@pytest.mark.parametrize("given", ["inf", "1e400", "Infinity"])
+def test_a_budget_without_an_end_is_none(runner: JobRunner, three: str, given: str) -> None:
+    """Exit code 2: who wants no cap gives none."""
+    shown = runner("plan", three, "--budget", given)
+    assert (shown.code, shown.out) == (2, "")
+    assert "--budget: inf is no amount" in shown.err
 
 
 def test_figures_are_short_and_never_certain() -> None:

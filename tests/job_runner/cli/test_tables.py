@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from job_runner.cli.tables import Table, counted, display_width, eta_text, seconds_text, summary_text
+from job_runner.cli.tables import (
+    Table,
+    cap_text,
+    counted,
+    display_width,
+    eta_text,
+    seconds_text,
+    spend_text,
+    summary_text,
+)
 
 
 def _table() -> Table:
@@ -110,3 +119,17 @@ def test_rows_that_are_not_kept_make_the_same_table() -> None:
 def test_a_table_without_rows_is_its_heading() -> None:
     """As wide as its titles."""
     assert Table(("ID", "NUMBER"), ("left", "right")).lines(80) == ["ID  NUMBER"]
+
+
+def test_a_budget_below_a_cent_is_not_nothing() -> None:
+    """Cents where they say it all, else four digits: never more spent than there seems to be."""
+    assert [cap_text(usd) for usd in (3, 0.5, 0.0018, 0.004, 0.125, 0)] == [
+        "$3.00",
+        "$0.50",
+        "$0.0018",
+        "$0.0040",
+        "$0.1250",
+        "$0.00",
+    ]
+    said = spend_text({"today_usd": 0.0018, "reserved_usd": 0, "budget_usd": 0.004})
+    assert said == "$0.0018 of $0.0040"
