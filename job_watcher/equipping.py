@@ -22,8 +22,6 @@ from job_watcher.retrying import RetryPolicy
 from job_watcher.work_dirs import WorkDirs
 from lib import wiring
 from lib.clock import SystemClock
-from lib.jobqueue.sizes import size_of
-from lib.redisqueue.spend import MICRO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -36,10 +34,8 @@ if TYPE_CHECKING:
     from job_watcher.outcomes import Tally
     from job_watcher.session import Session
     from lib.errors import OverloadedError, PausedError
-    from lib.jobqueue import JobSpec
     from lib.redaction import Redactor
     from lib.settings import Settings
-    from lib.tasks.base import TaskResult
 
 
 class Workshop:
@@ -114,13 +110,8 @@ class Workshop:
             stopwatch=Stopwatch(self._counts, self.clock, frozenset(self._tasks.tasks)) if self._timed else None,
             session=session,
             on_paused=on_paused,
-            on_done=partial(_note, self._measuring, backend.name),
+            on_done=partial(self._measuring.ended, backend.name),
         )
-
-
-def _note(measuring: Measuring, backend: str, job: JobSpec, seconds: float, result: TaskResult) -> None:
-    usd = (result.cost or {}).get("usd", 0.0)
-    measuring.note(job.task, backend, size_of(job), seconds, round(usd * MICRO))
 
 
 def sender_of(settings: Settings, clock: SystemClock) -> CallbackSender | None:

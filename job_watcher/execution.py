@@ -69,7 +69,7 @@ class Execution:
     on_paused: Callable[[PausedError | OverloadedError], None] = lambda _: None
     """Hears that the backend cannot do such jobs for the time being, or that it may be so."""
     on_done: Callable[[JobSpec, float, TaskResult], None] = lambda *_: None
-    """Hears of each body that succeeded how many seconds it took, and what it cost."""
+    """Hears of each body that succeeded how many seconds it took, waits for quota among them, and what it cost."""
 
     async def run(
         self,

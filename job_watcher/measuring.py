@@ -11,12 +11,16 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from lib.jobqueue.sizes import size_of
 from lib.redisqueue import measures
 from lib.redisqueue.measures import Sample
+from lib.redisqueue.spend import MICRO
 
 if TYPE_CHECKING:
     from lib.clock import Clock
+    from lib.jobqueue import JobSpec
     from lib.redisqueue.queue import Queue
+    from lib.tasks.base import TaskResult
 
 GATHER_SECONDS: Final = 1.0
 """How long samples are gathered before one call: nobody waits for them, and thousands of jobs a second end at times."""
@@ -41,6 +45,19 @@ class Measuring:
         """A job ended well: its size (`lib.jobqueue.sizes`), seconds, and cost in millionths of a dollar."""
         self._samples.append(Sample(task, backend, size, seconds, micro))
         self._any.set()
+
+    def ended(self, backend: str, job: JobSpec, seconds: float, result: TaskResult) -> None:
+        """A body of a job succeeded within so many seconds; those that it waited for quota say nothing of its like.
+
+        Of a batch of records it is as many as it asked about: one that was resumed and found all of them answered took
+        no time, which says nothing either.
+        """
+        size = size_of(job)
+        if job.task == "annotate":
+            size = float((result.result or {}).get("asked", size))
+        if size > 0:
+            usd = (result.cost or {}).get("usd", 0.0)
+            self.note(job.task, backend, size, max(0.0, seconds - result.waited), round(usd * MICRO))
 
     async def run_once(self) -> None:
         """Wait for a sample, gather others, and send all there are."""

@@ -92,8 +92,7 @@ class Cloud:
             attempt = Attempt(job, number, await work_dir.promised(), on_progress, answers=answers)
             run = self._children.run_apart(attempt) if lease.suspect else self._children.run(attempt, on_room)
             result = await run
-        cost = calls.cost() if calls else None
-        return result if cost is None else replace(result, cost=cost)
+        return replace(result, cost=calls.cost(), waited=calls.meter.waited) if calls else result
 
     async def warm(self) -> None:
         """Nothing: a body that needs a child starts one."""

@@ -111,7 +111,9 @@ class Meter:
         self._payer = payer
         self._clock = clock
         self._asked = 0
-        self._waited = False
+        self._waiting = 0
+        self._waits_since = 0.0
+        self._waited = 0.0
         self._charged: dict[str, _Charged] = {}
 
     async def paid(
@@ -178,6 +180,22 @@ class Meter:
             "model": ", ".join(sorted(self._charged)),
         }
 
+    @property
+    def waited(self) -> float:
+        """For how many seconds so far any call waited for quota or money; those of calls at once count once."""
+        return self._waited + (self._clock.elapsed() - self._waits_since if self._waiting else 0.0)
+
+    async def _wait(self, seconds: float) -> None:
+        if not self._waiting:
+            self._waits_since = self._clock.elapsed()
+        self._waiting += 1
+        try:
+            await self._clock.sleep(seconds)
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._waited += self._clock.elapsed() - self._waits_since
+
     async def _granted(self, pool: Pool, allowance: Allowance, most: Tokens, give_up_at: float) -> Begun:
         """A call that may be made now."""
         began = self._clock.elapsed()
@@ -202,8 +220,7 @@ class Meter:
                 raise WaitError("its lease no longer stands: nothing that is paid for begins", delay_seconds=0.0)
             if now + wait > give_up_at or self._too_late(now + wait):
                 raise _refusal(call, granted, min(wait, LONGEST_DELAY_SECONDS))
-            self._waited = True
-            await self._clock.sleep(wait)
+            await self._wait(wait)
 
     def _call(self, pool: Pool, allowance: Allowance, most: Tokens, *, waited_ms: int) -> PaidCall:
         payer = self._payer
@@ -246,7 +263,7 @@ class Meter:
 
     def _require_time(self, pool: Pool) -> None:
         """Raise where waits have used up the attempt's time: its deadline would use up the attempt."""
-        if self._waited and self._too_late(self._clock.elapsed()):
+        if self.waited and self._too_late(self._clock.elapsed()):
             raise QuotaError(
                 f"this attempt's time went by waiting for quota of {pool.model}", window="minute", delay_seconds=0.0
             )

@@ -40,12 +40,14 @@ class Output:
 class TaskResult:
     """What an attempt gives back: `result` is plain JSON for the record, `outputs` the files to store.
 
-    `cost` is what the attempt was charged (`usd`, and what it was charged for); a backend adds it, no task does.
+    `cost` is what the attempt was charged (`usd`, and what it was charged for), `waited` how many seconds of it were
+    waits for quota; a backend adds them, no task does.
     """
 
     result: dict[str, Any] | None = None
     outputs: tuple[Output, ...] = ()
     cost: dict[str, Any] | None = None
+    waited: float = 0.0
 
 
 class TaskContext(Protocol):

@@ -12,13 +12,17 @@ from job_watcher.measuring import GATHER_SECONDS, Measuring
 from lib.errors import UnreachableError
 from lib.redisqueue import measures
 from lib.redisqueue.connection import connect
+from lib.redisqueue.measures import Sample
 from lib.redisqueue.queue import Queue
+from lib.tasks.base import TaskResult
 from tests.support.hand_clock import HandClock
+from tests.support.running import spec
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from lib.jobqueue import JobSpec
     from tests.support.servers import RealServer
 
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -89,3 +93,26 @@ async def test_an_unreachable_server_loses_nothing_up_to_a_bound(queue: Queue, m
     kept = (await measures.read(queue))["sleep", "metal", 0]
     assert (kept.count, kept.mean) == (5, 7.0)
     await away.client.aclose()
+
+
+def noted(job: JobSpec, seconds: float, result: TaskResult) -> list[Sample]:
+    """What is kept of one body's end."""
+    duty = Measuring(Queue.over(connect(NOWHERE), NOWHERE, "p"), HandClock())
+    duty.ended("cloud", job, seconds, result)
+    return list(duty._samples)
+
+
+def test_waits_for_quota_are_no_part_of_what_a_job_takes() -> None:
+    """A batch of three that waited two minutes is no slower than others."""
+    batch = spec("annotate", payload={"records": ["a", "b", "c"]})
+    result = TaskResult({"asked": 3}, cost={"usd": 0.0003}, waited=120.0)
+    assert noted(batch, 126.0, result) == [Sample("annotate", "cloud", 3.0, 6.0, 300)]
+    assert noted(batch, 119.0, result) == [Sample("annotate", "cloud", 3.0, 0.0, 300)]
+
+
+def test_a_resumed_batch_is_as_large_as_what_it_asked() -> None:
+    """One record of twenty took what one record takes; who asked nothing has measured nothing."""
+    batch = spec("annotate", payload={"records": [str(number) for number in range(20)]})
+    assert noted(batch, 2.0, TaskResult({"asked": 1})) == [Sample("annotate", "cloud", 1.0, 2.0)]
+    assert noted(batch, 0.1, TaskResult({"asked": 0})) == []
+    assert noted(spec("debug"), 0.1, TaskResult({"asked": 0})) == [Sample("debug", "cloud", 1.0, 0.1)]

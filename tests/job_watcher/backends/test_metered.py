@@ -109,6 +109,24 @@ async def test_a_short_wait_is_waited_in_place(desk: Desk) -> None:
     assert len(desk.inner.asked) == 2
 
 
+async def test_seconds_that_were_waited_are_counted_once(desk: Desk) -> None:
+    """Of calls at once too; what is no wait for quota is none."""
+    model = desk.model(Allowance(rpm=1))
+    await model.answer(ASK)
+    desk.clock.at += 3
+    calls = [asyncio.create_task(model.answer(ASK)) for _ in range(2)]
+    await wait_until(lambda: desk.clock.sleepers == 2)
+    assert model.meter.waited == 0
+    await desk.pass_seconds(65)
+    await wait_until(lambda: len(desk.inner.asked) == 2)
+    assert model.meter.waited == 65
+    for each in calls:
+        each.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    desk.clock.at += 3
+    assert model.meter.waited == 65
+
+
 @pytest.mark.parametrize(
     ("allowance", "window", "said"),
     [
