@@ -99,16 +99,17 @@ def cloud_price(settings: Settings) -> Callable[[str, float, float], float]:
         SettingsError: PRICES_FILE is not what it must be.
 
     """
+    from lib.money import MICRO
     from lib.routing.prices import load_prices
+    from lib.setting_fields.compute import NO_SPEECH
 
     table = load_prices(settings.prices_file)
-    speaks = settings.gemini_speech_model not in {"", "none"}
     text = table.of(settings.gemini_model)
-    speech = table.of(settings.gemini_speech_model) if speaks else text
+    speech = text if settings.gemini_speech_model == NO_SPEECH else table.of(settings.gemini_speech_model)
 
     def price(task: str, input_tokens: float, output_tokens: float) -> float:
         model = speech if task == "speak" else text
-        return (model.input * input_tokens + model.output * output_tokens) / 1_000_000
+        return (model.input * input_tokens + model.output * output_tokens) / MICRO
 
     return price
 

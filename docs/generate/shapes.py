@@ -99,7 +99,12 @@ SHAPES: Final[dict[str, Any]] = {
         "backlogs": {"<name>": {"waiting": "whole", "high": "whole", "normal": "whole", "low": "whole"}},
         "retry_queue_size": "whole: jobs with a due time",
         "outbox": {"<kind>": "whole"},
-        "lock": {"owner": "text | null: the leader's session", "ttl_ms": "whole | null"},
+        "lock": {
+            "owner": "text | null: the leader's session",
+            "ttl_ms": "whole | null",
+            "dedicated": "boolean: it only conducts",
+            "backlogs": ["text: those that it serves; none named: all"],
+        },
         "instances": ["object"],
         "watchers": [
             {
@@ -126,6 +131,8 @@ SHAPES: Final[dict[str, Any]] = {
         "rate": {
             "jobs_per_min": "number",
             "cloud_moves_last_min": "whole: jobs that were handed to the cloud",
+            "cloud_moves_in_window": "whole: the same, of the window of the limit",
+            "cloud_window_sec": "number: how long that is, by CLOUD_TOKENS_PER_MIN of whoever asks",
             "cloud_per_min": "number: CLOUD_TOKENS_PER_MIN of whoever asks",
         },
         "by_capability": {"<capability>": "whole: what waits or runs"},

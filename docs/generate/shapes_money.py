@@ -16,6 +16,7 @@ POOL: Final = {
     "requests_today": "whole: since midnight in Los Angeles",
     "closed_sec": "number: for how long nothing is granted",
     "why": "text: what closed it last",
+    "closes_model": "boolean: nobody can call the model now, and this one opens first",
 }
 
 SPEND: Final = {

@@ -8,10 +8,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from lib.job_rate import jobs_in_window
 from lib.pacific import seconds_left
 from lib.routing.filling import Allowance
 from lib.routing.quote import LOCAL, Backend
 from lib.routing.view import BACKENDS
+from lib.setting_fields.compute import NO_SPEECH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 _NOTHING: Final = frozenset[str]()
 _MINUTE: Final = 60.0
 _DAY: Final = 86_400.0
-_TRANSIT: Final = 0.5
 
 
 def offers(settings: Settings, known: Known) -> dict[str, frozenset[str]]:
@@ -56,8 +57,8 @@ def offers_here(settings: Settings) -> dict[str, frozenset[str]]:
 
 
 def speaks(settings: Settings) -> bool:
-    """Whether the cloud has a model for speech; its setting says `none` for none."""
-    return settings.gemini_speech_model not in {"", "none"}
+    """Whether the cloud has a model for speech."""
+    return settings.gemini_speech_model != NO_SPEECH
 
 
 def backends(settings: Settings, known: Known, now: datetime) -> dict[str, Backend]:
@@ -71,17 +72,10 @@ def backends(settings: Settings, known: Known, now: datetime) -> dict[str, Backe
     return {name: found[name] for name in BACKENDS}
 
 
-def moves_a_window(per_minute: float) -> tuple[int, float]:
-    """The limit of jobs a minute as so many jobs in so many seconds, as `RateLimits.per_minute` of the queue has it.
-
-    Not taken from there, since the status must start without the models of jobs.
-    """
-    return max(1, int(per_minute)), _MINUTE / min(1.0, per_minute) + _TRANSIT
-
-
 def _allowances(settings: Settings, known: Known, now: datetime) -> tuple[Allowance, ...]:
-    jobs, window = moves_a_window(settings.cloud_tokens_per_min)
-    moved = known.document.get("rate", {}).get("cloud_moves_last_min", 0)
+    jobs, window_ms = jobs_in_window(settings.cloud_tokens_per_min)
+    window = window_ms / 1000
+    moved = known.document.get("rate", {}).get("cloud_moves_in_window", 0)
     found = [Allowance("jobs", jobs, window, max(0, jobs - moved), window)]
     asked = _asked(known.document)
     if settings.gemini_rpm is not None:

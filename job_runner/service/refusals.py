@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from job_runner.service.compute import moves_a_window, offers_of
-from job_runner.service.quoting import prices_of
+from job_runner.service.compute import offers_of
 from lib.clock import iso
 from lib.errors import JobRunnerError
+from lib.job_rate import jobs_in_window
 from lib.jobqueue import JobSpec
 from lib.jobqueue.sizes import size_of
 from lib.routing.estimates import Estimates
 from lib.routing.quote import LOCAL
 from lib.routing.view import BACKENDS
+from lib.wiring import cloud_price
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +67,7 @@ def job_of(raw: bytes | None, row: IndexRow, known: Known, settings: Settings) -
         spec = JobSpec.from_json(raw)
     except JobRunnerError:
         return Job()
-    estimates = Estimates(known.measured, prices_of(settings))
+    estimates = Estimates(known.measured, cloud_price(settings))
     return Job({name: estimates.taking(spec.task, name, size_of(spec)) for name in BACKENDS})
 
 
@@ -129,12 +130,12 @@ def _limit(backend: str, capability: str, known: Known, settings: Settings, job:
     full = _cloud_full(backend, known, settings)
     if full:
         return no("cloud_full", full, "more slots (CLOUD_CONCURRENCY) or more watchers")
-    jobs, window = moves_a_window(settings.cloud_tokens_per_min)
-    moved = known.document["rate"]["cloud_moves_last_min"]
+    jobs, window_ms = jobs_in_window(settings.cloud_tokens_per_min)
+    moved = known.document["rate"]["cloud_moves_in_window"]
     if moved >= jobs:
         return no(
             "near_limit",
-            f"near the rate limit: {_counted(moved, 'job')} in the last minute, {jobs} in {window:g} s allowed",
+            f"near the rate limit: {_counted(moved, 'job')} in the last {window_ms / 1000:g} s, {jobs} allowed",
             "time, or a higher CLOUD_TOKENS_PER_MIN",
         )
     closed = _closed(capability, known, settings)
@@ -185,7 +186,7 @@ def _closed(capability: str, known: Known, settings: Settings) -> str:
         return ""
     model = settings.gemini_model if capability == "text_model" else settings.gemini_speech_model
     for pool in known.document["pools"]:
-        if pool["model"] == model and pool["closed_sec"] > 0:
+        if pool["model"] == model and pool["closes_model"]:
             until = datetime.now(UTC) + timedelta(seconds=pool["closed_sec"])
             why = f": {pool['why']}" if pool["why"] else ""
             return f"the API of {model} is closed until {iso(until)}{why}"

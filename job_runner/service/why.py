@@ -90,7 +90,7 @@ def explain(found: Found, place: Place, now_known: Known, settings: Settings, jo
         case "delayed":
             return Why(found, tuple(_of_delay(row, place)))
     if is_intake(row.stream):
-        blockers = [*_of_nobody(watchers, backends, capability, pin), *_of_leader(watchers, document)]
+        blockers = [*_of_nobody(watchers, backends, capability, pin), *_of_leader(row, watchers, document)]
         if any(view.able and view.backend == "metal" for view in backends):
             full = metal_full(now_known, settings)
             blockers += [Blocker("no_room", full, "more slots (METAL_CONCURRENCY) or more watchers")] if full else []
@@ -187,9 +187,19 @@ def _of_nobody(
         )
 
 
-def _of_leader(watchers: Sequence[Mapping[str, Any]], document: Mapping[str, Any]) -> Iterator[Blocker]:
-    if watchers and document["lock"]["owner"] is None:
+def _of_leader(row: IndexRow, watchers: Sequence[Mapping[str, Any]], document: Mapping[str, Any]) -> Iterator[Blocker]:
+    lock = document["lock"]
+    if watchers and lock["owner"] is None:
         yield Blocker("no_leader", "no watcher leads at this moment; one takes over within seconds")
+    backlog = parse_intake(row.stream).backlog
+    if lock["backlogs"] and backlog not in lock["backlogs"]:
+        served = f"backlog{'' if len(lock['backlogs']) == 1 else 's'} {', '.join(lock['backlogs'])}"
+        yield Blocker(
+            "left_alone",
+            f"the conductor that leads, {lock['owner']}, serves only the {served}; this job waits in {backlog}",
+            f"start it again with `--backlog backlog:{backlog}` too, or without --backlog; or stop it, and a "
+            "watcher takes over",
+        )
 
 
 def _of_others(place: Place) -> Iterator[Blocker]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from math import exp
 from typing import TYPE_CHECKING, Final
 
-from lib.jobqueue.moves import TRANSIT_MS, RateLimits
+from lib.job_rate import TRANSIT_MS
+from lib.jobqueue.moves import RateLimits
 from lib.redisqueue.keys import DEFAULT_BACKLOG, PINS, IntakeName, Pin, Priority
 from lib.routing.view import Estimate
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from lib.job_rate import jobs_in_window
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -52,9 +54,6 @@ class RateState:
     spent: int = 0
 
 
-TRANSIT_MS: Final = 500
-"""How much later than another a job may begin that was moved at the same time: a watcher that is busy for a moment."""
-
 UNLIMITED: Final = RateState(left=1_000_000)
 """Where no limit a minute is kept."""
 
@@ -88,12 +87,8 @@ class RateLimits:
 
     @classmethod
     def per_minute(cls, rate: float, budget: int | None = None) -> RateLimits:
-        """At most `rate` jobs in any minute; below 1 one job in 60 / rate seconds.
-
-        A job begins a moment after it was moved, one sooner than another: the window is a little wider than a minute.
-        """
-        jobs = max(1, int(rate))
-        return cls(jobs, round(60_000 / min(1.0, rate)) + TRANSIT_MS, budget)
+        """At most `rate` jobs in any minute; below 1 one job in 60 / rate seconds."""
+        return cls(*jobs_in_window(rate), budget)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from lib.clock import iso_from_ms
+from lib.job_rate import jobs_in_window
+from lib.money import MICRO
 from lib.redisqueue import quota, spend
 from lib.redisqueue.connection import as_text, edge
 from lib.redisqueue.keys import DEFAULT_BACKLOG, GROUP, is_intake, is_lane, parse_intake, parse_lane
@@ -31,8 +33,7 @@ RATE_SPAN_LEAST_MS: Final = 60_000
 RATE_ENTRIES: Final = 1000
 STRANGERS_MAX: Final = 1000
 
-MOVES_WINDOW_MS: Final = 60_000
-"""The window of the limit of jobs a minute."""
+_MINUTE_MS: Final = 60_000
 
 _LENGTHS: Final = (
     ("hlen", "delayed"),
@@ -80,7 +81,8 @@ async def overview(
     day and the limit of jobs a minute are as this process has them; the watchers may have others.
     """
     names = await _names(queue)
-    raw = await _figures(queue, names)
+    _, window_ms = jobs_in_window(cloud_per_min or 1.0)
+    raw = await _figures(queue, names, window_ms)
     now_ms = int(raw["time"][0]) * 1000 + int(raw["time"][1]) // 1000
     sessions = {as_text(member): int(score) for member, score in raw["sessions"]}
     live = {member for member, expiry in sessions.items() if expiry > now_ms}
@@ -107,10 +109,16 @@ async def overview(
         "instances": [],  # rented hosts, once there are any
         "watchers": _watchers(raw["heartbeat"], live),
         "totals": totals,
-        "rate": {"jobs_per_min": rate, "cloud_moves_last_min": raw["moves"], "cloud_per_min": cloud_per_min},
+        "rate": {
+            "jobs_per_min": rate,
+            "cloud_moves_last_min": raw["moves"],
+            "cloud_moves_in_window": raw["moves_in_window"],
+            "cloud_window_sec": window_ms / 1000,
+            "cloud_per_min": cloud_per_min,
+        },
         "by_capability": _by_capability(intakes, lanes),
         "eta_sec": _eta(totals["outstanding"], rate),
-        "pools": [_pool(each) for each in await quota.pools(queue)] if raw["quota"] else [],
+        "pools": _pools(await quota.pools(queue)) if raw["quota"] else [],
         "spend": await _spend(queue, raw, budget_usd),
     }
 
@@ -125,17 +133,25 @@ def _by_capability(intakes: dict[str, _Stream], lanes: dict[str, _Stream]) -> di
     return found
 
 
-def _pool(view: quota.PoolView) -> dict[str, Any]:
-    """An API key, by its short hash, and a model: what was asked of it, and how long it grants nothing, and why."""
-    return {
-        "key": view.pool.key,
-        "model": view.pool.model,
-        "requests_last_min": view.requests,
-        "tokens_last_min": view.tokens,
-        "requests_today": view.today,
-        "closed_sec": round(max(view.closed_ms, view.quiet_ms) / 1000, 1),
-        "why": view.why if view.closed_ms >= view.quiet_ms else "the server was restarted",
-    }
+def _pools(views: list[quota.PoolView]) -> list[dict[str, Any]]:
+    """API keys, by their short hash, with a model: what was asked, how long nothing is granted, and why.
+
+    `closes_model`: nobody can call that model now, and this pool opens first.
+    """
+    closing = quota.closings(views)
+    return [
+        {
+            "key": view.pool.key,
+            "model": view.pool.model,
+            "requests_last_min": view.requests,
+            "tokens_last_min": view.tokens,
+            "requests_today": view.today,
+            "closed_sec": round(view.shut_ms / 1000, 1),
+            "why": view.why if view.closed_ms >= view.quiet_ms else "the server was restarted",
+            "closes_model": closing.get(view.pool.model) is view,
+        }
+        for view in views
+    ]
 
 
 async def _spend(queue: Queue, raw: dict[str, Any], budget_usd: float | None) -> dict[str, Any]:
@@ -143,7 +159,7 @@ async def _spend(queue: Queue, raw: dict[str, Any], budget_usd: float | None) ->
     if raw["spend"] or raw["spend_open"]:
         day = await spend.today(queue)
         settled, reserved = day.settled, day.reserved
-    return {"today_usd": settled / spend.MICRO, "reserved_usd": reserved / spend.MICRO, "budget_usd": budget_usd}
+    return {"today_usd": settled / MICRO, "reserved_usd": reserved / MICRO, "budget_usd": budget_usd}
 
 
 async def _names(queue: Queue) -> _Names:
@@ -161,7 +177,7 @@ async def _names(queue: Queue) -> _Names:
     return _Names(tuple(sorted(intakes)), tuple(sorted(lanes)), tuple(sorted(backlogs | {DEFAULT_BACKLOG})), now_ms)
 
 
-async def _figures(queue: Queue, names: _Names) -> dict[str, Any]:
+async def _figures(queue: Queue, names: _Names, window_ms: int) -> dict[str, Any]:
     keys = queue.keys
     groups = await _lanes_with_group(queue, names.lanes)
     async with edge(queue.url), queue.client.pipeline(transaction=True) as pipe:
@@ -171,7 +187,8 @@ async def _figures(queue: Queue, names: _Names) -> dict[str, Any]:
         pipe.hgetall(keys.of("lock"))
         pipe.hgetall(keys.of("counters"))
         pipe.xrevrange(keys.of("history_done"), count=RATE_ENTRIES)
-        pipe.zcount(keys.of("moves"), f"({names.now_ms - MOVES_WINDOW_MS}", "+inf")
+        for since_ms in (_MINUTE_MS, window_ms):
+            pipe.zcount(keys.of("moves"), f"({names.now_ms - since_ms}", "+inf")
         for command, name in _LENGTHS:
             getattr(pipe, command)(keys.of(name))
         for name in (*names.intakes, *names.lanes):
@@ -180,7 +197,8 @@ async def _figures(queue: Queue, names: _Names) -> dict[str, Any]:
         for name in groups:
             pipe.xpending(keys.stream(name), GROUP)
         replies: list[Any] = await pipe.execute()
-    heads = ("time", "sessions", "heartbeat", "lock", "counters", "newest", "moves", *(name for _, name in _LENGTHS))
+    moves = ("moves", "moves_in_window")
+    heads = ("time", "sessions", "heartbeat", "lock", "counters", "newest", *moves, *(name for _, name in _LENGTHS))
     raw: dict[str, Any] = dict(zip(heads, replies, strict=False))
     rest = replies[len(heads) :]
     pairs = list(zip(rest[::2], rest[1::2], strict=False))[: len(names.intakes) + len(names.lanes)]
@@ -275,10 +293,16 @@ def _backlogs(names: _Names, intakes: dict[str, _Stream]) -> dict[str, Any]:
 
 
 def _lock(lock: dict[bytes, bytes], sessions: dict[str, int], live: set[str], now_ms: int) -> dict[str, Any]:
+    """Who leads, and the backlogs that it serves: none named means all."""
     owner = as_text(lock.get(b"session", b""))
     if owner not in live:
-        return {"owner": None, "ttl_ms": None}
-    return {"owner": owner, "ttl_ms": sessions[owner] - now_ms}
+        return {"owner": None, "ttl_ms": None, "dedicated": False, "backlogs": []}
+    return {
+        "owner": owner,
+        "ttl_ms": sessions[owner] - now_ms,
+        "dedicated": lock.get(b"dedicated") == b"1",
+        "backlogs": [name for name in as_text(lock.get(b"backlogs", b"")).split(",") if name],
+    }
 
 
 def _watchers(heartbeats: dict[bytes, bytes], live: set[str]) -> list[dict[str, Any]]:

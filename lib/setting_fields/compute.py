@@ -21,6 +21,9 @@ RATE_MOST: Final = 100_000.0
 
 POLICIES: Final[tuple[Policy, ...]] = ("local-first", "cheapest", "deadline")
 
+NO_SPEECH: Final = "none"
+"""What GEMINI_SPEECH_MODEL is where the cloud has no model for speech."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComputeSettings(QueueSettings):

@@ -10,6 +10,7 @@ from lib import wiring
 from lib.errors import InvalidInputError, SettingsError
 from lib.jobqueue import BUILT_IN, Catalogue, normalize_job_spec
 from lib.redisqueue.submissions import submission_of
+from lib.routing.prices import load_prices
 from lib.settings import Settings
 from lib.stores.artifacts import LocalArtifacts
 
@@ -128,3 +129,17 @@ def test_voices_are_those_of_the_directory(tmp_path: Path) -> None:
     found = wiring.voices(_settings(WATCHER_VOICES_DIR=str(tmp_path / "own")))
     assert (found.directory, found.slugs) == (tmp_path / "own", ("newsroom",))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_prices_are_those_of_the_models(tmp_path: Path) -> None:
+    """Text and speech by their own; a file of one's own wins, and a cloud that does not speak has text's."""
+    built_in = load_prices(None)
+    price = wiring.cloud_price(_settings(GEMINI_MODEL="gemini-2.5-flash"))
+    assert price("annotate", 1_000_000, 0) == pytest.approx(built_in.of("gemini-2.5-flash").input)
+    assert price("speak", 0, 1_000_000) == pytest.approx(built_in.of(_settings().gemini_speech_model).output)
+    own = tmp_path / "prices.yaml"
+    own.write_text("models: {gemini-2.5-flash: {input: 1, output: 2}}\n")
+    mine = wiring.cloud_price(
+        _settings(PRICES_FILE=str(own), GEMINI_MODEL="gemini-2.5-flash", GEMINI_SPEECH_MODEL="none")
+    )
+    assert mine("annotate", 0, 1_000_000) == mine("speak", 0, 1_000_000) == pytest.approx(2.0)

@@ -35,7 +35,7 @@ def test_an_empty_queue(runner: JobRunner) -> None:
         "backlogs": {"default": {"waiting": 0, "high": 0, "normal": 0, "low": 0}},
         "retry_queue_size": 0,
         "outbox": {"publish": 0, "callback": 0},
-        "lock": {"owner": None, "ttl_ms": None},
+        "lock": {"owner": None, "ttl_ms": None, "dedicated": False, "backlogs": []},
         "instances": [],
         "watchers": [],
         "totals": {
@@ -48,7 +48,13 @@ def test_an_empty_queue(runner: JobRunner) -> None:
             "cancelled": 0,
             "outstanding": 0,
         },
-        "rate": {"jobs_per_min": 0.0, "cloud_moves_last_min": 0, "cloud_per_min": 2.0},
+        "rate": {
+            "jobs_per_min": 0.0,
+            "cloud_moves_last_min": 0,
+            "cloud_moves_in_window": 0,
+            "cloud_window_sec": 60.5,
+            "cloud_per_min": 2.0,
+        },
         "by_capability": {},
         "eta_sec": 0,
         "eta": None,
@@ -130,7 +136,7 @@ def test_a_watcher_at_work(runner: JobRunner, three: str) -> None:
         "running": 1,
     }
     done = after["totals"]["done"]
-    assert after["rate"] == {"jobs_per_min": float(done), "cloud_moves_last_min": 0, "cloud_per_min": None}
+    assert (after["rate"]["jobs_per_min"], after["rate"]["cloud_per_min"]) == (float(done), None)
     assert after["eta_sec"] == round((3 - done) * 60 / done)
 
 
@@ -217,9 +223,14 @@ def test_what_is_paid_for(runner: JobRunner, monkeypatch: pytest.MonkeyPatch) ->
     runner.by_hand(spend_some)
     document = runner("status", "--json").document
     assert document["spend"] == {"today_usd": 0.42, "reserved_usd": 0.09, "budget_usd": 0.5}
-    assert document["rate"] == {"jobs_per_min": 0.0, "cloud_moves_last_min": 2, "cloud_per_min": 2.0}
+    assert (document["rate"]["cloud_moves_last_min"], document["rate"]["cloud_moves_in_window"]) == (2, 2)
+    monkeypatch.setenv("CLOUD_TOKENS_PER_MIN", "0.5")
+    rate = runner("status", "--json").document["rate"]
+    assert (rate["cloud_moves_last_min"], rate["cloud_moves_in_window"], rate["cloud_window_sec"]) == (2, 3, 120.5)
+    monkeypatch.delenv("CLOUD_TOKENS_PER_MIN")
     (pool,) = document["pools"]
     assert 50 < pool["closed_sec"] <= 60
+    assert pool["closes_model"]
     assert (pool["key"], pool["model"], pool["why"]) == ("abc", "gemini-2.5-flash", "429 per minute")
     shown = runner("status").out
     assert "\n  spent today  $0.4200 of $0.50, $0.0900 more reserved: the budget is reached\n" in shown

@@ -9,7 +9,7 @@ import pytest
 
 from job_runner.service.why import why
 from lib.jobqueue.protocol import Progress, Retry
-from lib.redisqueue import leasing, measures
+from lib.redisqueue import leasing, measures, sessions
 from lib.redisqueue.measures import Sample
 from lib.redisqueue.place import AHEAD_MAX
 from lib.settings import Settings
@@ -108,6 +108,23 @@ def test_next_in_line(runner: JobRunner) -> None:
         assert kinds(answer) == ["next"]
         metal = next(view for view in answer.backends if view.backend == "metal")
         assert (metal.takes, metal.says) == (True, "1 slot for any")
+
+    runner.by_hand(look)
+
+
+def test_a_backlog_that_the_conductor_leaves_alone(runner: JobRunner) -> None:
+    """One that was started for some backlogs moves nothing else: it is not the next one, and the mend is named."""
+    runner("enqueue", runner.file("- {request_id: a, task: debug}\n"), "--target", "backlog:night")
+
+    async def look(watcher: HandWatcher) -> None:
+        await watcher.queue.refresh_streams()
+        assert (await sessions.lead(watcher.queue, watcher.session, dedicated=True, backlogs=["stress", "day"])).mine
+        (blocker,) = (await asked(watcher, "a")).blockers
+        assert blocker.kind == "left_alone"
+        assert blocker.says.endswith("serves only the backlogs day, stress; this job waits in night")
+        assert "`--backlog backlog:night`" in blocker.mend
+        await watcher.queue.client.hset(watcher.queue.keys.of("lock"), "backlogs", "night")
+        assert kinds(await asked(watcher, "a")) == ["next"]
 
     runner.by_hand(look)
 

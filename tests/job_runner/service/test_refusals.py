@@ -18,7 +18,7 @@ ROW = IndexRow.parse(b"Q|1|0|0|0|stream|1-1|id||||")
 JOB = Job({"metal": Taking(5, 6, 5), "cloud": Taking(1, 2, 1, usd=0.01, usd_most=0.25)})
 CLOUD = {"alive": True, "slots": {"cloud": 3}, "offers": {"cloud": ["any", "text_model"]}}
 METAL = {"alive": True, "slots": {"metal": 1}, "capabilities": ["any", "text_model"]}
-CLOSED = {"key": "k", "model": "gemini-2.5-flash", "closed_sec": 17.0, "why": "429"}
+CLOSED = {"key": "k", "model": "gemini-2.5-flash", "closed_sec": 17.0, "why": "429", "closes_model": True}
 
 
 def known(*watchers: dict[str, Any], **more: Any) -> Known:
@@ -26,7 +26,7 @@ def known(*watchers: dict[str, Any], **more: Any) -> Known:
     usual = {
         "watchers": list(watchers),
         "lanes": {},
-        "rate": {"cloud_moves_last_min": 0},
+        "rate": {"cloud_moves_in_window": 0},
         "pools": [],
         "spend": {"today_usd": 0.0, "reserved_usd": 0.0},
     }
@@ -56,9 +56,9 @@ def lane(backend: str, length: int) -> dict[str, Any]:
         ((CLOUD,), {"lanes": lane("cloud", 8)}, "cloud_full", "cloud is full: 8 jobs wait or run there, for 3 slots"),
         (
             (CLOUD,),
-            {"rate": {"cloud_moves_last_min": 2}},
+            {"rate": {"cloud_moves_in_window": 2}},
             "near_limit",
-            "near the rate limit: 2 jobs in the last minute",
+            "near the rate limit: 2 jobs in the last 60.5 s, 2 allowed",
         ),
         ((CLOUD,), {"pools": [CLOSED]}, "api_closed", "the API of gemini-2.5-flash is closed until 20"),
         (
@@ -81,7 +81,7 @@ def test_the_first_reason_is_told() -> None:
     """The one that would have to go first."""
     everything: dict[str, Any] = {
         "lanes": lane("cloud", 8),
-        "rate": {"cloud_moves_last_min": 2},
+        "rate": {"cloud_moves_in_window": 2},
         "pools": [CLOSED],
         "spend": {"today_usd": 2.0, "reserved_usd": 0.0},
     }
@@ -114,6 +114,22 @@ def test_a_closed_api_is_no_matter_to_a_job_that_calls_none() -> None:
     assert says("cloud", CLOUD, pools=[speech]).takes, "the other model's"
     free = backend_views(Job(), "any", "", known(CLOUD, spend={"today_usd": 9.0, "reserved_usd": 0.0}), SETTINGS)
     assert free[1].takes
+
+
+def test_a_pool_of_a_key_that_was_replaced_closes_nothing() -> None:
+    """It is told in the list of pools, and another one of the model may be called."""
+    assert says("cloud", CLOUD, pools=[CLOSED | {"closes_model": False}]).takes
+
+
+def test_below_one_job_a_minute_the_window_is_longer() -> None:
+    """A job that went two minutes ago holds the next one, as the queue does."""
+    slow = Settings.load({"HOME": "/tmp", "CLOUD_TOKENS_PER_MIN": "0.2"})  # noqa: S108 - nothing is written
+    rate = {"cloud_moves_last_min": 0, "cloud_moves_in_window": 1}
+    (_, view) = backend_views(JOB, "text_model", "", known(CLOUD, rate=rate), slow)
+    assert (view.limit, view.says.partition(";")[0]) == (
+        "near_limit",
+        "near the rate limit: 1 job in the last 300.5 s, 1 allowed",
+    )
 
 
 def test_full_metal() -> None:

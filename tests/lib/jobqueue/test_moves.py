@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.jobqueue.moves import TRANSIT_MS, LiveWatcher, RateLimits
+from lib.job_rate import TRANSIT_MS
+from lib.jobqueue.moves import LiveWatcher, RateLimits
 
 
 @pytest.mark.parametrize(
