@@ -19,6 +19,7 @@ from job_watcher.knowledge import runnable
 from lib.errors import JobRunnerError, NotLeaderError
 from lib.failpoints import reach
 from lib.jobqueue.moves import RateLimits
+from lib.money import MICRO
 from lib.redisqueue import conducting, sessions
 from lib.redisqueue.keys import parse_intake, parse_lane
 from lib.routing.policy import decide
@@ -69,7 +70,7 @@ class ConductorSetup:
     @classmethod
     def of(cls, settings: Settings, *, backlogs: Collection[str] = (), dedicated: bool = False) -> ConductorSetup:
         """From the settings of this process."""
-        budget = None if settings.budget_per_day_usd is None else round(settings.budget_per_day_usd * 1_000_000)
+        budget = None if settings.budget_per_day_usd is None else round(settings.budget_per_day_usd * MICRO)
         rate = RateLimits.per_minute(settings.cloud_tokens_per_min, budget)
         return cls(
             Limits(settings.metal_queue_max, settings.cloud_queue_max, budget, rate.jobs, rate.window_ms),

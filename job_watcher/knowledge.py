@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from lib.money import MICRO
 from lib.redisqueue import measures, quota
 from lib.redisqueue.keys import parse_intake
 from lib.redisqueue.urgent import Deadlines
@@ -28,8 +29,6 @@ REFRESH_SECONDS: Final = 10.0
 
 CLOSINGS_SECONDS: Final = 1.0
 """A watcher that asks hears of a closing at once; the conductor only stops sending jobs to wait for it."""
-
-_MICRO: Final = 1_000_000
 
 
 @dataclass(slots=True)
@@ -91,7 +90,7 @@ class Knowledge:
 
 
 def _estimate(taking: Taking) -> Estimate:
-    return Estimate(taking.p50, taking.p90, round(taking.usd * _MICRO), round(taking.usd_most * _MICRO))
+    return Estimate(taking.p50, taking.p90, round(taking.usd * MICRO), round(taking.usd_most * MICRO))
 
 
 def runnable(intake: str, watchers: Iterable[LiveWatcher]) -> bool:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from job_runner.service.jobfiles import NO_JOBS, scanned
 from job_runner.service.known import Known
 from job_runner.service.planned import PlannedJob, PlannedJobs, Sums
-from job_runner.service.quoting import Quoting, prices_of
+from job_runner.service.quoting import Quoting
 from job_runner.service.several_files import FirstPlaces
 from job_runner.service.voicing import Voicing
 from lib.errors import Problem
 from lib.routing.estimates import Estimates
 from lib.routing.view import BACKENDS
-from lib.wiring import catalogue, voices
+from lib.wiring import catalogue, cloud_price, voices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,7 +85,7 @@ def plan(
     """
     known = known or Known()
     voicing = Voicing(voices(settings))
-    quoting = Quoting(settings, catalogue(settings), known, Estimates(known.measured, prices_of(settings)))
+    quoting = Quoting(settings, catalogue(settings), known, Estimates(known.measured, cloud_price(settings)))
     jobs = PlannedJobs()
     problems: list[Problem] = []
     inspect = None if any_voice else voicing.problems

@@ -12,20 +12,19 @@ from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from job_runner.service.compute import backends, offers, speaks
+from job_runner.service.compute import backends, offers
 from job_runner.service.known import Known
 from lib.clock import iso
 from lib.jobqueue import capability_of
 from lib.jobqueue.moves import PRIORITY_RANK
-from lib.jobqueue.sizes import size_of
-from lib.routing.estimates import Estimates, bucket_of
-from lib.routing.prices import load_prices
+from lib.jobqueue.sizes import size_bucket, size_of
+from lib.routing.estimates import Estimates
 from lib.routing.quote import Group, Quote, Wish, quote
 from lib.routing.view import BACKENDS
 from lib.setting_fields.compute import POLICIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from lib.jobqueue import Catalogue, JobSpec
     from lib.redisqueue.keys import Priority
@@ -38,26 +37,6 @@ GROUPS_MOST: Final = 100
 """More deadlines than these are reckoned together, each as the earliest of its group."""
 
 _DEADLINE_STEP_SECONDS: Final = 60
-
-
-def prices_of(settings: Settings) -> Callable[[str, float, float], float]:
-    """Dollars of (task, input tokens, output tokens) on the cloud, by the models and prices of these settings.
-
-    Raises:
-        SettingsError: PRICES_FILE is not what it must be.
-
-    """
-    table = load_prices(settings.prices_file)
-    text, speech = (
-        table.of(settings.gemini_model),
-        table.of(settings.gemini_speech_model if speaks(settings) else settings.gemini_model),
-    )
-
-    def price(task: str, tokens_in: float, tokens_out: float) -> float:
-        model = speech if task == "speak" else text
-        return (model.input * tokens_in + model.output * tokens_out) / 1e6
-
-    return price
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +99,7 @@ class Quoting:
     def count(self, spec: JobSpec) -> tuple[tuple[str, ...], float, float]:
         """One job more: where it may run, and the seconds and dollars that it takes on the first of these."""
         task, pin, size = spec.task, spec.backend, size_of(spec)
-        bucket = bucket_of(size)
+        bucket = size_bucket(size)
         # What a job needs depends on its task, and of speech on who speaks.
         alike = task, pin, spec.speaker is None, bucket
         seen = self._seen.get(alike)
@@ -196,7 +175,8 @@ class Quoting:
         if asked.budget_usd is not None or self.settings.budget_per_day_usd is None:
             return asked.budget_usd
         spent = self.known.document.get("spend", {})
-        return max(0.0, self.settings.budget_per_day_usd - float(spent.get("today_usd", 0.0)))
+        taken = float(spent.get("today_usd", 0.0)) + float(spent.get("reserved_usd", 0.0))
+        return max(0.0, self.settings.budget_per_day_usd - taken)
 
     def _group(self, key: _Key, sums: _Sums, begin: float) -> Group:
         size = sums.size / sums.count

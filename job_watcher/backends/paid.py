@@ -17,9 +17,10 @@ from job_watcher.backends.settling import Settlements
 from job_watcher.child.questions import ModelAnswers
 from lib.capabilities.gemini import GeminiModel
 from lib.capabilities.gemini_speech import GeminiSpeech
+from lib.money import MICRO
 from lib.redisqueue.quota import Allowance, Pool
-from lib.redisqueue.spend import MICRO
 from lib.routing.prices import load_prices
+from lib.setting_fields.compute import NO_SPEECH
 
 if TYPE_CHECKING:
     from job_watcher.session import Session
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from lib.routing.prices import PriceTable
     from lib.settings import Settings
 
-NO_SPEECH: Final = "none"
 _HASH_DIGITS: Final = 12
 
 _KEEP_THEIR_ANSWERS: Final = frozenset({"annotate"})

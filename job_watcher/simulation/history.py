@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from job_watcher.simulation.scenario import Scenario, SimJob, SimLimits, SimWatcher
 from lib.errors import NotFoundError
+from lib.money import MICRO
 from lib.redisqueue import reader
 from lib.redisqueue.keys import DEFAULT_BACKLOG
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from lib.redisqueue.queue import Queue
     from lib.settings import Settings
 
-_MILLION: Final = 1_000_000
 BACKENDS: Final = ("metal", "cloud")
 
 
@@ -40,7 +40,7 @@ async def recorded(queue: Queue, settings: Settings, capability_of: Callable[[st
     offered = frozenset(job.capability for job in jobs)
     slots = {"metal": settings.metal_concurrency, "cloud": settings.cloud_concurrency}
     watcher = SimWatcher("here", slots, dict.fromkeys(slots, offered))
-    budget = None if settings.budget_per_day_usd is None else round(settings.budget_per_day_usd * _MILLION)
+    budget = None if settings.budget_per_day_usd is None else round(settings.budget_per_day_usd * MICRO)
     limits = SimLimits(settings.metal_queue_max, settings.cloud_queue_max, settings.cloud_tokens_per_min, budget=budget)
     return Scenario(tuple(jobs), (watcher,), limits, settings.conductor_policy, f"the last {len(jobs)} jobs")
 
@@ -76,9 +76,9 @@ def _job(
     took = max(0.001, float(record["duration_sec"]))
     share = took / middle[task, ran_on]
     seconds = {each: middle[task, each] * share for each in BACKENDS if (task, each) in middle}
-    micro = {each: round(price[task, each] * share * _MILLION) for each in seconds}
+    micro = {each: round(price[task, each] * share * MICRO) for each in seconds}
     if ran_on in micro:
-        micro[ran_on] = round(_usd(record) * _MILLION)
+        micro[ran_on] = round(_usd(record) * MICRO)
     return SimJob(
         id=record["request_id"],
         seconds=seconds,

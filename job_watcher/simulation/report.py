@@ -7,14 +7,13 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from job_watcher.simulation.running import drawn
+from lib.money import MICRO
 from lib.routing import bounds, deadline_bounds
 from lib.routing.timeline import Bar, clock, draw
 
 if TYPE_CHECKING:
     from job_watcher.simulation.running import Run
     from job_watcher.simulation.scenario import Scenario
-
-MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +99,14 @@ def document(run: Run) -> dict[str, Any]:
         "makespan_seconds": round(run.makespan, 3),
         "makespan_floor_seconds": round(floor.makespan, 3),
         "makespan_floor_by_the_rules_seconds": round(floor.conducted, 3),
-        "cost_usd": run.micro / MILLION,
+        "cost_usd": run.micro / MICRO,
         "utilisation": {name: round(share, 4) for name, share in utilisation(run).items()},
         "metal_idle_while_jobs_waited_seconds": round(run.idle_while_waiting, 3),
         "deadlines": {
             "jobs": len(dated),
             "missed": sum(ended.missed for ended in dated),
             "meetable_at_most": floor.meetable,
-            "cheapest_usd": round(floor.cheapest / MILLION, 6),
+            "cheapest_usd": round(floor.cheapest / MICRO, 6),
         },
         "decisions": [
             {"at_seconds": each.at_seconds, "request_id": each.job, "backend": each.backend} for each in run.given

@@ -6,6 +6,7 @@ whoever notes what a job took and whoever foretells it, so that both speak of th
 
 from __future__ import annotations
 
+from math import frexp
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -15,6 +16,17 @@ if TYPE_CHECKING:
 
 LEAST_SLEEP_SECONDS: Final = 0.1
 """A sleep of nothing takes a moment too, and nothing can be had per unit of nothing."""
+
+
+_BUCKETS: Final = (-7, 40)
+"""From under a hundredth to a million million: what is beyond is counted with the last."""
+
+
+def size_bucket(size: float) -> int:
+    """Which sizes are alike: those from a power of two to below the next."""
+    if not size > 0:
+        return _BUCKETS[0]
+    return min(max(frexp(size)[1] - 1, _BUCKETS[0]), _BUCKETS[1])
 
 
 def size_of(spec: JobSpec) -> float:

@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from lib.jobqueue.sizes import size_bucket
+from lib.money import MICRO
 from lib.redisqueue.connection import as_text, edge
 
 if TYPE_CHECKING:
@@ -23,14 +25,10 @@ Group = tuple[str, str, int]
 HALVE_AT: Final = 400
 """So many jobs say enough: from then on they count for half, so that a machine that has become faster is believed."""
 
-_BUCKETS: Final = (-7, 40)
-"""From under a hundredth to a million million: what is beyond is counted with the last."""
-
 _STEPS_A_DOUBLING: Final = 8
 """So fine is the scale of seconds: a figure read from it is off by 4.4 % at most."""
 
 _LEAST_SECONDS: Final = 1e-9
-_MICRO: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +54,6 @@ class Measured:
     usd_max: float
 
 
-def size_bucket(size: float) -> int:
-    """Which sizes are alike: those from a power of two to below the next."""
-    if not size > 0:
-        return _BUCKETS[0]
-    return min(max(math.frexp(size)[1] - 1, _BUCKETS[0]), _BUCKETS[1])
-
-
 async def add(queue: Queue, samples: Sequence[Sample]) -> None:
     """Add what jobs took; one round trip for up to a batch of them."""
     rows = [_row(sample) for sample in samples if sample.size > 0]
@@ -86,7 +77,7 @@ async def read(queue: Queue) -> Mapping[Group, Measured]:
         try:
             task, backend, bucket = as_text(name).rsplit("|", 2)
             found[task, backend, int(bucket)] = _measured(as_text(raw))
-        except (ValueError, ZeroDivisionError):
+        except (ArithmeticError, ValueError):
             continue
     return found
 
@@ -100,8 +91,8 @@ def _measured(raw: str) -> Measured:
         p50=_share_below(0.5, falls),
         p90=_share_below(0.9, falls),
         mean=float(seconds) / jobs,
-        usd_mean=float(micro) / jobs / _MICRO,
-        usd_max=float(most) / _MICRO,
+        usd_mean=float(micro) / jobs / MICRO,
+        usd_max=float(most) / MICRO,
     )
 
 

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from lib.money import MICRO as MICRO  # noqa: PLC0414 - who reads the ledger needs it too
 from lib.redisqueue.connection import as_text, edge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lib.redisqueue.queue import Queue
-
-MICRO: Final = 1_000_000
-"""Millionths in a dollar."""
 
 _DAY_SECONDS: Final = 86_400
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -51,12 +49,6 @@ async def today(queue: Queue) -> Spent:
     return Spent(_name(number), settled, reserved, by_backend)
 
 
-async def by_day(queue: Queue) -> list[Spent]:
-    """Every day on which something was settled, the oldest first; `reserved` is 0 in all of them."""
-    _, days, _ = await _read(queue)
-    return [Spent(_name(number), settled, 0, shares) for number, (settled, shares) in sorted(days.items())]
-
-
 async def _read(queue: Queue) -> tuple[int, dict[int, tuple[int, dict[str, int]]], int]:
     """The server's Unix time, the days by number, and the sum of what is reserved; all at one moment."""
     async with edge(queue.url):
@@ -66,19 +58,28 @@ async def _read(queue: Queue) -> tuple[int, dict[int, tuple[int, dict[str, int]]
         pipe.hgetall(queue.keys.of("spend"))
         pipe.hget(queue.keys.of("spend_open"), "sum")
         (seconds, _), fields, reserved = await pipe.execute()
-    return int(seconds), _days(fields), int(reserved or 0)
+    return int(seconds), _days(fields), _whole(reserved or b"")
 
 
 def _days(fields: Mapping[Any, Any]) -> dict[int, tuple[int, dict[str, int]]]:
     settled: dict[int, int] = {}
     shares: dict[int, dict[str, int]] = {}
     for raw, micro in fields.items():
-        number, _, backend = as_text(raw).partition("|")
+        day, _, backend = as_text(raw).partition("|")
+        number = _whole(day)
         if backend:
-            shares.setdefault(int(number), {})[backend] = int(micro)
+            shares.setdefault(number, {})[backend] = _whole(micro)
         else:
-            settled[int(number)] = int(micro)
+            settled[number] = _whole(micro)
     return {number: (micro, shares.get(number, {})) for number, micro in settled.items()}
+
+
+def _whole(raw: bytes | str) -> int:
+    """What the scripts wrote; 0 for what they never write, which must not hide the rest."""
+    try:
+        return int(as_text(raw))
+    except ValueError:
+        return 0
 
 
 def _name(number: int) -> str:

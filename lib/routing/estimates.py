@@ -8,9 +8,9 @@ it, and the status its ETA.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import frexp
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
+from lib.jobqueue.sizes import size_bucket
 from lib.routing.quote import Taking
 
 if TYPE_CHECKING:
@@ -135,11 +135,6 @@ def middle_of(figures: Figures) -> float:
     return figures.p50 + trust * (figures.mean - figures.p50)
 
 
-def bucket_of(size: float) -> int:
-    """Which sizes are alike: those between a power of two and the next."""
-    return frexp(size)[1] - 1
-
-
 @dataclass(slots=True)
 class Estimates:
     """Answers of what jobs take. `price` says dollars of (task, input tokens, output tokens) on the cloud."""
@@ -150,7 +145,7 @@ class Estimates:
 
     def taking(self, task: str, backend: str, size: float) -> Taking:
         """What a job of this size takes there."""
-        return self.kind(task, backend, bucket_of(size)).job(size, _LEAST_REQUESTS.get(task, 0.0))
+        return self.kind(task, backend, size_bucket(size)).job(size, _LEAST_REQUESTS.get(task, 0.0))
 
     @property
     def source(self) -> Source:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lib.redisqueue import measures
-from lib.redisqueue.measures import HALVE_AT, Measured, Sample, size_bucket
+from lib.redisqueue.measures import HALVE_AT, Measured, Sample
 
 if TYPE_CHECKING:
     from tests.conformance.stage import Stage
@@ -75,21 +73,14 @@ async def test_a_machine_that_has_become_faster_is_believed(stage: Stage) -> Non
 async def test_what_somebody_else_wrote_there_is_left_out(stage: Stage) -> None:
     """And a group that is broken begins anew with the next job."""
     key = stage.queue.keys.of("measures")
-    for name, raw in {"x": "1", "a|b|c": "1|1|1|1|1:1", "a|b|1": "", "speak|metal|5": "0|0|0|0|"}.items():
+    for name, raw in {
+        "x": "1",
+        "a|b|c": "1|1|1|1|1:1",
+        "a|b|1": "",
+        "speak|metal|5": "0|0|0|0|",
+        "a|b|2": "1|1|1|1|99999999:1",
+    }.items():
         await stage.queue.client.hset(key, name, raw)
     assert await measures.read(stage.queue) == {}
     await measures.add(stage.queue, [Sample("speak", "metal", 40, 4.0), Sample("nothing", "metal", 0, 1.0)])
     assert set(await measures.read(stage.queue)) == {KEY}
-
-
-@given(st.floats(min_value=0.01, max_value=1e12))
-def test_sizes_of_one_bucket_differ_by_less_than_two(size: float) -> None:
-    """A power of two begins each."""
-    bucket = size_bucket(size)
-    assert 2.0**bucket <= size < 2.0 ** (bucket + 1)
-
-
-def test_what_is_beyond_every_bucket_is_counted_with_the_last() -> None:
-    """Also what is no size at all."""
-    assert size_bucket(0) == size_bucket(-1) == size_bucket(float("nan")) == size_bucket(1e-9) == -7
-    assert size_bucket(1e30) == 40

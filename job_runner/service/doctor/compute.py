@@ -14,6 +14,7 @@ from job_runner.service.doctor.checks import Check
 from lib.calling import install_extra
 from lib.clock import SystemClock
 from lib.errors import JobRunnerError
+from lib.money import MICRO
 from lib.redisqueue import spend
 from lib.routing.prices import SPEECH_MODELS, TEXT_MODELS, load_prices
 from lib.wiring import opened_queue
@@ -116,11 +117,8 @@ async def _budget(settings: Settings) -> list[Check]:
     except JobRunnerError:
         # That the server does not answer is told elsewhere.
         return [Check("budget", "ok", f"${cap:.2f} a UTC day")]
-    found = (
-        f"${day.settled / spend.MICRO:.4f} of ${cap:.2f} spent on {day.day}, "
-        f"${day.reserved / spend.MICRO:.4f} more reserved"
-    )
-    if day.total >= cap * spend.MICRO:
+    found = f"${day.settled / MICRO:.4f} of ${cap:.2f} spent on {day.day}, ${day.reserved / MICRO:.4f} more reserved"
+    if day.total >= cap * MICRO:
         mend = "what is paid for goes on the next UTC day, or with a higher BUDGET_PER_DAY_USD"
         return [Check("budget", "note", f"reached: {found}", mend)]
     return [Check("budget", "ok", found)]

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from job_runner.service.compute import backends, moves_a_window, offers
+from job_runner.service.compute import backends, offers
 from job_runner.service.known import Known
-from job_runner.service.quoting import GROUPS_MOST, Asked, Quoting, document, prices_of
+from job_runner.service.quoting import GROUPS_MOST, Asked, Quoting, document
 from lib.jobqueue import BUILT_IN, JobSpec, normalize_job_spec
-from lib.jobqueue.moves import RateLimits
 from lib.redisqueue.measures import Measured
 from lib.routing.estimates import Estimates
 from lib.settings import Settings
+from lib.wiring import cloud_price
 
 NOW = datetime(2026, 3, 1, 22, 0, tzinfo=UTC)
 KEY = "AIza-of-a-test-0123456789"
@@ -30,7 +30,7 @@ def settings(**values: str) -> Settings:
 def quoting(made: Settings, known: Known | None = None) -> Quoting:
     """A counter of jobs under these settings."""
     known = known or Known()
-    return Quoting(made, BUILT_IN, known, Estimates(known.measured, prices_of(made)))
+    return Quoting(made, BUILT_IN, known, Estimates(known.measured, cloud_price(made)))
 
 
 def job(name: str = "a", **fields: Any) -> JobSpec:
@@ -79,7 +79,7 @@ def test_slots_and_what_is_left_of_the_limits() -> None:
         answered=True,
         document={
             "watchers": [watcher(), watcher()],
-            "rate": {"cloud_moves_last_min": 2},
+            "rate": {"cloud_moves_in_window": 2},
             "spend": {"today_usd": 1.0, "reserved_usd": 0.5},
             "pools": [{"requests_last_min": 3, "tokens_last_min": 9, "requests_today": 40}],
         },
@@ -88,25 +88,6 @@ def test_slots_and_what_is_left_of_the_limits() -> None:
     assert (found["metal"].slots, found["cloud"].slots) == (4, 10)
     left = [(each.kind, each.left, each.first) for each in found["cloud"].allowances]
     assert left == [("jobs", 0, 60.5), ("requests", 4, 60), ("requests", 60, 36_000), ("usd", 1.5, 7200)]
-
-
-@pytest.mark.parametrize("rate", [0.1, 0.5, 1, 2, 2.5, 60, 1000])
-def test_the_limit_of_jobs_is_the_queues(rate: float) -> None:
-    """The same jobs in the same window as the moves are held to."""
-    limits = RateLimits.per_minute(rate)
-    jobs, window = moves_a_window(rate)
-    assert jobs == limits.jobs
-    assert window == pytest.approx(limits.window_ms / 1000, abs=0.001)
-
-
-def test_prices_are_those_of_the_models(tmp_path: Any) -> None:
-    """Text and speech by their own; a file of one's own wins."""
-    price = prices_of(settings(GEMINI_MODEL="gemini-2.5-flash"))
-    assert price("annotate", 1_000_000, 0) == pytest.approx(0.30)
-    assert price("speak", 0, 1_000_000) == pytest.approx(10.0)
-    own = tmp_path / "prices.yaml"
-    own.write_text("models: {gemini-2.5-flash: {input: 1, output: 2}}\n")
-    assert prices_of(settings(PRICES_FILE=str(own)))("annotate", 0, 1_000_000) == pytest.approx(2.0)
 
 
 def test_measurements_win_over_what_is_built_in() -> None:
@@ -151,6 +132,15 @@ def test_the_budget_is_what_the_day_has_left() -> None:
     counted.count(normalize_job_spec({"request_id": "a", "speaker": "Ryan", "text": "x" * 100, "backend": "cloud"}))
     assert not counted.quote(Asked(), NOW).rows[0].keeps_budget
     assert counted.quote(Asked(budget_usd=1), NOW).rows[0].keeps_budget
+
+
+def test_what_is_reserved_is_not_left() -> None:
+    """For jobs and calls under way: another plan cannot spend it too."""
+    made = settings(GEMINI_API_KEY=KEY, BUDGET_PER_DAY_USD="3")
+    known = Known(answered=True, document={"spend": {"today_usd": 1.0, "reserved_usd": 1.9999999}})
+    counted = quoting(made, known)
+    counted.count(normalize_job_spec({"request_id": "a", "speaker": "Ryan", "text": "x" * 100, "backend": "cloud"}))
+    assert not counted.quote(Asked(), NOW).rows[0].keeps_budget
 
 
 @example([number * 7919 for number in range(600)])

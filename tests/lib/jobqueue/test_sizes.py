@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lib.jobqueue.sizes import LEAST_SLEEP_SECONDS, size_of
+from lib.jobqueue.sizes import LEAST_SLEEP_SECONDS, size_bucket, size_of
 from lib.jobqueue.spec import JobSpec
 
 
@@ -42,3 +44,16 @@ def job(**fields: Any) -> JobSpec:
 def test_the_size_of_a_job(fields: dict[str, Any], size: float) -> None:
     """Characters, seconds or records; one where nothing grows; never nothing."""
     assert size_of(job(**fields)) == size
+
+
+@given(st.floats(min_value=0.01, max_value=1e12))
+def test_sizes_of_one_bucket_differ_by_less_than_two(size: float) -> None:
+    """A power of two begins each."""
+    bucket = size_bucket(size)
+    assert 2.0**bucket <= size < 2.0 ** (bucket + 1)
+
+
+def test_what_is_beyond_every_bucket_is_counted_with_the_last() -> None:
+    """Also what is no size at all."""
+    assert size_bucket(0) == size_bucket(-1) == size_bucket(float("nan")) == size_bucket(1e-9) == -7
+    assert size_bucket(1e30) == 40

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from lib.redisqueue.measures import Measured, size_bucket
-from lib.routing.estimates import JOB_SECONDS, SPEECH_SECONDS_PER_CHARACTER, Estimates, averages, bucket_of, middle_of
+from lib.redisqueue.measures import Measured
+from lib.routing.estimates import JOB_SECONDS, SPEECH_SECONDS_PER_CHARACTER, Estimates, averages, middle_of
 
 
 def test_built_in() -> None:
@@ -58,12 +56,6 @@ def test_the_nearest_size_answers_with_less_certainty() -> None:
     assert taking.mean == pytest.approx(30)
     assert taking.samples == 1
     assert Estimates(figures).taking("speak", "metal", 4).mean == pytest.approx(1.2)
-
-
-@given(st.floats(0.01, 1e9))
-def test_groups_are_those_of_the_measurements(size: float) -> None:
-    """Whoever foretells and whoever notes what was taken mean the same sizes."""
-    assert bucket_of(size) == size_bucket(size)
 
 
 def test_of_few_jobs_the_one_that_loaded_a_model_does_not_count_for_all() -> None:
