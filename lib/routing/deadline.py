@@ -1,7 +1,7 @@
 """The policy `deadline`: pays only where a deadline would be missed otherwise. Pure; called by `lib.routing.policy`.
 
 All jobs with a deadline are planned onto the free machine, the nearest deadline first, behind what stands there already
-(`View.metal_left`, or as many average jobs as the lanes hold). Where one would end too late (at p90, with a margin),
+(as many average jobs as the lanes hold). Where one would end too late (at p90, with a margin),
 the job ahead of it or it itself that frees the most time for a dollar is planned onto the cloud. It goes there as late
 as is safe under the limit of jobs a minute, and is planned anew at every decision, so it comes back to the free machine
 when that is ahead. A job that the free machine cannot end in time even at once goes to the cloud at once.
@@ -289,15 +289,15 @@ def _free_at(view: View) -> list[float]:
     slots = sum(watcher.slots.get(FREE, 0) for watcher in view.watchers)
     if slots == 0:
         return []
-    standing = list(view.metal_left) if view.metal_left is not None else _average_left(view, slots)
     free = [0.0] * slots
     heapify(free)
-    for seconds in standing:
+    for seconds in _standing(view, slots):
         heapreplace(free, free[0] + seconds)
     return sorted(free)
 
 
-def _average_left(view: View, slots: int) -> list[float]:
+def _standing(view: View, slots: int) -> list[float]:
+    """How many seconds each job that stands there still takes, as an average one."""
     found: list[float] = []
     for lane in view.lanes:
         if lane.backend == FREE:

@@ -90,8 +90,7 @@ class View:
     `served` names, by priority, the intake that was given a place last: the one after it comes first now. An intake
     that waits is so passed over at most once by each of its equals, however many of them come and go.
     `estimates` are those of an average job of a (backend, capability). `urgent` are the waiting jobs with a deadline,
-    the nearest first, and `now_ms` is the server's time; only the policy `deadline` looks at these. `metal_left` is
-    how many seconds each job that stands on metal still takes, as expected; None: as many as an average one.
+    the nearest first, and `now_ms` is the server's time; only the policy `deadline` looks at these.
     """
 
     survey: Survey
@@ -104,7 +103,6 @@ class View:
     estimates: Mapping[tuple[str, str], Estimate] = field(default_factory=dict)
     urgent: tuple[Urgent, ...] = ()
     now_ms: int = 0
-    metal_left: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
