@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from job_watcher.publish import Publisher
     from lib.clock import Clock
     from lib.jobqueue.moves import LiveWatcher
+    from lib.redisqueue.keys import IntakeName
     from lib.redisqueue.queue import Queue
 
 Mode = Literal["forever", "drain", "once"]
@@ -48,12 +49,15 @@ QUIET_MS: Final = 10_000
 UNOFFERED_LOOK_SECONDS: Final = 60.0
 """How often a watcher that never ends looks for jobs that nobody offers a place for."""
 
+_ANY: Final = "any"
+
 
 @dataclass(frozen=True, slots=True)
 class Left:
     """What the live watchers have still to do: `active` jobs, `outbox` entries, and callbacks by when they are due.
 
-    `unoffered` counts the jobs that none of them can run, by what they wait for: a backend or a capability.
+    `unoffered` counts the jobs that none of them can run, by what they wait for: a backend, a capability, or a
+    capability on a backend (`text_model on cloud`).
     `delayed` of the active ones are not due yet, the first at `due_ms`; `later` jobs are none of the active ones, as
     they come due so late, the first at `later_ms` (Unix ms).
     """
@@ -93,7 +97,7 @@ async def left_to_do(
         elif is_offered(IntakeClass(name, intake.priority, intake.capability, intake.pin), watchers):
             offered += count
         elif count:
-            unoffered[intake.pin if intake.pin not in {"", "metal"} else intake.capability] += count
+            unoffered[_wanted(intake)] += count
     for name, count in there.held.items():
         capability = parse_lane(name).capability
         # One that is stopping offers no slot any more and still runs what it has.
@@ -113,8 +117,15 @@ async def left_to_do(
     )
 
 
+def _wanted(intake: IntakeName) -> str:
+    """What jobs of an intake wait for: a backend that is pinned stands in for a capability that every one has."""
+    if intake.pin in {"", "metal"}:
+        return intake.capability
+    return intake.pin if intake.capability == _ANY else f"{intake.capability} on {intake.pin}"
+
+
 def unoffered_text(unoffered: dict[str, int]) -> str:
-    """`3 jobs wait for cloud, which no watcher offers`, for each."""
+    """`3 jobs wait for text_model on cloud, which no watcher offers`, for each."""
     return "; ".join(
         f"{count} {'job waits' if count == 1 else 'jobs wait'} for {what}, which no watcher offers"
         for what, count in sorted(unoffered.items())

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from loguru import logger
 
-from job_watcher.draining import Drain, Left, left_to_do
+from job_watcher.draining import Drain, Left, left_to_do, unoffered_text
+from lib.redisqueue.keys import IntakeName
 from lib.redisqueue.sessions import open_session
 from tests.job_watcher.watching import Gate
 from tests.support.hand_clock import HandClock
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from job_watcher.draining import Mode
+    from lib.redisqueue.keys import Pin
     from tests.job_watcher.watching import Stand
 
 
@@ -183,6 +185,26 @@ async def test_jobs_that_nobody_can_run_are_left_and_told(stand: Stand, mode: Mo
     row = await stand.row("x")
     assert row is not None
     assert row.state == "Q"
+
+
+async def test_what_is_missing_is_named_with_its_backend(stand: Stand) -> None:
+    """A cloud that is there but has no model is not said to be away: the capability is what nobody offers on it."""
+    beat = b'"session":"s:1","capabilities":["any"],"slots":{"cloud":1}}'
+    await open_session(stand.queue, "s:1", name="s", previous="", life_ms=60_000, heartbeat=beat)
+    entries = []
+    wanted: tuple[Pin, ...] = ("cloud", "")
+    for pin in wanted:
+        name = str(IntakeName("default", "normal", "text_model", pin))
+        await stand.queue.client.sadd(stand.queue.keys.of("intakes"), name)
+        entries.append((stand.queue.keys.stream(name), await stand.add(stand.queue.keys.stream(name), {"job": "1"})))
+    left = await left_to_do(stand.queue, soon_ms=0)
+    assert left.unoffered == {"text_model on cloud": 1, "text_model": 1}
+    assert unoffered_text(left.unoffered) == (
+        "1 job waits for text_model, which no watcher offers; "
+        "1 job waits for text_model on cloud, which no watcher offers"
+    )
+    for stream, entry in entries:
+        await stand.queue.client.xdel(stream, entry)
 
 
 async def test_what_another_watcher_offers_is_waited_for(stand: Stand) -> None:
