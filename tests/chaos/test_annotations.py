@@ -1,55 +1,66 @@
-"""Annotations while the watcher dies: through the real programs, each record once, and only the poisoned one fails."""
+"""Annotations while the watcher dies: each record once, and only the poisoned one fails.
+
+With whole programs, a real model and hundreds of records: `python -m tests.soak.annotations`.
+"""
 
 from __future__ import annotations
 
 import json
 import signal
-from typing import TYPE_CHECKING
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.soak.annotations import Course, run
 from tests.support.scripted_model import SCHEMA
 from tests.support.small_engine import Canned
 from tests.support.small_model import MODEL, SmallModel
-from tests.support.watchers import RUNNER, WatcherProcess, environment_of, run_program
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.support.servers import RealServer
+    from tests.chaos.yard import Yard
 
 pytestmark = pytest.mark.chaos
 
-
-async def test_killed_twice_and_one_poisoned_record(valkey: RealServer, prefix: str, tmp_path: Path) -> None:
-    """What `python -m tests.soak.annotations` does with a real model and 300 records, with a quick one and 30."""
-    report = await run(Course(30, 6, Canned()), valkey, tmp_path / "host", prefix)
-    assert report.problems() == []
-    assert len(report.annotations) == 29
+POISON_WORDS = 6_000
+PAYLOAD = {"corpus": "corpus.jsonl", "version": "v1", "prompt": "{id}: {text}", "answer_schema": SCHEMA}
 
 
-async def test_a_batch_that_was_running_at_two_deaths(valkey: RealServer, prefix: str, tmp_path: Path) -> None:
-    """The same job in hand both times: it is a suspect from then on, and ends well all the same."""
-    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps({"id": i, "text": "a"}) + "\n" for i in range(4)))
-    payload = {"records": [0, 1, 2, 3], "corpus": "corpus.jsonl", "version": "v1", "prompt": "The record {id} says: {text}"}
-    job = {"request_id": "batch", "task": "annotate", "payload": {**payload, "answer_schema": SCHEMA}}
-    (tmp_path / "job.yaml").write_text(json.dumps(job))
+def batch(name: str, *records: int) -> dict[str, Any]:
+    """A job about these records."""
+    return {"request_id": name, "task": "annotate", "payload": {**PAYLOAD, "records": list(records)}}
+
+
+async def test_a_batch_that_was_running_at_two_deaths_and_one_poisoned_record(yard: Yard) -> None:
+    """The same job in hand both times: it is a suspect from then on, and ends well all the same, as the next one does.
+
+    The first death is between two records; at the second one answer is in the hands of the dead process, and it alone
+    is asked again. The poisoned record is longer than what the model can see.
+    """
+    host = yard.home / "host"
+    host.mkdir()
+    texts = {number: "word " * (POISON_WORDS if number == 5 else 1) for number in range(7)}
+    lines = [json.dumps({"id": number, "text": text}) for number, text in texts.items()]
+    (host / "corpus.jsonl").write_text("\n".join(lines) + "\n")
+    assert await yard.submit(batch("first", 0, 1, 2, 3)) == ["queued"]
     with SmallModel(engine=Canned()) as model:
-        more = {"OLLAMA_HOST": model.url, "OLLAMA_MODEL": MODEL}
-        environ = environment_of(valkey.url, prefix, tmp_path, more)
-        assert (await run_program(RUNNER, "enqueue", "job.yaml", environ=environ, cwd=tmp_path))[0] == 0
-        watcher = WatcherProcess("metal", valkey.url, prefix, tmp_path, more, ("--backends", "metal", "--drain"))
-        try:
-            for _ in range(2):
-                watcher.start(failpoint="annotate.kept")
-                assert await watcher.ended() == -signal.SIGKILL
-            watcher.start()
-            assert await watcher.ended() == 0
-        finally:
-            watcher.kill()
-        _, out, _ = await run_program(RUNNER, "result", "batch", "--json", environ=environ, cwd=tmp_path)
-        asked = [each for each in model.asked if each.path == "/api/chat"]
-    record = json.loads(out)["record"]
-    assert record["status"] == "done", record
-    assert (record["result"]["annotated"], record["result"]["resumed"], len(asked)) == (4, 2, 4)
+        watcher = yard.watcher("metal", slots=1, OLLAMA_HOST=model.url, OLLAMA_MODEL=MODEL)
+        watcher.flags = ("--backends", "metal", "--drain")
+        for place in ("annotate.kept", "annotate.answered"):
+            watcher.start(failpoint=place)
+            assert await watcher.ended() == -signal.SIGKILL, watcher.log[-2000:]
+        await yard.submit(batch("second", 4, 5, 6))
+        watcher.start()
+        assert await watcher.ended() == 0, watcher.log[-2000:]
+        asked = [str(each.body["messages"][-1]["content"])[0] for each in model.asked if each.path == "/api/chat"]
+    done = await yard.all_done("first", "second")
+    told = {name: record["result"] for name, record in done.items()}
+    assert (told["first"]["annotated"], told["first"]["resumed"], told["first"]["failed"]) == (4, 1, [])
+    assert (told["second"]["annotated"], [each["id"] for each in told["second"]["failed"]]) == (2, ["5"])
+    assert sorted(asked) == ["0", "1", "1", "2", "3", "4", "5", "6"]
+    with closing(sqlite3.connect(host / "corpus.jsonl.annotations.sqlite3")) as store:
+        rows = store.execute("SELECT record_id FROM annotations ORDER BY record_id").fetchall()
+        failed = store.execute("SELECT record_id, error_type FROM annotations_failed").fetchall()
+        assert store.execute("SELECT count(*) FROM annotations_kept").fetchone() == (0,)
+    assert [name for (name,) in rows] == ["0", "1", "2", "3", "4", "6"]
+    assert [name for name, _ in failed] == ["5"]
