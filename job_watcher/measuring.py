@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from lib.jobqueue.sizes import size_of
+from lib.money import MICRO
 from lib.redisqueue import measures
 from lib.redisqueue.measures import Sample
-from lib.redisqueue.spend import MICRO
 
 if TYPE_CHECKING:
     from lib.clock import Clock

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from loguru import logger
 
 from lib.errors import BudgetError, JobRunnerError, PausedError, QuotaError, TaskError, WaitError
+from lib.money import MICRO
 from lib.redisqueue import quota
 from lib.redisqueue.quota import PaidCall, Settlement
-from lib.redisqueue.spend import MICRO
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -11,13 +11,13 @@ from math import exp
 from typing import TYPE_CHECKING, Final
 
 from job_watcher.simulation.scenario import Scenario, SimJob, SimLimits, SimWatcher
+from lib.money import MICRO
 
 if TYPE_CHECKING:
     from lib.redisqueue.keys import Priority
 
 ANY: Final = frozenset({"any"})
 CLOUD_SLOTS: Final = 10
-_MILLION: Final = 1_000_000
 _PRIORITIES: Final[tuple[Priority, ...]] = ("normal", "normal", "low", "high")
 
 
@@ -43,7 +43,7 @@ def workload(seed: int) -> Scenario:
                 arrival=at,
                 backlog=chance.choice(["default", "night"]),
                 priority=chance.choice(_PRIORITIES),
-                micro={"cloud": round(usd * size * _MILLION)},
+                micro={"cloud": round(usd * size * MICRO)},
                 spread=noise,
                 deadline=due if chance.random() < dated else None,
             )

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from job_watcher.simulation.scenario import Scenario, SimJob, SimLimits, SimWatcher
 from lib.errors import InvalidJobsError, Problem
 from lib.jobfile.document import read_document
+from lib.money import MICRO
 from lib.redisqueue.keys import DEFAULT_BACKLOG, PINS, Pin, Priority
 from lib.setting_fields.compute import Policy
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 MAX_JOBS: Final = 100_000
 _MAX_BYTES: Final = 10_000_000
-_MILLION: Final = 1_000_000
 
 Backend = Literal["metal", "cloud"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,120}$")]
@@ -109,8 +109,8 @@ class JobsPart(_Part):
                     backlog=self.backlog,
                     priority=self.priority,
                     pin=self.pin,
-                    micro={backend: round(usd * _MILLION) for backend, usd in self.usd.items()},
-                    worst_micro={backend: round(usd * _MILLION) for backend, usd in self.worst_usd.items()},
+                    micro={backend: round(usd * MICRO) for backend, usd in self.usd.items()},
+                    worst_micro={backend: round(usd * MICRO) for backend, usd in self.worst_usd.items()},
                     spread=self.spread,
                     deadline=None if self.deadline is None else at + self.deadline,
                     fails=_by_name(self.fails),
@@ -158,7 +158,7 @@ def read(path: Path) -> Scenario:
         raise InvalidJobsError(problems, undone="simulated") from exc
     jobs = [job for part in told.jobs for job in part.made()]
     limits = told.limits
-    budget = None if limits.budget_per_day_usd is None else round(limits.budget_per_day_usd * _MILLION)
+    budget = None if limits.budget_per_day_usd is None else round(limits.budget_per_day_usd * MICRO)
     return Scenario(
         tuple(jobs),
         tuple(watcher.made() for watcher in told.watchers),

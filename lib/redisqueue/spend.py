@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from lib.money import MICRO as MICRO  # noqa: PLC0414 - who reads the ledger needs it too
 from lib.redisqueue.connection import as_text, edge
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from job_runner.service.submit import enqueue
 from lib import wiring
 from lib.jobqueue import normalize_job_spec
+from lib.money import MICRO
 from lib.redisqueue import spend
 from lib.settings import Settings
 from tests.support.fake_gemini import FakeGemini, Limits, densest
@@ -197,7 +198,7 @@ async def day(folder: Path, *, watchers: int, rpd: int) -> Figures:
 async def budget(folder: Path, *, watchers: int, usd: float, seconds: float) -> Figures:
     """Racing watchers and a budget: the ledger never passes it, at any moment that can be seen."""
     figures = Figures()
-    cap = round(usd * spend.MICRO)
+    cap = round(usd * MICRO)
     prices = folder / "prices.yaml"
     # So dear that the day is over in seconds, and that each call reserves more than it then takes.
     prices.write_text(f"models: {{{MODEL}: {{input: 50, output: 200}}}}\n")
@@ -210,9 +211,9 @@ async def budget(folder: Path, *, watchers: int, usd: float, seconds: float) -> 
             most = max(most, now.total)
             await asyncio.sleep(0.005)
         last = await spend.today(there.queue)
-        figures.must("most ever in the ledger, $", most / spend.MICRO, most=cap / spend.MICRO)
-        figures.must("settled, $", last.settled / spend.MICRO, least=0.9 * usd)
-        figures.must("reserved at the end, $", last.reserved / spend.MICRO)
+        figures.must("most ever in the ledger, $", most / MICRO, most=cap / MICRO)
+        figures.must("settled, $", last.settled / MICRO, least=0.9 * usd)
+        figures.must("reserved at the end, $", last.reserved / MICRO)
         said = sum("Budget of the day reached" in each.log for each in there.watchers)
         figures.must("watchers that say so", said, least=1)
     return figures
