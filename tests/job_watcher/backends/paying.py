@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from job_watcher.backends.metered import MeteredModel
 from job_watcher.backends.metering import Meter, Payer
+from job_watcher.backends.paid import PaidModels
 from job_watcher.backends.settling import Settlements
 from job_watcher.in_hand import InHand
 from job_watcher.session import Offer, Session, SessionTimes
@@ -51,6 +52,11 @@ class Desk:
         paid = Payer(self.paying.leases["a"], self.session, **values)
         meter = Meter(self.paying.stage.queue, self.settlements, PRICES, paid, self.clock)
         return MeteredModel(self.inner, meter, POOL, allowance or Allowance())
+
+    def paid(self, allowance: Allowance | None = None) -> PaidModels:
+        """The models of a watcher that has a key; none of speech."""
+        queue, said = self.paying.stage.queue, self.settlements
+        return PaidModels(self.inner, None, POOL.key, allowance or Allowance(), PRICES, None, queue, self.clock, said)
 
     async def pass_seconds(self, seconds: float) -> None:
         """For the queue and for who waits here."""

@@ -10,14 +10,13 @@ import fakeredis
 import pytest
 
 from job_watcher.backends.metering import seconds_for_waits
-from job_watcher.backends.paid import PaidModels
 from lib.capabilities.text_model import TextRequest
 from lib.errors import BudgetError, QuotaError
 from lib.redisqueue import quota
 from lib.redisqueue.queue import Queue
 from lib.redisqueue.quota import Allowance
 from tests.conformance.stage import Stage
-from tests.job_watcher.backends.paying import PRICES, Desk
+from tests.job_watcher.backends.paying import Desk
 from tests.support.running import spec
 from tests.support.wait import wait_until
 
@@ -112,19 +111,8 @@ def test_a_part_of_the_attempt_is_left_for_the_calls(timeout: float, waits: floa
 @pytest.mark.parametrize(("task", "seconds", "calls"), [("annotate", 160, 3), ("annotate", 240, 4), ("own", 160, 4)])
 async def test_what_is_paid_for_knows_its_attempt(desk: Desk, task: str, seconds: float, calls: int) -> None:
     """The job's timeout, less what is left for calls; and that a batch of records keeps its answers."""
-    paid = PaidModels(
-        text=desk.inner,
-        speech=None,
-        key="k1",
-        allowance=Allowance(rpm=1),
-        prices=PRICES,
-        budget=None,
-        queue=desk.paying.stage.queue,
-        clock=desk.clock,
-        settlements=desk.settlements,
-    )
     lease = desk.paying.leases["a"]
-    model = paid.calls_of(spec(task, timeout_seconds=seconds), lease, desk.session).text_model
+    model = desk.paid(Allowance(rpm=1)).calls_of(spec(task, timeout_seconds=seconds), lease, desk.session).text_model
     await model.answer(ASK)
     for _ in range(2):
         await after_a_wait(desk, model)
