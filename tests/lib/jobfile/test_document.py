@@ -60,3 +60,9 @@ def test_no_file_ends_in_a_crash(tmp_path: Path, content: bytes) -> None:
     """Whatever it holds: a document, or mistakes with their lines."""
     found = read(tmp_path, content)
     assert isinstance(found, Document) or all(each.line >= 1 and each.message for each in found)
+
+
+def test_many_small_values_are_refused_and_not_cut_off(tmp_path: Path) -> None:
+    """They take more memory than their file."""
+    found = read(tmp_path, b"[" + b"1," * 490 + b"1]")
+    assert [each.message for each in found] == ["holds more than 1000 bytes of values; make it smaller"]
