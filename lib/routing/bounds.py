@@ -26,9 +26,10 @@ all jobs are there from the start and may run on both; else it is `makespan`. `d
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from math import floor, inf
 from typing import TYPE_CHECKING, Final
 
@@ -138,17 +139,18 @@ class _Forced:
     def of(cls, jobs: Sequence[Work], machine: Machine, rules: Rules) -> _Forced:
         """Step through the windows of the cloud's limit: how many jobs can still be waiting, how many must."""
         lengths = sorted(job.metal for job in jobs)
+        rising, falling = list(accumulate(lengths)), list(accumulate(reversed(lengths)))
         slots = machine.metal_slots
         held = rules.metal_queue_max * slots
         room = machine.cloud_slots + rules.cloud_queue_max
         least = most = given = 0
         while len(jobs) - held > given:
             done = slots * given / machine.cloud_jobs * machine.cloud_window
-            waiting = len(jobs) - held - given - _fit(lengths, done)
+            waiting = len(jobs) - held - given - _fit(rising, done)
             if waiting > 0:
                 least = max(least, min(given + min(machine.cloud_jobs, waiting), room))
             # The longest run in the slots now; only what cannot be among them and before it must have ended.
-            ended = max(0, len(lengths) - _fit_from_above(lengths, done) - slots)
+            ended = max(0, len(lengths) - _fit_from_above(falling, done) - slots)
             top = len(jobs) - held - ended
             if top <= given:
                 break
@@ -165,22 +167,16 @@ class _Forced:
         return None if most < self.least or too_late else most
 
 
-def _fit(lengths: Sequence[float], seconds: float) -> int:
-    """How many of the shortest fit into so many seconds."""
-    for count, length in enumerate(lengths):
-        seconds -= length
-        if seconds < -HAIR * length:
-            return count
-    return len(lengths)
+def _fit(sums: Sequence[float], seconds: float) -> int:
+    """How many of the shortest fit into so many seconds; `sums`: what the first one, two and so on of them take."""
+    return bisect_right(sums, seconds * (1 + HAIR))
 
 
-def _fit_from_above(lengths: Sequence[float], seconds: float) -> int:
-    """How many are left when the longest ones have filled so many seconds."""
-    left = len(lengths)
-    while left and seconds > HAIR:
-        left -= 1
-        seconds -= lengths[left]
-    return left
+def _fit_from_above(sums: Sequence[float], seconds: float) -> int:
+    """How many are left when the longest ones have filled so many seconds; `sums` as above, of the longest."""
+    if seconds <= HAIR:
+        return len(sums)
+    return max(0, len(sums) - bisect_left(sums, seconds - HAIR) - 1)
 
 
 def _too_short(jobs: Sequence[Work], machine: Machine, seconds: float, forced: _Forced | None = None) -> bool:
@@ -248,21 +244,30 @@ def _slots_too_few(only: float, must: Sequence[Work], may: Sequence[Work], machi
 
 
 class _Grants:
-    """Which jobs the cloud can be given in time: by how many grants each must be among them, always a possible set."""
+    """Which jobs the cloud can be given in time: by how many grants each must be among them, always a possible set.
+
+    Each takes the last free grant that is early enough for it. If there is none, those up to the end of the taken ones
+    are all wanted by jobs that cannot wait longer, so no other set of places would have one either.
+    """
 
     def __init__(self, machine: Machine, seconds: float) -> None:
         self._machine, self._seconds = machine, seconds
-        self._by: list[int] = []
+        self._count = 0
+        # The way from a taken grant towards the last free one before it.
+        self._before: dict[int, int] = {}
 
     def __len__(self) -> int:
-        return len(self._by)
+        return self._count
 
     def take(self, cloud: float) -> bool:
         """Whether this one goes beside those that were taken; then it is."""
-        by = self._machine.granted(self._seconds - cloud)
-        # Of those that must be granted among the first k there may be k: Hall's condition.
-        at = bisect_right(self._by, by)
-        if by < at + 1 or any(self._by[i] < i + 2 for i in range(at, len(self._by))):
+        grant = at = self._machine.granted(self._seconds - cloud)
+        while at in self._before:
+            at = self._before[at]
+        while grant != at:
+            self._before[grant], grant = at, self._before[grant]
+        if at < 1:
             return False
-        insort(self._by, by)
+        self._before[at] = at - 1
+        self._count += 1
         return True

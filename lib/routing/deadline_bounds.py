@@ -14,6 +14,8 @@ do, most of all where few jobs are paid for.
 from __future__ import annotations
 
 from bisect import insort
+from heapq import heappop, heappush
+from math import inf
 from typing import TYPE_CHECKING
 
 from lib.routing.bounds import HAIR, Machine, Work
@@ -38,24 +40,49 @@ def meetable(jobs: Sequence[Work], machine: Machine) -> int:
         key=lambda pair: pair[0],
     )
     best = len(dated)
-    for i, (deadline, _) in enumerate(dated):
+    begin = quickest = inf
+    ended = _Shortest()
+    for i, (deadline, job) in enumerate(dated):
+        begin, quickest = min(begin, job.arrival), min(quickest, job.cloud)
+        ended.add(job.metal)
         if i + 1 < len(dated) and dated[i + 1][0] == deadline:
             continue
-        best = min(best, _most([job for _, job in dated[: i + 1]], machine, deadline) + len(dated) - i - 1)
+        # Both only grow: the deadlines do, and the first arrival comes no later.
+        ended.fill(machine.metal_slots * (deadline - begin))
+        best = min(best, min(i + 1, machine.granted(deadline - begin - quickest) + len(ended)) + len(dated) - i - 1)
     return best
 
 
-def _most(jobs: Sequence[Work], machine: Machine, deadline: float) -> int:
-    begin = min(job.arrival for job in jobs)
-    clouded = machine.granted(deadline - begin - min(job.cloud for job in jobs))
-    room = machine.metal_slots * (deadline - begin)
-    ended = 0
-    for metal in sorted(job.metal for job in jobs):
-        room -= metal
-        if room < -HAIR:
-            break
-        ended += 1
-    return min(len(jobs), clouded + ended)
+class _Shortest:
+    """The shortest jobs that fit into some seconds, while jobs are added and the seconds grow."""
+
+    def __init__(self) -> None:
+        self._inside: list[float] = []  # negative, so that the longest comes first
+        self._outside: list[float] = []
+        self._sum = 0.0
+
+    def __len__(self) -> int:
+        return len(self._inside)
+
+    def add(self, seconds: float) -> None:
+        """One more; `fill` sees what that makes of it."""
+        if seconds == inf:
+            return
+        # The longest inside gives way, so that those inside are never longer than those outside.
+        heappush(self._inside, -seconds)
+        self._sum += seconds
+        self._let_out()
+
+    def fill(self, room: float) -> None:
+        """Let in what there is room for."""
+        while self._outside and self._sum + self._outside[0] <= room + HAIR:
+            self._sum += self._outside[0]
+            heappush(self._inside, -heappop(self._outside))
+
+    def _let_out(self) -> None:
+        longest = -heappop(self._inside)
+        self._sum -= longest
+        heappush(self._outside, longest)
 
 
 def cheapest(met: Sequence[Work], machine: Machine) -> float:

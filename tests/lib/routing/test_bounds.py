@@ -82,6 +82,37 @@ def test_no_schedule_meets_more_deadlines_than_the_bound_grants(jobs: list[Work]
         assert deadline_bounds.cheapest(met, machine) <= paid + 1e-6
 
 
+@given(st.lists(st.integers(0, 9), max_size=12))
+def test_the_cloud_takes_a_job_if_and_only_if_there_is_a_way(latest: list[int]) -> None:
+    """One grant a second: a set is possible when of those that must be granted by k there are at most k, for all k."""
+    machine, taken = Machine(0, 1, 1, 1.0), bounds._Grants(Machine(0, 1, 1, 1.0), 10.0)
+    inside: list[int] = []
+    for spare in latest:
+        by = machine.granted(10.0 - (10.0 - spare))
+        possible = all(sum(each <= k for each in [*inside, by]) <= k for k in range(1, 12))
+        assert taken.take(10.0 - spare) is possible
+        inside += [by] * possible
+        assert len(taken) == len(inside)
+
+
+@given(few, machines)
+def test_deadlines_are_counted_as_their_rule_says(jobs: list[Work], machine: Machine) -> None:
+    """For each deadline: the shortest that fit, and what the cloud was granted; the least of them all."""
+    dated = sorted(
+        (job for job in jobs if job.deadline is not None and deadline_bounds.possible(job, machine)),
+        key=lambda job: job.deadline or 0,
+    )
+    most = len(dated)
+    for limit in {job.deadline for job in dated if job.deadline is not None}:
+        due = [job for job in dated if (job.deadline or 0) <= limit]
+        begin = min(job.arrival for job in due)
+        lengths = sorted(job.metal for job in due)
+        fit = max(n for n in range(len(due) + 1) if sum(lengths[:n]) <= machine.metal_slots * (limit - begin))
+        clouded = machine.granted(limit - begin - min(job.cloud for job in due))
+        most = min(most, min(len(due), fit + clouded) + len(dated) - len(due))
+    assert deadline_bounds.meetable(jobs, machine) == most
+
+
 def test_one_long_job_bounds_all() -> None:
     """A job ends no sooner than where it is fastest."""
     assert bounds.makespan([Work(100, 40), Work(1, 1)], ONE) == pytest.approx(40)
