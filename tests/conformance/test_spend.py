@@ -205,3 +205,18 @@ async def test_a_day_of_nothing(paying: Paying) -> None:
     assert (today.settled, today.reserved, today.by_backend) == (0, 0, {})
     await upkeep.sweep(paying.stage.queue, interval_ms=1, life_ms=20_000, force=True)
     assert (await conducting.queue_due(paying.stage.queue)).queued == 0
+
+
+@pytest.mark.parametrize(("field", "value"), [("today", "5"), ("20000", "much"), ("20000|cloud", ""), ("x|y", "z")])
+async def test_what_somebody_else_wrote_there_hides_nothing(paying: Paying, field: str, value: str) -> None:
+    """The day's sum is read all the same."""
+    await paying.job("a")
+    await quota.settle(paying.stage.queue, await paying.grant(micro=500), 10, 400)
+    client, key = paying.stage.queue.client, paying.stage.queue.keys.of
+    await client.hset(key("spend"), field, value)
+    await client.hset(key("spend_open"), "sum", "some")
+    today = await spend.today(paying.stage.queue)
+    # The end of the test looks whether the ledger is sound.
+    await client.hdel(key("spend"), field)
+    await client.hset(key("spend_open"), "sum", "0")
+    assert (today.settled, today.reserved, today.by_backend) == (400, 0, {"cloud": 400})
