@@ -57,7 +57,7 @@ class SpeechModel(Protocol):
         """
 
     def tokens_in(self, text: str, style: str = "") -> int:
-        """An estimate, rather too high than too low, of the tokens of the prompt; made without asking anybody."""
+        """The most tokens that the prompt may have, where it is paid for, else an estimate; without asking anybody."""
 
     def tokens_out(self, text: str) -> int:
         """The same of the sound."""

@@ -77,7 +77,7 @@ class TextModel(Protocol):
         """The text of the answer piece by piece; raises as `answer` does, also after the last piece."""
 
     def tokens_in(self, request: TextRequest) -> int:
-        """An estimate, rather too high than too low, of the tokens of the prompt; made without asking anybody."""
+        """The most tokens that the prompt may have, where it is paid for, else an estimate; without asking anybody."""
 
     async def aclose(self) -> None:
         """Close its connections. Repeatable."""
