@@ -6,6 +6,9 @@ It parses, calls `job_watcher.simulation` and prints; `job_watcher.cli` register
 from __future__ import annotations
 
 import asyncio
+import stat
+import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path  # noqa: TC003 - the library reads annotations at run time
 from typing import TYPE_CHECKING, Annotated, Final
@@ -18,6 +21,8 @@ from lib.errors import InvalidInputError
 from lib.setting_fields.compute import POLICIES, Policy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from job_watcher.simulation.scenario import Scenario
 
 EPILOG: Final = """\b
@@ -67,15 +72,19 @@ def simulate(  # noqa: PLR0913 - one parameter for each flag
 
     A night passes in a moment. What is said at the end stands beside what no schedule could beat.
     """
-    from job_watcher.simulation import report  # noqa: PLC0415 - --help must not pay for it
+    from job_watcher.simulation import extent, report  # noqa: PLC0415 - --help must not pay for it
     from job_watcher.simulation.running import simulate as run_it  # noqa: PLC0415 - ditto
 
     if (file is None) != history:
         raise InvalidInputError("simulate needs a FILE or --history, not both", hint="see `job-watcher simulate -h`")
     scenario = _from_file(file) if file is not None else asyncio.run(_from_history(redis_url, limit))
     scenario = _changed(scenario, policy, budget)
-    run = run_it(scenario, seed=seed)
     output = Output(as_json=json)
+    said = extent.warning(scenario)
+    if said is not None:
+        output.warn(said)
+    with _progress(extent.attempts(scenario)) as progress:
+        run = run_it(scenario, seed=seed, progress=progress)
     if picture is not None:
         _write(picture, report.picture(run))
         output.say(f"drew {picture}")
@@ -90,7 +99,28 @@ def simulate(  # noqa: PLR0913 - one parameter for each flag
 def _from_file(file: Path) -> Scenario:
     from job_watcher.simulation.scenario_file import read  # noqa: PLC0415 - pydantic and YAML, only where a file is read
 
+    try:
+        mode = file.stat().st_mode
+    except OSError as exc:
+        raise InvalidInputError(f"{file} cannot be read: {exc.strerror}", hint="name a YAML file") from exc
+    if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
+        # What a device gives may have no end.
+        raise InvalidInputError(f"{file} is neither a file nor a pipe", hint="name a YAML file")
     return read(file)
+
+
+@contextmanager
+def _progress(attempts: float) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr while somebody looks; it is gone afterwards."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - only where a bar is shown
+    from rich.progress import Progress  # noqa: PLC0415 - ditto
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("attempts", total=max(1.0, attempts))
+        yield lambda ended: bar.update(task, completed=ended)
 
 
 async def _from_history(redis_url: str | None, limit: int) -> Scenario:

@@ -23,7 +23,7 @@ from lib.routing.policy import decide
 from lib.routing.view import Decision, Estimate, IntakeClass, LaneClass, Limits, Urgent, View
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from job_watcher.simulation.scenario import Scenario, SimJob
 
@@ -31,6 +31,7 @@ URGENT_MAX: Final = 500
 """So many jobs with a deadline, the nearest first, are planned at once."""
 
 _AVERAGE_OF: Final = 1_000
+_TELL_EACH: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +115,17 @@ def drawn(job: SimJob, backend: str, seed: int, attempt: int = 1) -> Drawn:
     return Drawn(job.seconds[backend] * factor, round(job.micro.get(backend, 0) * factor), fails)
 
 
-def simulate(scenario: Scenario, *, seed: int = 0) -> Run:
-    """Run it to the end: until all jobs have ended, or nothing will ever happen again."""
-    return _Simulation(scenario, seed).run()
+def simulate(scenario: Scenario, *, seed: int = 0, progress: Callable[[int], None] = lambda _: None) -> Run:
+    """Run it to the end: until all jobs have ended, or nothing will ever happen again.
+
+    `progress` hears now and then how many attempts have ended.
+    """
+    return _Simulation(scenario, seed, progress).run()
 
 
 class _Simulation:
-    def __init__(self, scenario: Scenario, seed: int) -> None:
-        self.scenario, self.seed = scenario, seed
+    def __init__(self, scenario: Scenario, seed: int, progress: Callable[[int], None]) -> None:
+        self.scenario, self.seed, self._progress = scenario, seed, progress
         self.world = World(scenario)
         self.told = Told()
         self.attempts: list[Attempt] = []
@@ -277,6 +281,8 @@ class _Simulation:
         self.world.end(slot, status, took.micro)
         told: Literal["done", "failed", "retried"] = "retried" if status == "waiting" else status
         self.attempts.append(Attempt(job.id, backend, slot.name, slot.since_ms / 1000, self.world.now_ms / 1000, told))
+        if len(self.attempts) % _TELL_EACH == 0:
+            self._progress(len(self.attempts))
 
     def _idle_now(self) -> int:
         """How many metal slots are free though a job waits that one of them could run."""

@@ -7,8 +7,9 @@ minute and the ledger of the day are checked at every move, whatever the decisio
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal
 
 from lib.jobqueue.moves import LiveWatcher, Move, RateState, Survey
@@ -89,7 +90,8 @@ class World:
         self.limits = scenario.limits
         self.rate = scenario.limits.rate()
         self.ledger = Ledger(scenario.limits.budget)
-        self.intakes: dict[str, dict[str, Standing]] = {}
+        # Ordered ones forget their heads at once; a plain dict is searched from where its first head was.
+        self.intakes: dict[str, OrderedDict[str, Standing]] = {}
         self.lanes: dict[str, deque[tuple[int, Standing]]] = {}
         self.held: dict[str, int] = {}
         self.window: deque[int] = deque()
@@ -111,7 +113,7 @@ class World:
 
     def accept(self, standing: Standing) -> None:
         """Queue a job, or put one back."""
-        self.intakes.setdefault(standing.intake, {})[standing.job.id] = standing
+        self.intakes.setdefault(standing.intake, OrderedDict())[standing.job.id] = standing
 
     def waits(self) -> bool:
         """Whether a job stands in an intake."""
@@ -136,14 +138,18 @@ class World:
         return [self._carry_out(order) for order in orders]
 
     def _carry_out(self, order: Move) -> list[Standing]:
-        intake = self.intakes.get(order.intake, {})
+        intake = self.intakes.get(order.intake, OrderedDict())
         room = min(
             order.limit - self.held[order.lane],
             order.pool_limit - sum(self.held[lane] for lane in order.pool),
             order.count,
         )
         moved: list[Standing] = []
-        heads = [intake[key] for key in order.picks if key in intake] if order.picks else list(intake.values())[:room]
+        heads = (
+            [intake[key] for key in order.picks if key in intake]
+            if order.picks
+            else list(islice(intake.values(), max(0, room)))
+        )
         for standing in heads:
             if len(moved) >= room or (order.rated and len(self.window) >= self.rate.jobs):
                 break

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,6 +95,7 @@ def test_the_seed_and_the_budget_change_the_run(capsys: pytest.CaptureFixture[st
         ([EXAMPLE, "--history"], "not both"),
         ([EXAMPLE, "--policy", "luck"], "allowed: local-first, cheapest, deadline"),
         (["nowhere.yaml"], "nowhere.yaml cannot be read"),
+        (["/dev/zero"], "/dev/zero is neither a file nor a pipe"),
         ([EXAMPLE, "--budget", "-1"], "--budget"),
     ],
 )
@@ -99,6 +103,20 @@ def test_bad_usage_is_told_with_its_mend(words: list[str], said: str, capsys: py
     """Exit code 2, one error, a hint."""
     assert main(["simulate", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_bar_is_shown_to_who_looks_and_nobody_else(quick: str) -> None:
+    """On stderr alone, and only at a terminal; it leaves nothing of itself in what is printed."""
+    ours, theirs = os.openpty()
+    words = [sys.executable, "-c", "import sys; from job_watcher.cli import main; sys.exit(main())", "simulate", quick]
+    with os.fdopen(theirs, "wb") as screen:
+        shown = subprocess.run(words, stdout=subprocess.PIPE, stderr=screen, check=True)
+    bar = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert "attempts" in bar
+    assert shown.stdout.decode().startswith("policy      local-first")
+    piped = subprocess.run(words, capture_output=True, check=True)
+    assert (piped.stdout, piped.stderr) == (shown.stdout, b"")
 
 
 def test_mistakes_of_a_file_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
