@@ -127,8 +127,13 @@ def _problems(kind: Any, schema: Any) -> Iterator[str]:
     seen: set[int] = set()
     # What a reference leads to may stand where the rules do not look.
     checked = {id(schema)}
+    left = 2 * LARGEST_SCHEMA
     while targets:
         whole, resolver = targets.pop()
+        left -= len(json.dumps(whole))
+        if left < 0:
+            yield "has too many references to large parts of itself; name smaller ones in $defs"
+            return
         inside = list(_subschemas(whole, resolver, rules, seen))
         yield from (said for node, _ in inside for said in _patterns(node))
         try:

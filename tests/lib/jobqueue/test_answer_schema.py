@@ -73,6 +73,15 @@ def test_what_only_looks_like_one_is_none(schema: dict[str, Any]) -> None:
     assert schema_problem(schema) is None
 
 
+def test_a_schema_that_takes_long_to_look_through_is_refused() -> None:
+    """Each of its references leads to most of it: unmended, half a minute in the watcher's loop."""
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(60):
+        schema = {"$defs": {"a": schema, **{f"p{number}": {"minimum": 1} for number in range(60)}}}
+    references = [{"$ref": "#" + "/$defs/a" * depth} for depth in range(1, 60)]
+    assert "too many references" in (schema_problem({"anyOf": references, **schema}) or "")
+
+
 def doubling(levels: int) -> dict[str, Any]:
     """A schema whose check doubles with each level."""
     defs: dict[str, Any] = {f"a{level}": {"allOf": [{"$ref": f"#/$defs/a{level + 1}"}] * 2} for level in range(levels)}
