@@ -262,3 +262,11 @@ async def test_old_calls_leave_nothing_behind(stage: Stage) -> None:
     await stage.finish(paying.session, ending(paying.leases["a"]))
     assert await paying.money() == (paying.calls, 0)
     assert await paying.open() == {}
+
+
+async def test_a_closing_that_is_no_time_closes_nothing(stage: Stage) -> None:
+    """Somebody wrote it by hand: calls go on."""
+    paying = await payer(stage)
+    client, key = stage.queue.client, stage.queue.keys.of("quota")
+    await client.hset(key, mapping={f"closed {FLASH}": "soon", "quiet": "later"})
+    await paying.grant()

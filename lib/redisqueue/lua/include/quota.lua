@@ -55,7 +55,7 @@ local function quota_note_server()
 end
 
 local function quota_left_ms(field)
-  return math.max(0, tonumber(redis.call('HGET', K.quota, field) or '0') - now_ms())
+  return math.max(0, (tonumber(redis.call('HGET', K.quota, field) or '0') or 0) - now_ms())
 end
 
 -- For how long nothing is granted to a pool whatever it asks for; 0 when it is open.
