@@ -83,7 +83,10 @@ def plan(
         output.say(f"{named} in an earlier file too, with the same content: counted once, and queued once")
     if made.jobs:
         flag = " --any-voice" if any_voice else ""
-        output.say(f"next: `job-runner enqueue {typed(files)}{flag}` queues them")
+        # A manifest is dispatched: enqueued into another backlog its work would be done, and paid for, once more.
+        manifest = all(file.suffix == ".jsonl" for file in files)
+        how = f"dispatch {typed(files)} --target backlog:NAME" if manifest else f"enqueue {typed(files)}"
+        output.say(f"next: `job-runner {how}{flag}` queues them")
 
 
 def _show(made: Plan, quote: Quote, asked: Asked, now: datetime, output: Output) -> None:
