@@ -1,5 +1,7 @@
 """`job-runner report`: what became of the jobs of files."""
 
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -13,9 +15,11 @@ from job_runner.cli.tables import Table, counted, seconds_text, span_text, summa
 from job_runner.service import outcomes
 from job_runner.service.jobfiles import names_in
 from job_runner.service.outputs_here import OutputsHere
+from job_runner.service.verifying import SAMPLE, backlog_of, tail_of
 from lib.command_line.output import Output
 from lib.jobfile import EntryNames
 from lib.redisqueue.keys import DEFAULT_BACKLOG, parse_backlog
+from lib.settings import Settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -27,7 +31,7 @@ Examples:
 
 `done (other content)` is a job that was made before the file was changed: `enqueue --replace` makes it anew.
 `done (file missing)` is one whose audio is not on this machine any more, or has another size than it was made with.
-The jobs of a task manifest have the name of their backlog in them, so --target says which is meant.
+The jobs of a task manifest are looked for in every backlog; --target says which is meant when there are several.
 A beatsheet needs no voice here: what its beats were given by hand is not known, so nothing is called other content.
 Exit code 1 when a job has failed, and only then: what is not yet done, was done with other content or lacks its
 files exits 0.
@@ -55,7 +59,7 @@ def report(
     """Show what became of the jobs of files, with the paths of what they made."""
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
     settings = settings_of(redis_url)
-    backlog = DEFAULT_BACKLOG if target is None else parse_backlog(target)
+    backlog = _dispatched_to(files, settings) if target is None else parse_backlog(target)
     with names_in(files, settings, EntryNames(backlog)) as jobs:
         here = OutputsHere.of(settings)
         found = with_queue(settings, lambda queue: outcomes.report(queue, jobs, here, settings))
@@ -71,6 +75,15 @@ def report(
         output.say(step)
     if found.failed:
         raise typer.Exit(1)
+
+
+def _dispatched_to(files: Sequence[Path], settings: Settings) -> str:
+    """Where the jobs of manifests are known; of other files the name says nothing of a backlog."""
+    if not all(file.suffix == ".jsonl" for file in files):
+        return DEFAULT_BACKLOG
+    with names_in(files, settings, EntryNames(DEFAULT_BACKLOG)) as jobs:
+        tails = [tail_of(job.spec, DEFAULT_BACKLOG) for job in islice(jobs, SAMPLE)]
+    return with_queue(settings, lambda queue: backlog_of(queue, tails))
 
 
 def _show(found: outcomes.Report, only: outcomes.ReportStatus, root: Path, output: Output) -> None:

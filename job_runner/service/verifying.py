@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PENDING: Final = frozenset({"queued", "delayed", "leased"})
 """States that end by themselves, if somebody works."""
 
-_SAMPLE: Final = 50
+SAMPLE: Final = 50
 """So many entries tell in which backlog a manifest is; more would only cost."""
 
 _POLL_SECONDS: Final = 1.0
@@ -98,12 +98,12 @@ async def verify(
 
     """
     read_as = backlog or DEFAULT_BACKLOG
-    sample = list(islice(jobs, _SAMPLE))
-    found_in = backlog or await _backlog_of(queue, [_tail(job.spec, read_as) for job in sample])
+    sample = list(islice(jobs, SAMPLE))
+    found_in = backlog or await backlog_of(queue, [tail_of(job.spec, read_as) for job in sample])
     rows: list[Checked] = []
     rest = chain(sample, jobs)
     while page := list(islice(rest, reader.PAGE)):
-        names = [f"{found_in}:{_tail(job.spec, read_as)}" for job in page]
+        names = [f"{found_in}:{tail_of(job.spec, read_as)}" for job in page]
         found = await reader.results(queue, names)
         await asyncio.to_thread(here.mark, [each.record for each in found])
         rows += [_checked(job, each, catalogue) for job, each in zip(page, found, strict=True)]
@@ -118,8 +118,13 @@ async def wait_until_ended(queue: Queue, request_ids: Iterable[str]) -> None:
         pending = [each.request_id for each in await reader.results(queue, pending) if each.status in PENDING]
 
 
-async def _backlog_of(queue: Queue, tails: Sequence[str]) -> str:
-    """The backlog in which jobs of these names are known; the default one when they are known nowhere."""
+async def backlog_of(queue: Queue, tails: Sequence[str]) -> str:
+    """The backlog in which jobs of these names are known; the default one when they are known nowhere.
+
+    Raises:
+        InvalidInputError: there are several.
+
+    """
     known: list[str] = []
     for name in await backlog_names(queue):
         found = await reader.results(queue, [f"{name}:{tail}" for tail in tails])
@@ -133,7 +138,8 @@ async def _backlog_of(queue: Queue, tails: Sequence[str]) -> str:
     return known[0] if known else DEFAULT_BACKLOG
 
 
-def _tail(spec: JobSpec, backlog: str) -> str:
+def tail_of(spec: JobSpec, backlog: str) -> str:
+    """What of its name does not depend on its backlog."""
     return spec.request_id.removeprefix(f"{backlog}:")
 
 

@@ -103,3 +103,16 @@ def test_other_commands_know_the_names(runner: JobRunner, manifest: str) -> None
     planned = runner("plan", manifest, "--json")
     assert (planned.code, planned.document["job_count"]) == (0, 3)
     assert runner("cancel", "default:p1:3", "--yes").code == 0
+
+
+def test_report_finds_a_manifest_in_its_backlog(runner: JobRunner, manifest: str) -> None:
+    """Without --target too, while it is in one backlog alone; in two, it asks which is meant and names both."""
+    runner("dispatch", manifest, "--target", "backlog:c")
+    found = runner("report", manifest, "--json").document
+    assert found["summary"] == {"queued": 3}
+    assert found["rows"][0]["request_id"] == "c:p1:a 1"
+    runner("dispatch", manifest, "--target", "backlog:d")
+    refused = runner("report", manifest)
+    assert (refused.code, refused.out) == (2, "")
+    assert "2 backlogs: c, d" in refused.err
+    assert "--target backlog:c" in refused.err
