@@ -12,6 +12,7 @@ from job_runner.service.gap_filling import Planned, Wanted, checked, exported, p
 from job_runner.workflows.entries import refuse_input
 from job_runner.workflows.gap_fill import OUT, GapFill
 from lib.command_line.output import Output
+from lib.errors import InvalidInputError
 from lib.jobqueue.annotating import MOST_RECORDS
 from lib.settings import Settings
 
@@ -122,6 +123,11 @@ def plan(  # noqa: PLR0913 - one parameter a flag
         _show(planned, output)
     for each in planned.found.unusable_first:
         output.warn(f"left out: {each}, which the prompt names")
+    if planned.found.none_fits:
+        raise InvalidInputError(
+            f"--prompt {prompt}: no record that is left has every field that it names",
+            hint=f"a record has: {', '.join(planned.found.fields)}",
+        )
     if not wanted.is_known(settings):
         output.warn("watchers reach this database only with DATABASE_URL set to it, password and all; here it is not")
 

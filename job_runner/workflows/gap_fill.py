@@ -39,6 +39,13 @@ class Found:
     beyond_limit: int = 0
     unusable_first: list[str] = field(default_factory=list)
     """The first records that lack a field of the prompt, with the field."""
+    fields: tuple[str, ...] = ()
+    """Those that the first of them has."""
+
+    @property
+    def none_fits(self) -> bool:
+        """Whether no record that is to be annotated has what the prompt names."""
+        return self.unusable > 0 and self.planned == self.beyond_limit == 0
 
     def document(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -107,6 +114,7 @@ class GapFill:
         lacks = missing_fields(self.prompt, seen.record.fields)
         if lacks:
             found.unusable += 1
+            found.fields = found.fields or tuple(seen.record.fields)
             if len(found.unusable_first) < _SHOWN:
                 found.unusable_first.append(f"{seen.record.id}: no field {lacks[0]!r}")
             return False

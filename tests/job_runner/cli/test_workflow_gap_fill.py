@@ -152,6 +152,16 @@ def test_records_that_cannot_be_asked_are_left_out_and_named(runner: JobRunner, 
 
 
 @pytest.mark.usefixtures("corpus")
+def test_a_prompt_that_fits_no_record_is_a_mistake(runner: JobRunner) -> None:
+    """Not a plan with nothing left to do: the fields that there are stand beside it."""
+    runner.file("About {body}: {text}", "other.txt")
+    shown = plan(runner, "--prompt", "other.txt")
+    assert shown.code == 2
+    assert "--prompt other.txt: no record that is left has every field that it names" in shown.err
+    assert "a record has: id, text" in shown.err
+
+
+@pytest.mark.usefixtures("corpus")
 def test_a_limit(runner: JobRunner) -> None:
     """To try it out on a few."""
     document = plan(runner, "--limit", "4", "--json").document
