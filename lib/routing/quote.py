@@ -121,8 +121,10 @@ class Row:
 
     @property
     def risk(self) -> float | None:
-        """That deadline or budget is missed."""
+        """That deadline or budget is missed; certain where a job has no place, for it is never done."""
         known = [risk for risk in (self.deadline_risk, self.budget_risk) if risk is not None]
+        if known and self.impossible:
+            return 1.0
         kept = 1.0
         for risk in known:
             kept *= 1 - risk

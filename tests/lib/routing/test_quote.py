@@ -136,6 +136,8 @@ def test_the_risk_is_the_chance_beyond() -> None:
     assert quoted(paid, Wish(budget=dear)).rows[0].budget_risk == pytest.approx(0.1, abs=0.01)
     both = quoted(paid, Wish(deadline=1e6, budget=middle)).rows[0]
     assert both.risk == pytest.approx(0.5)
+    assert replace(both, impossible=1).risk == 1.0, "a job without a place is never done"
+    assert replace(both, impossible=1, deadline_risk=None, budget_risk=None).risk is None
 
 
 def test_many_jobs_are_surer_than_one() -> None:
