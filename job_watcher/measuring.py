@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from lib.jobqueue.sizes import size_of
+from lib.job_sizes import size_of
 from lib.money import MICRO
 from lib.redisqueue import measures
 from lib.redisqueue.measures import Sample
@@ -42,7 +42,7 @@ class Measuring:
     _any: asyncio.Event = field(default_factory=asyncio.Event)
 
     def note(self, task: str, backend: str, size: float, seconds: float, micro: int = 0) -> None:
-        """A job ended well: its size (`lib.jobqueue.sizes`), seconds, and cost in millionths of a dollar."""
+        """A job ended well: its size (`lib.job_sizes`), seconds, and cost in millionths of a dollar."""
         self._samples.append(Sample(task, backend, size, seconds, micro))
         self._any.set()
 

@@ -152,7 +152,11 @@ async def test_a_whole_life_under_least_rights(place: Place) -> None:
     await yard.runs_reach("held", 1)
     await yard.runs_reach("cancelled", 1)
     killed.kill()
-    other = await yard.started("other", url=place.url("jobs"), slots=3)
+    other = yard.watcher("other", url=place.url("jobs"), slots=3)
+    # With a lane of the cloud each move keeps to its limits too.
+    other.flags = ("--backends", "metal,cloud")
+    other.start()
+    await yard.opened(other)
     await yard.runs_reach("held", 2)
     await yard.runs_reach("cancelled", 2)
     await yard.queue.client.xadd(

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from job_runner.service.compute import backends, offers
 from job_runner.service.known import Known
 from lib.clock import iso
+from lib.job_sizes import size_bucket, size_of
 from lib.jobqueue import capability_of
 from lib.jobqueue.moves import PRIORITY_RANK
-from lib.jobqueue.sizes import size_bucket, size_of
 from lib.routing.estimates import Estimates
 from lib.routing.quote import Group, Quote, Wish, quote
 from lib.routing.view import BACKENDS

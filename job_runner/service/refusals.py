@@ -15,8 +15,8 @@ from job_runner.service.compute import offers_of
 from lib.clock import iso
 from lib.errors import JobRunnerError
 from lib.job_rate import jobs_in_window
+from lib.job_sizes import size_of
 from lib.jobqueue import JobSpec
-from lib.jobqueue.sizes import size_of
 from lib.routing.estimates import Estimates
 from lib.routing.quote import LOCAL
 from lib.routing.view import BACKENDS

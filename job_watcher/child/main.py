@@ -53,29 +53,31 @@ def main(argv: list[str]) -> int:
     lifeline.arm(arguments.lifeline)
     _lower_own_rank(suspect=arguments.suspect)
     faulthandler.enable()
-    with socket.socket(fileno=arguments.wire) as end:
-        end.set_inheritable(False)
-        setup = wire.receive(end)
-        if not isinstance(setup, wire.Setup):
-            return 0
-        built_in = built_in_tasks(setup.database_url, Path(os.environ.get("WATCHER_CORPUS_ROOT", ".")))
-        registry = TaskRegistry((*built_in, *load_task_modules(task_modules(os.environ))))
-        engines, voices = warm_engines(), voices_of(os.environ)
-        reporter = Reporter(end)
-        reporter.send(wire.encode(wire.Ready(os.getpid())))
-        place = _Place(registry, engines, voices, reporter, Inbox(end, reporter.send))
-        loop = BodyLoop()
-        while (order := place.inbox.next_order()) is not None:
-            reporter.send(wire.encode(wire.Begun(order.serial)))
-            frame = _obey(order, loop, place)
-            place.inbox.forget(order.serial)
-            # What the body printed is in the pipe before the answer is, so the parent can tell whose it was.
-            sys.stdout.flush()
-            sys.stderr.flush()
-            reporter.send(frame)
-            loop.close()
-            loop = BodyLoop()
+    # Not closed by what fails here: the wire ends with the process, when its last words have been said.
+    end = socket.socket(fileno=arguments.wire)
+    end.set_inheritable(False)
+    setup = wire.receive(end)
+    if not isinstance(setup, wire.Setup):
+        return 0
+    built_in = built_in_tasks(setup.database_url, Path(os.environ.get("WATCHER_CORPUS_ROOT", ".")))
+    registry = TaskRegistry((*built_in, *load_task_modules(task_modules(os.environ))))
+    engines, voices = warm_engines(), voices_of(os.environ)
+    reporter = Reporter(end)
+    reporter.send(wire.encode(wire.Ready(os.getpid())))
+    place = _Place(registry, engines, voices, reporter, Inbox(end, reporter.send))
+    loop = BodyLoop()
+    while (order := place.inbox.next_order()) is not None:
+        reporter.send(wire.encode(wire.Begun(order.serial)))
+        frame = _obey(order, loop, place)
+        place.inbox.forget(order.serial)
+        # What the body printed is in the pipe before the answer is, so the parent can tell whose it was.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        reporter.send(frame)
         loop.close()
+        loop = BodyLoop()
+    loop.close()
+    end.close()
     return 0
 
 

@@ -1,7 +1,7 @@
 """What jobs took: seconds and money by task, backend and size, the longer the better known. Lives in the queue.
 
 A plan's quote and the conductor's estimates read it; `job_watcher.measuring` adds to it. Figures are per unit of size
-(`lib.jobqueue.sizes`), within sizes that are alike: a long text is not a short one, many times.
+(`lib.job_sizes`), within sizes that are alike: a long text is not a short one, many times.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from lib.jobqueue.sizes import size_bucket
+from lib.job_sizes import size_bucket
 from lib.money import MICRO
 from lib.redisqueue.connection import as_text, edge
 

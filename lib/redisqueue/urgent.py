@@ -10,8 +10,8 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from lib.errors import InvalidInputError
+from lib.job_sizes import size_of
 from lib.jobqueue import JobSpec
-from lib.jobqueue.sizes import size_of
 from lib.redisqueue.connection import as_text, edge
 from lib.redisqueue.keys import is_intake
 from lib.redisqueue.rows import IndexRow

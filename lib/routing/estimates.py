@@ -1,6 +1,6 @@
 """What a job takes on a backend: by what was measured there, else by an estimate that is built in. Pure.
 
-Figures grow with the size of the job (`lib.jobqueue.sizes`) and are kept for sizes that are alike. Where none of that
+Figures grow with the size of the job (`lib.job_sizes`) and are kept for sizes that are alike. Where none of that
 size was measured, the nearest size of the same task and backend answers, with less certainty. `quoting` foretells with
 it, and the status its ETA.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from lib.jobqueue.sizes import size_bucket
+from lib.job_sizes import size_bucket
 from lib.routing.quote import Taking
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.jobqueue.sizes import LEAST_SLEEP_SECONDS, size_bucket, size_of
+from lib.job_sizes import LEAST_SLEEP_SECONDS, size_bucket, size_of
 from lib.jobqueue.spec import JobSpec
 
 
