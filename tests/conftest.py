@@ -14,6 +14,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.postgres import Postgres
 from tests.support.servers import RealServer, Redis7Server, ServerMissingError, ValkeyServer
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+
+_IN_CI = os.environ.get("CI") == "true"
+# Properties promise what is computed, never how fast, so no example has a deadline. In CI fewer are drawn.
+settings.register_profile(
+    "house", deadline=None, max_examples=30 if _IN_CI else 100, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("house")
 
 LONGEST = (
     "tests/lib/redisqueue/test_stateful.py",

@@ -20,7 +20,6 @@ pytestmark = pytest.mark.chaos
 
 PLANS = [
     Plan(rename=False, slots=3),
-    Plan(rename=True, slots=3),
     # Forty slots each and no more than four deaths; the script does it in full.
     Plan(jobs=200, seconds=5, slots=40, kills=4, rename=True),
 ]

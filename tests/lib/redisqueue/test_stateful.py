@@ -16,14 +16,14 @@ from lib.redisqueue.queue import Queue
 from tests.lib.redisqueue.machine import QueueMachine
 
 QUICK = settings(
-    max_examples=40,
+    max_examples=25,
     stateful_step_count=40,
     derandomize=True,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 _IN_CI = os.environ.get("CI") == "true"
-LONG = settings(QUICK, max_examples=70 if _IN_CI else 150, stateful_step_count=80, derandomize=_IN_CI)
+LONG = settings(QUICK, max_examples=40 if _IN_CI else 150, stateful_step_count=80, derandomize=_IN_CI)
 """On a laptop each run walks new ways; in CI fewer and the same ones, so that a red run can be repeated."""
 
 
