@@ -23,7 +23,7 @@ QUICK = settings(
     suppress_health_check=list(HealthCheck),
 )
 _IN_CI = os.environ.get("CI") == "true"
-LONG = settings(QUICK, max_examples=40 if _IN_CI else 150, stateful_step_count=80, derandomize=_IN_CI)
+LONG = settings(QUICK, max_examples=25 if _IN_CI else 150, stateful_step_count=80, derandomize=_IN_CI)
 """On a laptop each run walks new ways; in CI fewer and the same ones, so that a red run can be repeated."""
 
 
