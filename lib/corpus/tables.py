@@ -117,7 +117,7 @@ def _reader(name: Column[Any]) -> Callable[[str], Any]:
     """How an id becomes a value of this column again; None for one that cannot be there."""
     try:
         kind = name.type.python_type
-    except NotImplementedError:
+    except NotImplementedError:  # how the library says that a type of this database has no Python one
         kind = object
     if kind is str:
         return lambda text: text

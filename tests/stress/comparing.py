@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from job_watcher.simulation.running import simulate
-from job_watcher.simulation.scenario import Scenario, SimJob, SimLimits, SimWatcher
 from lib.routing.timeline import Bar, draw
+from tests.stress.simulated import stress
 
 if TYPE_CHECKING:
     from tests.stress.course import Seen
@@ -14,23 +13,11 @@ if TYPE_CHECKING:
 LATE_SECONDS: Final = 2.0
 """A job of a watcher begins and ends some milliseconds late, each time: two jobs a slot are a few seconds at most."""
 
-WORKER: Final = SimWatcher(
-    "worker", {"metal": 1, "cloud": 10}, {"metal": frozenset({"any", "speech"}), "cloud": frozenset({"any"})}
-)
-
-
-def scenario_of(seen: Seen) -> Scenario:
-    """The naps as they were planned, all waiting at the start."""
-    jobs = tuple(
-        SimJob(nap.name, {"metal": nap.seconds, "cloud": nap.seconds}, backlog="stress")
-        for nap in sorted(seen.naps, key=lambda each: _number(each.name))
-    )
-    return Scenario(jobs, (WORKER,), SimLimits(jobs_per_minute=seen.plan.rate), title="stress")
-
 
 def differences(seen: Seen) -> list[str]:
     """Where the simulator, given what each nap takes, decides otherwise: another job, another place, another time."""
-    simulated = simulate(scenario_of(seen))
+    planned = {nap.name: nap.seconds for nap in sorted(seen.naps, key=lambda each: _number(each.name))}
+    simulated = stress(planned, per_minute=seen.plan.rate)
     really = sorted((round(nap.moved, 1), nap.name, nap.backend) for nap in seen.naps)
     found = []
     foretold = {given.job: (given.at_seconds, given.backend) for given in simulated.given}

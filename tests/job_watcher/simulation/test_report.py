@@ -10,8 +10,8 @@ import pytest
 from job_watcher.simulation import report
 from job_watcher.simulation.drawn import workload
 from job_watcher.simulation.running import simulate
-from job_watcher.simulation.stress import stress
 from tests.job_watcher.simulation.scenarios import DESK, job, scenario
+from tests.stress.simulated import stress
 
 SECONDS = [90, 150, 120, 100, 130, 110, 95, 140, 125, 105]
 

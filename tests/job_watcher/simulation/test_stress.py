@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from job_watcher.simulation.stress import simulate_stress, stress
+from tests.stress.simulated import simulate_stress, stress
 
 SECONDS = [90, 150, 120, 100, 130, 110, 95, 140, 125, 105]
 
