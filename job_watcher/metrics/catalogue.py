@@ -30,6 +30,9 @@ class Family:
         return PREFIX + self.name + ("_total" if self.kind == "counter" else "")
 
 
+_POOL: Final = ("key", "model")
+"""What has a quota of its own: an API key, by its short hash, and a model of the settings."""
+
 FAMILIES: Final = (
     Family("jobs", "gauge", "Jobs by state.", ("state",), queue=True),
     Family("jobs_submitted", "counter", "Jobs ever accepted.", queue=True),
@@ -40,8 +43,19 @@ FAMILIES: Final = (
     Family("outbox_entries", "gauge", "What commits left to do: publish, call back.", ("outbox",), queue=True),
     Family("watchers", "gauge", "Watchers whose session stands.", queue=True),
     Family("leader_present", "gauge", "1 while a watcher leads and jobs are moved to lanes.", queue=True),
+    Family("spend_settled_usd", "gauge", "Dollars settled in this UTC day.", ("backend",), queue=True),
+    Family("spend_reserved_usd", "gauge", "Dollars reserved for calls and jobs under way.", queue=True),
+    Family("quota_requests", "gauge", "Requests of the minute, and of the API's day.", (*_POOL, "window"), queue=True),
+    Family("quota_tokens", "gauge", "Tokens of the minute; of open calls the most they may take.", _POOL, queue=True),
+    Family("quota_closed_until_timestamp_seconds", "gauge", "Until when it is closed; 0: open.", _POOL, queue=True),
+    Family("cloud_moves", "gauge", "Jobs handed to the cloud within the window of their limit.", queue=True),
     Family("queue_view_age_seconds", "gauge", "Age of the queue-wide figures; they are left out when too old."),
     Family("slots", "gauge", "Jobs that may run here at once; 0 while it stops.", ("backend",)),
+    Family("capability_paused", "gauge", "1 while it is not offered here.", ("backend", "capability")),
+    Family("spend_cap_usd", "gauge", "BUDGET_PER_DAY_USD of this watcher; left out without one."),
+    Family("quota_requests_allowed", "gauge", "Requests that a key may make of a model; left out: any.", ("window",)),
+    Family("quota_tokens_allowed", "gauge", "Tokens that a key may take of a model in a minute; left out: any."),
+    Family("cloud_moves_allowed", "gauge", "Jobs that may be handed to the cloud within the window."),
     Family("slots_busy", "gauge", "Bodies that run here now."),
     Family("leading", "gauge", "1 while this watcher leads."),
     Family("job_wait_seconds", "histogram", "From queued, or due, to the first start.", ("task", "backend")),

@@ -16,6 +16,7 @@ from prometheus_client.exposition import choose_encoder
 
 from job_watcher.metrics.catalogue import FAMILIES, PREFIX, REFUSALS, RENEWALS, RETRIES, STATES, STATUSES
 from job_watcher.metrics.counts import BOUNDS_SECONDS
+from job_watcher.metrics.paid_figures import allowed, used
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from job_watcher.metrics.counts import Counts, Durations
     from job_watcher.metrics.health import Watching
     from job_watcher.metrics.queue_view import QueueView
+    from lib.settings import Settings
 
 _Row = tuple[tuple[str, ...], float]
 _BY_NAME: Final = {family.name: family for family in FAMILIES}
@@ -39,14 +41,14 @@ class Exposition:
         counts: Counts,
         view: QueueView,
         watching: Callable[[], Watching | None],
-        life: float,
+        settings: Settings,
         watcher: str,
         version: str,
     ) -> None:
         self._counts = counts
         self._view = view
         self._watching = watching
-        self._life = life
+        self._settings = settings
         self._info = (version, watcher)
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -61,7 +63,9 @@ class Exposition:
     def collect(self) -> Iterator[Metric]:
         """Called by the registry."""
         document = self._view.document
-        figures = {**self._own(), **(_queue_wide(document) if document is not None else {})}
+        figures = {**self._own(), **allowed(self._settings)}
+        if document is not None:
+            figures |= _queue_wide(document) | used(document, self._view.settled_usd)
         for name, rows in figures.items():
             yield _metric(name, rows)
         yield _histogram("job_wait_seconds", self._counts.waits.items())
@@ -72,6 +76,7 @@ class Exposition:
         figures: dict[str, Iterable[_Row]] = {
             "queue_view_age_seconds": [((), self._view.age_seconds)],
             "slots": [((backend,), slots) for backend, slots in watching.slots.items()] if watching else [],
+            "capability_paused": [(which, float(so)) for which, so in watching.paused.items()] if watching else [],
             "slots_busy": [((), watching.running if watching else 0)],
             "leading": [((), float(watching is not None and watching.leads))],
             "stuck_publications": [((), watching.stuck_publications if watching else 0)],
@@ -84,7 +89,7 @@ class Exposition:
             "reclaimed_jobs": [((), counts.jobs_reclaimed)],
             "event_loop_tasks": [((), len(asyncio.all_tasks()))],
             "last_round_trip_timestamp_seconds": [((), counts.last_round_trip_at)],
-            "session_life_seconds": [((), self._life)],
+            "session_life_seconds": [((), self._settings.watcher_session_ttl)],
             "build_info": [(self._info, 1)],
         }
         return figures

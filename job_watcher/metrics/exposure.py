@@ -52,6 +52,16 @@ class LifeFigures:
         return self.life.session.offer.slots
 
     @property
+    def paused(self) -> dict[tuple[str, str], bool]:
+        """Of its backends, as far as they can it at all."""
+        availability = self.life.availability
+        return {
+            (backend.name, capability): (backend.name, capability) in availability.paused
+            for backend in availability.backends
+            for capability in sorted(backend.capabilities)
+        }
+
+    @property
     def stuck_publications(self) -> int:
         """Of its publisher."""
         return self.life.publisher.stuck
@@ -85,14 +95,12 @@ class Exposure:
         """
         settings = self.settings
         life_seconds = settings.watcher_session_ttl
-        view = QueueView(
-            self.queue, self.clock, settings.watcher_poll_interval, life_seconds, settings.watcher_lease_idle_ms
-        )
+        view = QueueView(self.queue, self.clock, settings)
         exposition = Exposition(
             counts=self.counts,
             view=view,
             watching=self._watching,
-            life=life_seconds,
+            settings=settings,
             watcher=self.watcher,
             version=self.version,
         )

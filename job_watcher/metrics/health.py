@@ -31,6 +31,10 @@ class Watching(Protocol):
         """Slots that are offered, by backend; none while it stops."""
 
     @property
+    def paused(self) -> dict[tuple[str, str], bool]:
+        """Whether it is paused, by backend and capability."""
+
+    @property
     def stuck_publications(self) -> int:
         """Outbox entries that could not be published here."""
 

@@ -16,6 +16,7 @@ from job_watcher.metrics.address import Address
 from job_watcher.metrics.catalogue import FAMILIES, PREFIX, Family
 from job_watcher.metrics.counts import Durations
 from job_watcher.metrics.exposure import Exposure
+from lib.redisqueue import quota
 from tests.job_watcher.metrics.asking import get, samples
 from tests.job_watcher.watching import Gate
 from tests.support.hand_clock import HandClock
@@ -148,8 +149,9 @@ async def test_figures_that_are_too_old_are_left_out(stand: Stand) -> None:
 
 async def everything(stand: Stand) -> str:
     """A scrape in which every metric occurs."""
-    watcher = stand.watcher()
+    watcher = stand.watcher(BUDGET_PER_DAY_USD="3")
     await watcher.life.open()
+    await quota.close(stand.queue, quota.Pool("k", "flash"), 17_000, "429")
     watcher.counts.waits["debug", "metal"] = Durations()
     watcher.counts.runs["debug", "metal", "done"] = Durations()
     async with exposed(watcher, life=watcher.life) as url:

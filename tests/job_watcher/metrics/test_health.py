@@ -18,6 +18,7 @@ class Life:
     session_id: str = "desk:1"
     running: int = 0
     slots: dict[str, int] = field(default_factory=lambda: {"metal": 1})
+    paused: dict[tuple[str, str], bool] = field(default_factory=dict)
     stuck_publications: int = 0
     leads: bool = False
 
