@@ -157,8 +157,9 @@ class RowScan:
         name = problem.field.partition(".")[0].partition("[")[0]
         if row.oversized or name in row.broken or any(name in pair and pair & row.broken for pair in _EITHER):
             return
-        line = _nearest_line(problem.field, row.field_lines)
-        if line is None and name not in row.values:
+        inherited_key = defaults.gave_key(problem.field, row.field_lines)
+        line = None if inherited_key else _nearest_line(problem.field, row.field_lines)
+        if line is None and (inherited_key or name not in row.values):
             line = _nearest_line(problem.field, defaults.lines)
             if line is not None and problem.beside in row.values:
                 # The default is right by itself; the row is where somebody must choose.

@@ -82,6 +82,47 @@ jobs:
     assert {job.spec.priority for job in (speak, sleep, napping)} == {"low"}
 
 
+def test_a_payload_is_filled_key_by_key(tmp_path: Path) -> None:
+    """What a job sets wins whole, what it does not say comes from defaults, and a null takes a key away."""
+    text = """
+defaults: {task: sleep_crud, payload: {seconds: 5, data: {a: 1, b: 2}}}
+jobs:
+  - {request_id: a, payload: {seconds: 1}}
+  - {request_id: b, payload: {data: {a: 3}}}
+  - {request_id: c, payload: {data: null}}
+  - {request_id: d, payload: {}}
+"""
+    one, other, without, plain = (job.spec.payload for job in jobs(tmp_path, text))
+    assert one == {"seconds": 1.0, "data": {"a": 1, "b": 2}}
+    assert other == {"seconds": 5.0, "data": {"a": 3}}
+    assert without == {"seconds": 5.0}
+    assert plain == {"seconds": 5.0, "data": {"a": 1, "b": 2}}
+
+
+def test_a_key_of_another_task_is_not_for_this_one(tmp_path: Path) -> None:
+    """Naps and echoes share a file; a key that no task knows is a slip, and is said once where it stands."""
+    nap, echo = jobs(
+        tmp_path,
+        """
+defaults: {payload: {seconds: 5, message: hi}}
+jobs: [{request_id: a, task: sleep}, {request_id: b, task: debug, payload: {}}]
+""",
+    )
+    assert (nap.spec.payload, echo.spec.payload) == ({"seconds": 5.0}, {"message": "hi"})
+    text = "defaults:\n  task: sleep\n  payload:\n    secnods: 5\njobs:\n"
+    rows = "".join(f"  - {{request_id: r{at}, payload: {{seconds: 1}}}}\n" for at in range(3))
+    (line,) = said(tmp_path, text + rows)
+    assert line.startswith("4: defaults.payload.secnods: is no known field")
+
+
+def test_a_wrong_value_of_a_payload_is_named_where_it_stands(tmp_path: Path) -> None:
+    """In defaults for who inherits it, in the row for who wrote it."""
+    text = "defaults:\n  task: sleep_crud\n  payload: {seconds: -1, data: 1}\njobs:\n"
+    rows = "  - {request_id: a, payload: {data: 2}}\n  - {request_id: b, payload: {seconds: -2}}\n"
+    places = [line.split(": ")[:2] for line in said(tmp_path, text + rows)]
+    assert places == [["3", "defaults.payload.seconds"], ["6", "jobs[1].payload.seconds"]]
+
+
 def test_a_task_in_defaults_is_the_task_of_every_row(tmp_path: Path) -> None:
     """A file of sleeps need not say so a thousand times."""
     spec = only(tmp_path, "defaults: {task: sleep}\njobs: [{request_id: a, payload: {seconds: 1}}]")
