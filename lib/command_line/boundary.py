@@ -48,6 +48,7 @@ class Program:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # the standard streams are TextIOWrapper
         try:
             with bad_lines_told(output.warn):
+                _tell_of_slips(sys.argv[1:] if argv is None else argv, output)
                 code = command_as_called(self.app).main(
                     args=argv,
                     prog_name=program_as_called(self.name),
@@ -76,6 +77,20 @@ class Program:
             # The library turns a Ctrl-C in a command into a silent exit.
             _say_interrupted(output)
         return code if isinstance(code, int) else 0
+
+
+def _tell_of_slips(argv: Sequence[str], output: Output) -> None:
+    """Warn of variables that are nearly settings; not for help, nor for a shell that completes a word."""
+    if not argv or not {"-h", "--help", "--version"}.isdisjoint(argv) or _completes():
+        return
+    from lib.setting_slips import misspelt  # noqa: PLC0415 - --help must not pay for it
+
+    for name, meant in misspelt():
+        output.warn(f"{name} is set and is no setting; did you mean {meant}?")
+
+
+def _completes() -> bool:
+    return any(name.startswith("_") and name.endswith("_COMPLETE") for name in os.environ)
 
 
 def explain(error: JobRunnerError, output: Output) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from job_runner.service.doctor.checks import Check
 from lib.dotenv_lines import DOTENV, MEND, unread_lines
 from lib.errors import JobRunnerError
+from lib.setting_slips import misspelt
 from lib.settings import process_environment, variable_name, variables
 from lib.wiring import tasks
 
@@ -19,10 +20,7 @@ if TYPE_CHECKING:
     from lib.settings import Settings
 
 _OUR_NAMES: Final = ("JOBS_", "WATCHER_", "METAL_", "CALLBACK_", "REDIS_URL", "S3_", "QWEN_TTS_")
-"""How names begin that nobody else is likely to set."""
-
-_SLIP: Final = 0.85
-"""How much of a name must be right, of those that begin otherwise: two letters of nine may be swapped."""
+"""How names begin that few others set; what is near to a setting is found by itself."""
 
 
 def machine_checks(settings: Settings) -> list[Check]:
@@ -39,17 +37,12 @@ def machine_checks(settings: Settings) -> list[Check]:
 def _names(environ: Mapping[str, str]) -> list[Check]:
     """Variables that look like ours and are read by nobody: most often a slip of the fingers."""
     known = {variable_name(variable) for variable in variables()}
-    unset = known - environ.keys()
+    meant = dict(misspelt(environ))
     return [
-        Check("settings", "note", f"{name} is set and is no setting", _meant(name, known))
+        Check("settings", "note", f"{name} is set and is no setting", _meant(meant.get(name), name, known))
         for name in sorted(environ)
-        if name not in known and (name.startswith(_OUR_NAMES) or _is_slip(name, unset))
+        if name in meant or (name not in known and name.startswith(_OUR_NAMES))
     ]
-
-
-def _is_slip(name: str, unset: Iterable[str]) -> bool:
-    """Whether it is all but a setting that is not set; anything further off is somebody else's."""
-    return bool(difflib.get_close_matches(name, unset, n=1, cutoff=_SLIP))
 
 
 def _dotenv(path: Path) -> list[Check]:
@@ -58,8 +51,8 @@ def _dotenv(path: Path) -> list[Check]:
     ]
 
 
-def _meant(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+def _meant(found: str | None, name: str, known: Iterable[str]) -> str:
+    near = [found] if found else difflib.get_close_matches(name, known, n=1, cutoff=0.75)
     return f"did you mean {near[0]}?" if near else "see .env.example for every name"
 
 

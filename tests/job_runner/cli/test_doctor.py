@@ -213,6 +213,19 @@ def test_a_name_that_is_nearly_a_setting_is_named(runner: JobRunner, monkeypatch
     assert "note    settings     REDIS_ULR is set and is no setting; mend: did you mean REDIS_URL?\n" in unset.out
 
 
+def test_a_misspelt_setting_is_told_by_every_command(runner: JobRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before its work, without the value; help and completion say nothing of it."""
+    monkeypatch.setenv("GEMINI_API_KY", "opensesame")
+    (runner.home / ".env").write_text("BUDGET_PER_DY_USD=0.5\n")
+    told = (
+        "warning: BUDGET_PER_DY_USD is set and is no setting; did you mean BUDGET_PER_DAY_USD?\n"
+        "warning: GEMINI_API_KY is set and is no setting; did you mean GEMINI_API_KEY?\n"
+    )
+    shown = runner("status", "--json")
+    assert (shown.code, shown.err) == (0, told)
+    assert "no setting" not in (asked := runner("status", "--help")).out + asked.err
+
+
 def test_a_line_of_dotenv_that_is_no_setting_is_a_note(runner: JobRunner) -> None:
     """With file and line, and nothing of what stands there, which may be a secret."""
     (runner.home / ".env").write_text("# mine\nthis is a secret\nJOBS_MAX_JOB_BYTES=1000\n")
