@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from loguru import logger
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 ANSWER_SECONDS: Final = 3.0
 """A service that does not say in this time that it can is taken for one that cannot."""
 
+_REASON_CHARACTERS: Final = 300
+"""A heartbeat is written every few seconds: a service that says a page in its error says the first lines there."""
+
 
 @dataclass(slots=True)
 class Availability:
@@ -37,6 +40,8 @@ class Availability:
     lanes: Lanes
     interval: float
     on_change: Callable[[], None]
+    redact: Callable[[str], str] = str
+    """For what stands in the heartbeat, which everybody reads; the log blackens for itself."""
     paused: dict[tuple[str, Capability], str] = field(default_factory=dict)
     _doubted: set[str] = field(default_factory=set)
     _left: set[tuple[str, Capability]] = field(default_factory=set)
@@ -99,6 +104,7 @@ class Availability:
 
     async def _say(self) -> None:
         """Bring the heartbeat and the lanes in line with the pauses."""
+        self._tell_why()
         now = set(self.paused)
         back = self._left - now
         for name, capability in back:
@@ -120,10 +126,22 @@ class Availability:
         }
         self.session.offer.offers = offers
         self.session.offer.capabilities = frozenset().union(*offers.values())
+        self._tell_why()
+
+    def _tell_why(self) -> None:
+        """The reasons for the heartbeat; they change while the pause goes on."""
+        told: dict[str, dict[str, Any]] = {}
+        for (backend, capability), why in sorted(self.paused.items()):
+            told.setdefault(backend, {})[capability] = {
+                "why": self.redact(why)[:_REASON_CHARACTERS],
+                "asks_again_sec": self.interval,
+            }
+        self.session.offer.paused = told
 
 
 async def _lacks(backend: Backend, capability: Capability) -> str | None:
     try:
+        await backend.prepare()
         async with asyncio.timeout(ANSWER_SECONDS):
             return await backend.lacks(capability)
     except TimeoutError:

@@ -79,6 +79,7 @@ class Workshop:
             listeners=[display],
             on_progress=display.progressed,
             counts=self._counts,
+            redact=self._redact,
             callback_sender=self._sender,
         )
 

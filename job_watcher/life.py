@@ -33,6 +33,7 @@ from job_watcher.reporting import ProgressReports
 from job_watcher.retrying import RetryPolicy
 from job_watcher.session import Offer, Session, SessionTimes
 from lib.errors import JobRunnerError, SessionLostError
+from lib.redaction import Redactor
 from lib.redisqueue import leasing, sessions
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Equipment:
     listeners: list[OutcomeListener] = field(default_factory=list)
     on_progress: Callable[[Lease, dict[str, Any]], None] | None = None
     counts: Counts = field(default_factory=Counts)
+    redact: Redactor = field(default_factory=Redactor)
     callback_sender: CallbackSender | None = None
     """None where callbacks are not set up."""
 
@@ -148,7 +150,7 @@ class Life:
             Knowledge(self._queue, clock, equipment.price, _models(settings)),
         )
         self.availability = Availability(
-            equipment.backends, self.session, self.lanes, interval, self.conductor.roster_changed
+            equipment.backends, self.session, self.lanes, interval, self.conductor.roster_changed, equipment.redact
         )
 
     def _reader(self, backend: Backend) -> LaneReader:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 import socket
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
@@ -38,13 +38,14 @@ class SessionTimes:
 class Offer:
     """What this watcher says of itself in its heartbeat; `slots` by backend, none while it drains.
 
-    `offers` are the capabilities by backend, without those that are paused.
+    `offers` are the capabilities by backend, without those that are paused; `paused` says of these why, as JSON.
     """
 
     capabilities: frozenset[str]
     slots: dict[str, int]
     version: str
     offers: dict[str, frozenset[str]] | None = None
+    paused: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Session:
@@ -145,6 +146,7 @@ class Session:
             "capabilities": sorted(self.offer.capabilities),
             "slots": self.offer.slots,
             "offers": None if self.offer.offers is None else {k: sorted(v) for k, v in self.offer.offers.items()},
+            "paused": self.offer.paused,
             "running": self._in_hand.in_slots,
             "version": self.offer.version,
             "host": socket.gethostname(),

@@ -47,6 +47,18 @@ def offers_of(watcher: Mapping[str, Any]) -> dict[str, frozenset[str]]:
     return {backend: frozenset(capabilities) for backend, capabilities in told.items()}
 
 
+def pauses_of(watcher: Mapping[str, Any], backend: str, capability: str) -> str:
+    """Why the watcher does not do there what it could else; empty where it does not say, as older ones."""
+    told: Any = watcher.get("paused")
+    for name in (backend, capability):
+        told = told.get(name) if isinstance(told, dict) else None
+    if not isinstance(told, dict) or not told.get("why"):
+        return ""
+    every = told.get("asks_again_sec")
+    again = f"; it asks again every {every:g} s" if isinstance(every, int | float) else ""
+    return f"watcher {watcher.get('name', '?')} takes no {capability} jobs for now: {told['why']}{again}"
+
+
 def offers_here(settings: Settings) -> dict[str, frozenset[str]]:
     """The same of a watcher with these settings; without a key nobody would start one for the cloud."""
     metal = {"any", "speech", "speaker"} | ({"text_model"} if settings.ollama_model else set())

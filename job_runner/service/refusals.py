@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from job_runner.service.compute import offers_of
+from job_runner.service.compute import offers_of, pauses_of
 from lib.clock import iso
 from lib.errors import JobRunnerError
 from lib.job_rate import jobs_in_window
@@ -23,7 +23,7 @@ from lib.routing.view import BACKENDS
 from lib.wiring import cloud_price
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from job_runner.service.known import Known
     from lib.redisqueue.rows import IndexRow
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lib.settings import Settings
 
 _LEAST_SHOWN_USD: Final = 0.0001
+_UNPAUSE: Final = "mend what it names, the jobs then run by themselves; or start another watcher that can"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def _view(backend: str, capability: str, pin: str, known: Known, settings: Setti
         return no(f"no living watcher offers the backend {backend}")
     able = [each for each in offering if capability in offers_of(each).get(backend, ())]
     if not able:
-        return no(f"its watchers do not offer {capability}")
+        return _not_offered(backend, capability, offering)
     slots = sum(each["slots"][backend] for each in able)
     if not slots:
         return no("its watchers are stopping")
@@ -115,6 +116,14 @@ def _view(backend: str, capability: str, pin: str, known: Known, settings: Setti
     if limit is not None:
         return limit
     return BackendView(backend, takes=True, says=f"{_counted(slots, 'slot')} for {capability}", able=True)
+
+
+def _not_offered(backend: str, capability: str, offering: Sequence[Mapping[str, Any]]) -> BackendView:
+    """What the watchers of a backend say of what none of them offers there."""
+    paused = next(filter(None, (pauses_of(each, backend, capability) for each in offering)), "")
+    if paused:
+        return BackendView(backend, takes=False, says=paused, limit="paused", mend=_UNPAUSE)
+    return BackendView(backend, takes=False, says=f"its watchers do not offer {capability}")
 
 
 def _limit(backend: str, capability: str, known: Known, settings: Settings, job: Job) -> BackendView | None:

@@ -177,6 +177,11 @@ def _of_nobody(
     if not watchers:
         yield Blocker("no_watcher", "no watcher is alive", f"start one with {start}")
     elif not absent and not any(view.able for view in backends):
+        paused = [view for view in backends if view.limit == "paused"]
+        for view in paused:
+            yield Blocker("paused", f"{view.backend}: {view.says}", view.mend)
+        if paused:
+            return
         where = f" on {pin}, where it is pinned to" if pin else ""
         yield Blocker(
             "nobody_offers",

@@ -34,6 +34,9 @@ class Backend(Protocol):
     def duties(self) -> Mapping[str, FlushedDuty]:
         """What must go on while a session stands, by name; each has a `flush` for the end of one."""
 
+    async def prepare(self) -> None:
+        """Load what `lacks` asks with, so that the time of that is nobody's silence. Repeatable."""
+
     async def lacks(self, capability: Capability) -> str | None:
         """Why it cannot do jobs that need this just now, None when it can: a server is down, a model is missing."""
 

@@ -65,6 +65,11 @@ class Cloud:
         """Saying what calls cost, where that was not heard at once."""
         return {} if self._models is None else {"settlements": self._models.settlements}
 
+    async def prepare(self) -> None:
+        """Load the client of the API."""
+        if self._models is not None:
+            await self._models.prepare()
+
     async def lacks(self, capability: Capability) -> str | None:
         """What the API says."""
         return None if self._models is None else await self._models.lacks(capability)

@@ -64,6 +64,11 @@ class Metal:
         """None."""
         return {}
 
+    async def prepare(self) -> None:
+        """Load the client of the text model's server."""
+        if self._model is not None:
+            await self._model.prepare()
+
     async def lacks(self, capability: Capability) -> str | None:
         """Whether the text model's server answers and has the model; nothing else can be away."""
         if capability != "text_model" or self._model is None:

@@ -100,6 +100,12 @@ class PaidModels:
         """Text, and speech by listed speakers: a voice of somebody's own lies on the owner's machines."""
         return frozenset({"text_model"} if self.speech is None else {"text_model", "speaker"})
 
+    async def prepare(self) -> None:
+        """Load the clients of the API."""
+        await self.text.prepare()
+        if self.speech is not None:
+            await self.speech.prepare()
+
     async def lacks(self, capability: Capability) -> str | None:
         """Why the API cannot serve this now."""
         match capability:

@@ -7,8 +7,10 @@ It is pure but for its clock and knows no service; each text model has one of it
 from __future__ import annotations
 
 import contextlib
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
+from lib.clock import iso
 from lib.errors import AnswerError, BlockedError, OverloadedError, PausedError, QuotaError, TruncatedError
 
 if TYPE_CHECKING:
@@ -76,7 +78,12 @@ class Breaker:
         """Why no call goes, for people; None when one may try."""
         if self.state != "open":
             return None
-        return f"left alone for {self.wait_seconds():.0f} s more after too many failures: {self._why}"
+        return self._left_alone(self.wait_seconds())
+
+    def _left_alone(self, seconds: float) -> str:
+        # The time of day, since what is said here is read later.
+        until = iso(self._clock.now() + timedelta(seconds=seconds))
+        return f"left alone until {until} after too many failures: {self._why}"
 
     @contextlib.contextmanager
     def call(self, service: str, capability: Capability) -> Iterator[None]:
@@ -89,7 +96,7 @@ class Breaker:
         wait = self.wait_seconds()
         if wait:
             raise PausedError(
-                f"{service} is left alone for {wait:.0f} s more after too many failures: {self._why}",
+                f"{service} is {self._left_alone(wait)}",
                 capability=capability,
                 delay_seconds=wait,
                 hint="it is tried again by itself",

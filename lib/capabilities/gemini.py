@@ -73,6 +73,10 @@ class GeminiModel:
         """See `TextModel`: the most, since quota and money are reserved by it."""
         return most_tokens(request)
 
+    async def prepare(self) -> None:
+        """See `ServedModel`."""
+        await self._client.get()
+
     async def available(self) -> str | None:
         """Why it cannot serve now, None when it can; asks for the model's description, which no quota counts."""
         refusal = self._breaker.refusal()

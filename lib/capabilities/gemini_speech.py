@@ -106,10 +106,15 @@ class GeminiSpeech:
         """See `SpeechModel`: of a slow reader; a call that goes beyond it is broken off."""
         return round((usual_seconds(text) * _SLOWEST + _SECONDS_MORE) * _TOKENS_A_SECOND)
 
+    async def prepare(self) -> None:
+        """See `ServedSpeech`."""
+        await self._client.get()
+
     async def available(self) -> str | None:
         """See `ServedSpeech`."""
-        if self._breaker.state == "open":
-            return f"left alone for {self._breaker.wait_seconds():.0f} s after too many failures: {self._breaker.why}"
+        refusal = self._breaker.refusal()
+        if refusal is not None:
+            return refusal
         client = await self._client.get()
         try:
             async with asyncio.timeout(self._deadlines.connect):

@@ -79,11 +79,16 @@ class OllamaModel:
         """See `TextModel`. Without the schema: the server makes a grammar of it, which the model never sees."""
         return estimated_tokens(replace(request, schema=None))
 
+    async def prepare(self) -> None:
+        """See `ServedModel`."""
+        await self._connection()
+
     async def available(self) -> str | None:
         """Why it cannot serve now, None when it can; asks for the model's description, which loads nothing."""
         refusal = self._breaker.refusal()
         if refusal is not None:
             return refusal
+        await self.prepare()
         try:
             async with asyncio.timeout(self._deadlines.connect):
                 await self._describe()

@@ -86,5 +86,8 @@ class TextModel(Protocol):
 class ServedModel(TextModel, Protocol):
     """A model that says whether its service can serve it now."""
 
+    async def prepare(self) -> None:
+        """Load the vendor's library, seconds on a busy machine; asks nobody. Repeatable."""
+
     async def available(self) -> str | None:
         """Why it cannot, None when it can. Asks the service; costs nothing there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,12 @@ class Moody:
     well: bool = False
     """It says that all is well, whatever is true."""
     silent: bool = False
+    slow: float = 0.0
+    """Seconds that its library takes to load."""
+
+    async def prepare(self) -> None:
+        """As slow as the test says."""
+        await asyncio.sleep(self.slow)
 
     async def lacks(self, capability: Capability) -> str | None:
         """What the test has said, of `any`."""
@@ -92,6 +99,11 @@ async def offers(stand: Stand, backend: str = "metal") -> set[str]:
     return set(found[0].offers[backend]) if found and found[0].offers is not None else set()
 
 
+async def beats(stand: Stand) -> list[dict[str, Any]]:
+    """What the watchers say of themselves."""
+    return [json.loads(raw) for raw in await stand.queue.client.hvals(stand.queue.keys.of("heartbeat"))]
+
+
 async def offered(stand: Stand, *capabilities: str, backend: str = "metal") -> None:
     """Wait until these are offered, and no others."""
 
@@ -133,6 +145,8 @@ async def test_away_at_the_start_it_is_not_offered_and_comes_back(stand: Stand, 
     await stand.debug("a")
     life = (await watcher(stand, moody).start()).life
     await offered(stand, "speech")
+    (beat,) = await beats(stand)
+    assert beat["paused"] == {"metal": {"any": {"why": "ollama at http://h:1 does not answer", "asks_again_sec": 0.2}}}
     await wait_until(lambda: life.conductor.leads)
     await wait_until(lambda: moody.asked > 3)
     row = await stand.row("a")
@@ -141,6 +155,7 @@ async def test_away_at_the_start_it_is_not_offered_and_comes_back(stand: Stand, 
     moody.down = None
     await stand.ended("a")
     await offered(stand, "any", "speech")
+    assert [beat["paused"] for beat in await beats(stand)] == [{}]
     told = [line for line in said if "any jobs" in line]
     assert told == [
         "metal takes no any jobs for now: ollama at http://h:1 does not answer",
@@ -301,6 +316,30 @@ async def test_a_service_that_does_not_answer_is_away(stand: Stand, monkeypatch:
     assert made.life.availability.paused[("metal", "any")] == "redis://h does not answer"
     moody.fault = None
     await made.life.availability._ask_again()
+    assert made.life.availability.paused == {}
+
+
+async def test_the_reason_in_the_heartbeat_is_of_now_and_holds_no_secret(stand: Stand) -> None:
+    """It changes while the pause goes on; a password in an address is blackened, a page of text is cut."""
+    moody = Moody(down="first")
+    made = watcher(stand, moody)
+    made.life.availability.redact = lambda text: text.replace("hunter2", "***")
+    await made.start()
+    moody.down = f"http://me:hunter2@h refuses us {'x' * 999}"
+
+    async def so() -> bool:
+        (beat,) = await beats(stand)
+        why = str(beat["paused"]["metal"]["any"]["why"])
+        return why.startswith("http://me:***@h refuses us xxx") and len(why) == 300
+
+    await wait_until(so, what="the reason of now")
+
+
+async def test_what_loads_for_long_is_not_silent(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library that a busy machine takes long to load is no service that does not answer."""
+    monkeypatch.setattr("job_watcher.availability.ANSWER_SECONDS", 0.02)
+    made = watcher(stand, Moody(slow=0.1))
+    await made.life.availability.look()
     assert made.life.availability.paused == {}
 
 

@@ -75,6 +75,9 @@ class ScriptedModel:
         """A character is a token."""
         return len(request.prompt)
 
+    async def prepare(self) -> None:
+        """Nothing to load."""
+
     async def available(self) -> str | None:
         """Always."""
         return None

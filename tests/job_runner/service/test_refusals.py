@@ -18,6 +18,7 @@ ROW = IndexRow.parse(b"Q|1|0|0|0|stream|1-1|id||||")
 JOB = Job({"metal": Taking(5, 6, 5), "cloud": Taking(1, 2, 1, usd=0.01, usd_most=0.25)})
 CLOUD = {"alive": True, "slots": {"cloud": 3}, "offers": {"cloud": ["any", "text_model"]}}
 METAL = {"alive": True, "slots": {"metal": 1}, "capabilities": ["any", "text_model"]}
+PAUSED = {"why": "no such key", "asks_again_sec": 5.0}
 CLOSED = {"key": "k", "model": "gemini-2.5-flash", "closed_sec": 17.0, "why": "429", "closes_model": True}
 
 
@@ -52,6 +53,18 @@ def lane(backend: str, length: int) -> dict[str, Any]:
         ((CLOUD | {"alive": False},), {}, "", "no living watcher offers the backend cloud"),
         ((CLOUD,), {"pin": "metal"}, "", "the job is pinned to metal"),
         ((CLOUD,), {"capability": "speech"}, "", "its watchers do not offer speech"),
+        (
+            (CLOUD | {"name": "w", "offers": {"cloud": ["any"]}, "paused": {"cloud": {"text_model": PAUSED}}},),
+            {},
+            "paused",
+            "watcher w takes no text_model jobs for now: no such key; it asks again every 5 s",
+        ),
+        (
+            (CLOUD | {"offers": {"cloud": ["any"]}, "paused": {"cloud": "by hand"}},),
+            {},
+            "",
+            "its watchers do not offer text_model",
+        ),
         ((CLOUD | {"slots": {"cloud": 0}},), {}, "", "its watchers are stopping"),
         ((CLOUD,), {"lanes": lane("cloud", 8)}, "cloud_full", "cloud is full: 8 jobs wait or run there, for 3 slots"),
         (
@@ -74,7 +87,7 @@ def test_why_the_cloud_refuses(watchers: tuple[Any, ...], more: dict[str, Any], 
     view: BackendView = says("cloud", *watchers, **more)
     assert not view.takes
     assert view.says.startswith(said)
-    assert (view.able, view.limit) == (bool(limit), limit)
+    assert (view.able, view.limit) == (limit not in {"", "paused"}, limit)
 
 
 def test_the_first_reason_is_told() -> None:
