@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 REFRESH_SECONDS: Final = 10.0
 """Measurements move slowly."""
 
+_PAID_FOR: Final = {"text_model": ("annotate", 1.0), "speaker": ("speak", 500.0)}
+"""A usual job of each class that the cloud is paid for, with its size: what it may cost before one was measured."""
+
 CLOSINGS_SECONDS: Final = 1.0
 """A watcher that asks hears of a closing at once; the conductor only stops sending jobs to wait for it."""
 
@@ -68,7 +71,10 @@ class Knowledge:
 
     def _measured(self, measured: Mapping[tuple[str, str, int], Figures]) -> None:
         self._estimates = Estimates(measured, self.price)
-        guessed = {("cloud", "text_model"): self._estimates.taking("annotate", "cloud", 1.0)}
+        guessed = {
+            ("cloud", capability): self._estimates.taking(task, "cloud", size)
+            for capability, (task, size) in _PAID_FOR.items()
+        }
         self.by_class = {key: _estimate(taking) for key, taking in {**guessed, **averages(measured)}.items()}
 
     def closed(self) -> dict[str, int]:

@@ -53,9 +53,15 @@ async def test_where_nothing_was_measured_the_cloud_is_never_taken_for_free(stan
     """A budget must hold from the first job on."""
     knowledge = Knowledge(stand.queue, HandClock(), price)
     await knowledge.refresh()
-    guessed = knowledge.by_class["cloud", "text_model"]
-    assert guessed.price > 0
-    assert guessed.worst_price >= guessed.price
+    for capability in ("text_model", "speaker"):
+        guessed = knowledge.by_class["cloud", capability]
+        assert guessed.price > 0
+        assert guessed.worst_price > guessed.price
+    assert ("cloud", "any") not in knowledge.by_class
+    await measure(stand, 1.0, backend="cloud", micro=2500)
+    other = Knowledge(stand.queue, HandClock(), price)
+    await other.refresh()
+    assert other.by_class["cloud", "speaker"] == knowledge.by_class["cloud", "speaker"]
 
 
 async def test_it_is_read_again_after_a_while_and_not_before(stand: Stand) -> None:
