@@ -79,6 +79,19 @@ async def test_an_entry_is_read_once(queue: Queue) -> None:
     assert await reads(queue) == once + 1
 
 
+async def test_what_stands_as_it_stood_is_the_same_object(queue: Queue) -> None:
+    """So the leader reckons anew only what a job takes that has changed; a new deadline or place is told as it is."""
+    await submit(queue, sleep("a", deadline=second(5)), sleep("b", deadline=second(6)))
+    deadlines = Deadlines(queue)
+    first = await deadlines.waiting()
+    again = await deadlines.waiting()
+    assert all(one is other for one, other in zip(first, again, strict=True))
+    await queue.client.zadd(queue.keys.of("deadlines"), {"a": BASE_MS + 7000})
+    late = await deadlines.waiting()
+    assert [(job.request_id, job.deadline_ms) for job in late] == [("b", BASE_MS + 6000), ("a", BASE_MS + 7000)]
+    assert late[0] is first[1]
+
+
 async def test_a_job_begun_anew_is_read_anew(queue: Queue) -> None:
     """Another generation may be another job; what has gone is forgotten."""
     await submit(queue, sleep("a", 3.0, deadline=second(5)))
@@ -86,7 +99,7 @@ async def test_a_job_begun_anew_is_read_anew(queue: Queue) -> None:
     assert (await deadlines.waiting())[0].size == 3.0
     await producing.flush(queue, hard=True, force=True)
     assert await deadlines.waiting() == []
-    assert deadlines._known == {}
+    assert deadlines._seen == {}
     await submit(queue, sleep("a", 8.0, deadline=second(5)))
     assert (await deadlines.waiting())[0].size == 8.0
 
