@@ -63,6 +63,14 @@ QUOTE: Final = {
     ],
     "recommended": "text | null: a way",
     "reason": "text",
+    "aside": [
+        {
+            "why": "text: nowhere, past, not_before, near or wish",
+            "says": "text: why no way helps these jobs; they count neither as late nor in a risk",
+            "jobs": "whole",
+            "first": "list: the ids of some",
+        }
+    ],
     "risk_is": "text: how risks are reckoned",
 }
 

@@ -7,11 +7,11 @@ import typer
 
 from job_runner.cli.advice import typed
 from job_runner.cli.options import AnyVoice, JobFiles, Json, NoColor, Quiet
-from job_runner.cli.quoting import budget_of, deadline_of, quote_lines, usd_text
+from job_runner.cli.quoting import aside_notes, budget_of, deadline_of, quote_lines, usd_text
 from job_runner.cli.tables import Align, Table, counted, seconds_text
 from job_runner.service.known import known_in_time
 from job_runner.service.planned import PlannedJob
-from job_runner.service.planning import Plan
+from job_runner.service.planning import DEADLINE_NOTES, Plan
 from job_runner.service.planning import plan as plan_files
 from job_runner.service.quoting import Asked, document
 from lib.command_line.output import ROWS, Output
@@ -108,11 +108,14 @@ def _show(made: Plan, quote: Quote, asked: Asked, now: datetime, output: Output)
     lines = list(quote_lines(quote, asked, now, output))
     if lines:
         output.listing([*lines, ""])
-    for warning, count in made.warnings.items():
-        output.data(f"note: {warning} ({counted(count, 'job')})")
+    notes = list(aside_notes(quote))
+    # What is said with names already need not be counted once more.
+    notes += [f"{note} ({counted(n, 'job')})" for note, n in made.warnings.items() if note not in DEADLINE_NOTES]
     waiting = made.quoting.waiting
     if waiting:
-        output.data(f"note: {counted(waiting, 'job')} in the queue already; the quote does not count them")
+        notes.append(f"{counted(waiting, 'job')} in the queue already; the quote does not count them")
+    for note in notes:
+        output.sentence(f"note: {note}", indent=2)
     output.data(f"{counted(len(made.jobs), 'job')}; estimates: {made.quoting.estimates.source}")
 
 

@@ -9,7 +9,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
 from job_runner.cli.tables import Table, cap_text, counted, seconds_text
-from job_runner.service.quoting import finish
+from job_runner.service.quoting import ASIDE, NAMED_MOST, finish
 from lib.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -109,9 +109,19 @@ def quote_lines(found: Quote, asked: Asked, now: datetime, output: Output) -> It
         wanted = [f"done by {moment_text(asked.deadline, now)}"] if asked.deadline is not None else []
         wanted += [f"within {cap_text(asked.budget_usd)}"] if asked.budget_usd is not None else []
         beside = f" ({', '.join(wanted)})" if wanted else ""
-        said.append(f"  risk: the chance that deadline or budget is missed{beside}")
+        apart = sum(each.jobs for each in found.aside)
+        without = f"; without the {counted(apart, 'job')} named below, which no way helps" if apart else ""
+        said.append(f"  risk: the chance that deadline or budget is missed{beside}{without}")
     for sentence in said:
         yield from wrap(sentence, output.width, subsequent_indent="  ")
+
+
+def aside_notes(found: Quote) -> Iterator[str]:
+    """A sentence for each reason why no way helps some jobs, with the first of them."""
+    for each in found.aside:
+        named = ", ".join(each.first[:NAMED_MOST])
+        more = f" and {each.jobs - NAMED_MOST} more" if each.jobs > NAMED_MOST else ""
+        yield f"{counted(each.jobs, 'job')} ({named}{more}): {ASIDE[each.why]}"
 
 
 def _details(row: Row) -> str:

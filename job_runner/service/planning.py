@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from job_runner.service.jobfiles import NO_JOBS, scanned
 from job_runner.service.known import Known
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from lib.jobfile import FileJob
     from lib.jobqueue import JobSpec
     from lib.settings import Settings
+
+_PAST: Final = "the deadline has passed already"
+_NOT_BEFORE: Final = "the deadline is not after run_after, so it cannot be met"
+DEADLINE_NOTES: Final = frozenset({_PAST, _NOT_BEFORE})
+"""Of jobs that the quote names too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +176,9 @@ class _Odd:
         elif spec.backend is not None and not self._quoting.offered(spec, spec.backend):
             yield f"backend {spec.backend}: nobody alive or set up here runs {spec.task} there, so the job would wait"
         if spec.deadline is not None and spec.deadline <= self._now:
-            yield "the deadline has passed already"
+            yield _PAST
         elif spec.deadline is not None and spec.run_after is not None and spec.deadline <= spec.run_after:
-            yield "the deadline is not after run_after, so it cannot be met"
+            yield _NOT_BEFORE
         if spec.conflict_key is not None:
             key = hash(spec.conflict_key)
             if key in self._keys and spec.on_conflict == "refuse":

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lib.jobqueue import Catalogue, JobSpec
     from lib.redisqueue.keys import Priority
     from lib.routing.estimates import Kind
-    from lib.routing.quote import Row
+    from lib.routing.quote import Hopeless, Row
     from lib.setting_fields.compute import Policy
     from lib.settings import Settings
 
@@ -37,6 +37,12 @@ GROUPS_MOST: Final = 100
 """More deadlines than these are reckoned together, each as the earliest of its group."""
 
 _DEADLINE_STEP_SECONDS: Final = 60
+
+NAMED_MOST: Final = 3
+"""So many jobs of those that no way helps are named; more would hide the rest."""
+
+_LOST: Final[tuple[Hopeless, ...]] = ("past", "not_before", "near")
+"""In the place of a deadline they stand as -1, -2 and so on, so that they are groups of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,10 @@ _Seen = tuple[tuple[str, ...], tuple[str, ...], "Kind"]
 
 
 class _Key(NamedTuple):
-    """What the jobs of a group have in common. `deadline` is Unix seconds, cut to whole steps, None for none."""
+    """What the jobs of a group have in common.
+
+    `deadline` is Unix seconds in whole steps, None for none, and below 0 for one that no way meets.
+    """
 
     priority: Priority
     task: str
@@ -64,12 +73,13 @@ class _Key(NamedTuple):
 
 @dataclass(slots=True)
 class _Sums:
-    """The jobs of one group: how many, how large, where they stand in the plan, and the nearest deadline."""
+    """The jobs of one group: how many, how large, where they stand in the plan, the nearest deadline, the first ids."""
 
     count: int = 0
     size: float = 0.0
     place: int = 0
     deadline: float | None = None
+    first: list[str] = field(default_factory=list)
 
     def add(self, other: _Sums) -> None:
         self.count += other.count
@@ -77,16 +87,18 @@ class _Sums:
         self.place += other.place
         known = [each for each in (self.deadline, other.deadline) if each is not None]
         self.deadline = min(known, default=None)
+        self.first = [*self.first, *other.first][:NAMED_MOST]
 
 
 @dataclass(slots=True)
 class Quoting:
-    """Counts jobs, then quotes them."""
+    """Counts jobs, then quotes them; deadlines are looked at from `now`."""
 
     settings: Settings
     catalogue: Catalogue
     known: Known = field(default_factory=Known)
     estimates: Estimates = field(default_factory=Estimates)
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
     _offers: Mapping[str, frozenset[str]] = field(init=False)
     _seen: dict[tuple[str, str | None, bool, int], _Seen] = field(default_factory=dict)
     _groups: dict[tuple[object, ...], _Sums] = field(default_factory=dict)
@@ -112,20 +124,34 @@ class Quoting:
             key: tuple[object, ...] = (spec.priority, task, bucket, offered, None)
             sums = self._groups.get(key) or self._groups.setdefault(key, _Sums())
         else:
-            sums = self._before(spec.deadline.timestamp(), spec.priority, task, bucket, offered)
+            deadline = spec.deadline.timestamp()
+            lost = self._lost(spec, deadline, size, offered)
+            sums = self._before(deadline, lost, (spec.priority, task, bucket, offered))
+        if sums.count < NAMED_MOST:
+            sums.first.append(spec.request_id)
         sums.count += 1
         sums.size += size
         sums.place += self._jobs
         self._jobs += 1
         return where, *kind.expected(size)
 
-    def _before(self, deadline: float, priority: str, task: str, bucket: int, where: tuple[str, ...]) -> _Sums:
+    def _lost(self, spec: JobSpec, deadline: float, size: float, offered: tuple[str, ...]) -> Hopeless | None:
+        """Why no way meets its deadline."""
+        left = deadline - self.now.timestamp()
+        if left <= 0:
+            return "past"
+        if spec.run_after is not None and spec.deadline is not None and spec.deadline <= spec.run_after:
+            return "not_before"
+        takes = {name: self.estimates.taking(spec.task, name, size) for name in offered}
+        return "near" if takes and Group(1, takes).alone() > left else None
+
+    def _before(self, deadline: float, lost: Hopeless | None, alike: tuple[object, ...]) -> _Sums:
         """The group of the jobs with such a deadline, which knows the nearest."""
-        sums = self._groups.get((priority, task, bucket, where, self._slot(deadline)))
+        sums = self._groups.get((*alike, self._slot(deadline, lost)))
         if sums is None:
             if len(self._groups) >= GROUPS_MOST:
                 self._coarsen()
-            sums = self._groups.setdefault((priority, task, bucket, where, self._slot(deadline)), _Sums())
+            sums = self._groups.setdefault((*alike, self._slot(deadline, lost)), _Sums())
         if sums.deadline is None or deadline < sums.deadline:
             sums.deadline = deadline
         return sums
@@ -141,8 +167,10 @@ class Quoting:
         found = tuple(name for name in named if self.offered(spec, name))
         return found or named, found
 
-    def _slot(self, deadline: float | None) -> int | None:
-        return None if deadline is None else int(deadline) // self._step
+    def _slot(self, deadline: float | None, lost: Hopeless | None) -> int | None:
+        if lost is not None:
+            return -1 - _LOST.index(lost)
+        return None if deadline is None else max(0, int(deadline) // self._step)
 
     def _coarsen(self) -> None:
         """Wider steps between deadlines, until there is room for some groups more."""
@@ -152,7 +180,8 @@ class Quoting:
             self._step *= 2
             merged: dict[tuple[object, ...], _Sums] = {}
             for key, sums in self._groups.items():
-                merged.setdefault((*key[:-1], self._slot(sums.deadline)), _Sums()).add(sums)
+                lost = _lost_of(_Key._make(key))
+                merged.setdefault((*key[:-1], self._slot(sums.deadline, lost)), _Sums()).add(sums)
             self._groups = merged
 
     def quote(self, asked: Asked, now: datetime) -> Quote:
@@ -181,7 +210,22 @@ class Quoting:
     def _group(self, key: _Key, sums: _Sums, begin: float) -> Group:
         size = sums.size / sums.count
         takes = {name: self.estimates.taking(key.task, name, size) for name in key.backends}
-        return Group(sums.count, takes, None if sums.deadline is None else sums.deadline - begin)
+        deadline = None if sums.deadline is None else sums.deadline - begin
+        return Group(sums.count, takes, deadline, _lost_of(key), tuple(sums.first))
+
+
+def _lost_of(key: _Key) -> Hopeless | None:
+    return None if key.deadline is None or key.deadline >= 0 else _LOST[-1 - key.deadline]
+
+
+ASIDE: Final[Mapping[Hopeless, str]] = {
+    "nowhere": "no backend that is alive or set up here can run such a job, so it would wait; it is in no row",
+    "past": "the deadline has passed already, so every way is late",
+    "not_before": "the deadline is not after run_after, so every way is late",
+    "near": "the deadline is nearer than such a job takes at p90 by itself, so every way is late",
+    "wish": "such a job takes longer at p90 by itself than until --deadline, so every way is late",
+}
+"""Why no way helps some jobs."""
 
 
 def document(found: Quote, asked: Asked, now: datetime, known: Known) -> dict[str, Any]:
@@ -195,6 +239,10 @@ def document(found: Quote, asked: Asked, now: datetime, known: Known) -> dict[st
         "rows": rows,
         "recommended": None if found.recommended is None else rows[found.recommended]["way"],
         "reason": found.reason,
+        "aside": [
+            {"why": each.why, "says": ASIDE[each.why], "jobs": each.jobs, "first": list(each.first[:NAMED_MOST])}
+            for each in found.aside
+        ],
         "risk_is": "the chance, by a normal distribution through p50 and p90, that a deadline or the budget is missed",
     }
 

@@ -9,6 +9,8 @@ figures come about, so that everybody can check them:
 - The risk of a deadline: how likely a normal distribution through p50 and p90 lies beyond it, of the group that is
   worst off. That of a budget: the same of the dollars. Both together: that not both are met, as if they were
   independent.
+- What no way can help is set aside and named, so that it does not hide what the ways differ in: jobs that have no place
+  anywhere are in no row; jobs that are late in every way run, and pay, and count neither as late nor in the risk.
 
 Dollars are floats here: these are expectations, and what is booked is counted elsewhere. Times are seconds from now.
 """
@@ -17,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from math import erf, isfinite, sqrt
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from lib.routing.filling import NEVER, Allowance, Length, Pool, deal
 
@@ -68,13 +70,27 @@ class Taking:
         return {"jobs": 1.0, "requests": self.requests, "tokens": self.tokens, "usd": self.usd}
 
 
+Hopeless = Literal["nowhere", "past", "not_before", "near", "wish"]
+"""Why no way helps some jobs: no backend can run them; their own deadline has passed, or comes before they may run, or
+is nearer than they take at p90, all else aside; or the deadline of the whole is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Equal jobs, and what one takes on each backend that it may run on. `deadline` is in seconds from now."""
+    """Equal jobs, and what one takes on each backend that it may run on. `deadline` is in seconds from now.
+
+    `lost` says why their own deadline is missed in every way; `first` are the ids of the first ones, to name them by.
+    """
 
     count: int
     takes: Mapping[str, Taking]
     deadline: float | None = None
+    lost: Hopeless | None = None
+    first: tuple[str, ...] = ()
+
+    def alone(self) -> float:
+        """Seconds of one at p90 where it is done soonest, all else aside."""
+        return min((taking.seconds(Z90, 1) for taking in self.takes.values()), default=NEVER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +153,22 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """Jobs that no way helps: why, how many, and the ids of the first."""
+
+    why: Hopeless
+    jobs: int
+    first: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Quote:
-    """A row a way, the number of the one to take (None without jobs), and why that one."""
+    """A row a way, the number of the one to take (None without jobs), why that one, and what was set aside before."""
 
     rows: tuple[Row, ...]
     recommended: int | None
     reason: str
+    aside: tuple[Aside, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,16 +181,52 @@ class Wish:
 
 def quote(groups: Sequence[Group], backends: Mapping[str, Backend], wish: Wish, policies: Iterable[Policy]) -> Quote:
     """The rows of all ways that differ; `groups` in the order in which their jobs would be dealt out."""
-    wanted = [replace(group, deadline=_nearer(group.deadline, wish.deadline)) for group in groups]
+    wanted = _wanted(groups, wish)
+    aside = _aside(groups, wanted)
+    wanted = [group for group in wanted if group.takes]
     rows: list[Row] = []
     for way in _ways(backends, policies):
         row = row_of(wanted, backends, way, wish)
         if any(row.jobs.values()) and all(_split(row) != _split(other) for other in rows):
             rows.append(row)
     if not rows:
-        return Quote((), None, "")
+        return Quote((), None, "", aside)
     best, reason = _choice(rows, asked=any(group.deadline is not None for group in wanted) or wish.budget is not None)
-    return Quote(tuple(rows), best, reason)
+    return Quote(tuple(rows), best, reason, aside)
+
+
+def _wanted(groups: Sequence[Group], wish: Wish) -> list[Group]:
+    """The groups with the deadline that they are held to: none where every way misses it, and `lost` says why.
+
+    The deadline of the whole is no longer asked of what cannot keep it, unless nothing could: that is the answer then.
+    """
+    found: list[Group] = []
+    for group in groups:
+        lost = group.lost
+        if lost is None and group.deadline is not None and group.takes and group.alone() > group.deadline:
+            lost = "past" if group.deadline <= 0 else "near"
+        found.append(replace(group, deadline=None if lost else group.deadline, lost=lost))
+    if wish.deadline is None:
+        return found
+    in_time = [not group.takes or group.alone() <= wish.deadline for group in found]
+    nothing = not any(kept for kept, group in zip(in_time, found, strict=True) if group.takes)
+    return [
+        replace(group, deadline=_nearer(group.deadline, wish.deadline))
+        if kept or nothing
+        else replace(group, deadline=None, lost=group.lost or "wish")
+        for group, kept in zip(found, in_time, strict=True)
+    ]
+
+
+def _aside(groups: Sequence[Group], wanted: Sequence[Group]) -> tuple[Aside, ...]:
+    """What no way helps, by the reason."""
+    found: dict[Hopeless, Aside] = {}
+    for group, held_to in zip(groups, wanted, strict=True):
+        why: Hopeless | None = held_to.lost if group.takes else "nowhere"
+        if why is not None:
+            last = found.get(why, Aside(why, 0, ()))
+            found[why] = Aside(why, last.jobs + group.count, last.first + group.first)
+    return tuple(found.values())
 
 
 def _split(row: Row) -> dict[str, int]:
@@ -255,7 +317,13 @@ def _carried(
 def _order(groups: Sequence[Group], policy: Policy) -> list[int]:
     if policy != "deadline":
         return list(range(len(groups)))
-    return sorted(range(len(groups)), key=lambda i: NEVER if groups[i].deadline is None else groups[i].deadline or 0.0)
+
+    def urgency(i: int) -> tuple[bool, float]:
+        # Behind those that can be met, before those that have none.
+        deadline, lost = groups[i].deadline, groups[i].lost is not None
+        return deadline is None and not lost, NEVER if deadline is None else deadline
+
+    return sorted(range(len(groups)), key=urgency)
 
 
 def _length(group: Group, name: str, slots: int, z: float) -> Length:
@@ -269,7 +337,7 @@ def _by_deadline(
     """As many as end in time on the cheapest, then on the next; the others wherever they end soonest."""
     names = tuple(sorted(lengths, key=lambda name: group.takes[name].usd))
     if group.deadline is None:
-        return [(group.count, names[:1])]
+        return [(group.count, names if group.lost else names[:1])]
     parts: list[tuple[int, tuple[str, ...]]] = []
     left = group.count
     for name in names:

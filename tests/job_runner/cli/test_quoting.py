@@ -163,3 +163,18 @@ def test_a_plan_changes_nothing_in_redis(runner: JobRunner, three: str) -> None:
         assert not await watcher.queue.client.exists(watcher.queue.keys.of("measures"))
 
     runner.by_hand(look)
+
+
+def test_what_no_way_helps_is_named_below_the_quote(runner: JobRunner) -> None:
+    """How many, the first ids, and why; the recommended row is about the others, and says so."""
+    jobs = runner.file(
+        "".join(f"- {{request_id: 'old{i}', task: debug, deadline: 2001-01-01T00:00:00Z}}\n" for i in range(5))
+        + "- {request_id: pin, task: debug, backend: cloud}\n- {request_id: fine, task: debug}\n"
+    )
+    shown = runner("plan", jobs, "--budget", "3").out
+    assert "* recommended: local only: the cheapest that keeps to what was asked, at p90\n" in shown
+    assert "without the 6 jobs named below, which no way helps" in " ".join(shown.split())
+    assert (
+        "note: 5 jobs (old0, old1, old2 and 2 more): the deadline has passed already, so every way is late\n" in shown
+    )
+    assert "note: 1 job (pin): no backend that is alive or set up here can run such a job" in shown

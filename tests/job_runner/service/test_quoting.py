@@ -30,7 +30,7 @@ def settings(**values: str) -> Settings:
 def quoting(made: Settings, known: Known | None = None) -> Quoting:
     """A counter of jobs under these settings."""
     known = known or Known()
-    return Quoting(made, BUILT_IN, known, Estimates(known.measured, cloud_price(made)))
+    return Quoting(made, BUILT_IN, known, Estimates(known.measured, cloud_price(made)), NOW)
 
 
 def job(name: str = "a", **fields: Any) -> JobSpec:
@@ -117,11 +117,35 @@ def test_the_document_of_what_never_ends() -> None:
 def test_a_jobs_own_deadline_counts() -> None:
     """Beside the one that was asked for, the nearer."""
     counted = quoting(settings())
-    counted.count(job(task="sleep", payload={"seconds": 100}, deadline="2026-03-01T22:01:00Z"))
-    counted.count(job("b"))
+    for name in "ab":
+        counted.count(job(name, task="sleep", payload={"seconds": 50}, deadline="2026-03-01T22:01:00Z"))
+    counted.count(job("c"))
     (row,) = counted.quote(Asked(), NOW).rows
     assert row.deadline_risk == pytest.approx(1.0)
     assert row.late == 1
+
+
+def test_jobs_that_nothing_helps_are_named_among_any_number_of_others() -> None:
+    """The first ids of each reason, counted one by one, however many deadlines are reckoned together."""
+    counted = quoting(settings())
+    for i in range(5):
+        counted.count(job(f"old{i}", deadline=f"2026-03-01T21:59:5{i}Z"))
+    for i in range(300):
+        moment = NOW + timedelta(hours=2, seconds=i * 3600)
+        counted.count(job(str(i), task="sleep", payload={"seconds": 1}, deadline=moment.isoformat()))
+    counted.count(job("soon", task="sleep", payload={"seconds": 100}, deadline="2026-03-01T22:01:00Z"))
+    counted.count(job("odd", deadline="2026-03-01T23:00:00Z", run_after="2026-03-02T23:00:00Z"))
+    counted.count(job("pin", backend="cloud"))
+    found = counted.quote(Asked(), NOW)
+    assert {each.why: (each.jobs, each.first) for each in found.aside} == {
+        "past": (5, ("old0", "old1", "old2")),
+        "near": (1, ("soon",)),
+        "not_before": (1, ("odd",)),
+        "nowhere": (1, ("pin",)),
+    }
+    assert found.rows[0].fits
+    said = document(found, Asked(), NOW, Known())["aside"]
+    assert {each["why"]: each["first"] for each in said}["past"] == ["old0", "old1", "old2"]
 
 
 def test_the_budget_is_what_the_day_has_left() -> None:

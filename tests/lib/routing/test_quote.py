@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.routing.filling import Allowance, Length
-from lib.routing.quote import Backend, Group, Quote, Row, Taking, Wish, quote
+from lib.routing.quote import Aside, Backend, Group, Quote, Row, Taking, Wish, quote
 from lib.setting_fields.compute import POLICIES
 from tests.lib.routing.one_by_one import ExactPool, deal_one_by_one
 
@@ -107,9 +107,42 @@ def test_a_job_that_a_way_cannot_run() -> None:
     assert found.recommended == 2
     assert [each.way.name for each in quoted([Group(3, {"metal": HERE})]).rows] == ["local only"]
     nowhere = quoted([Group(3, {"metal": HERE}), Group(2, {})])
-    assert nowhere.reason == "no way runs all jobs: the one that runs the most"
-    assert quoted([Group(2, {})]) == Quote((), None, "")
+    assert (nowhere.reason, nowhere.aside) == ("the cheapest", (Aside("nowhere", 2, ()),))
+    assert nowhere.rows[0].fits
+    assert quoted([Group(2, {})]) == Quote((), None, "", (Aside("nowhere", 2, ()),))
     assert quoted([]) == Quote((), None, "")
+
+
+def test_what_no_way_helps_is_set_aside_and_named() -> None:
+    """It runs and costs, but neither makes a way late nor hides which one is in time; the rest is judged as before."""
+    rest = Group(20, BOTH, deadline=150)
+    lost = [
+        Group(5, BOTH, deadline=-60, first=("old",)),
+        Group(2, BOTH, deadline=3, first=("soon",)),
+        Group(1, BOTH, deadline=500, lost="not_before", first=("odd",)),
+    ]
+    found, alone = quoted([*lost, rest]), quoted([rest])
+    assert found.aside == (Aside("past", 5, ("old",)), Aside("near", 2, ("soon",)), Aside("not_before", 1, ("odd",)))
+    assert alone.aside == ()
+    assert found.reason == alone.reason == "the cheapest that keeps to what was asked, at p90"
+    assert found.recommended is not None
+    best = found.rows[found.recommended]
+    assert (best.late, sum(best.jobs.values()), best.fits) == (0, 28, True)
+    assert best.risk is not None
+    assert best.risk < 0.1
+
+
+def test_who_cannot_keep_the_deadline_of_the_whole_is_set_aside() -> None:
+    """Unless nothing could, which is the answer then; a job that missed its own is held to that of the whole."""
+    long = Group(1, {"metal": Taking(900, 900, 900, samples=1000)}, first=("long",))
+    found = quoted([long, Group(10, BOTH)], Wish(deadline=300))
+    assert found.aside == (Aside("wish", 1, ("long",)),)
+    assert found.rows[found.recommended or 0].fits
+    hopeless = quoted([long], Wish(deadline=300))
+    assert (hopeless.aside, hopeless.rows[0].late) == ((), 1)
+    missed = quoted([Group(10, BOTH, deadline=-1)], Wish(deadline=50))
+    assert row(missed, "local only").late > 0
+    assert row(missed, "cloud only").late == 0
 
 
 def test_a_budget_of_the_day_makes_it_take_days() -> None:
