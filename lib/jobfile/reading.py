@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 from lib.errors import InvalidJobsError, Problem
 from lib.jobfile.beatsheet import BeatScan
 from lib.jobfile.findings import MAX_SHOWN
+from lib.jobfile.kinds import kind_of, no_jobs, no_manifest
 from lib.jobfile.scanning import FileJob, FileRules, RowScan
-from lib.jobfile.sheet_reading import is_beatsheet
 from lib.jobfile.source import JobFile
 from lib.jobfile.task_manifest import ManifestScan, is_task_manifest
 from lib.jobqueue.spec import JobSpec
@@ -59,8 +59,14 @@ def scan_jobs(path: Path, rules: FileRules) -> Iterator[FileJob | Problem]:
     """
     file = JobFile(path, rules.max_file_bytes)
     if rules.manifest or (rules.by_hand is None and is_task_manifest(file, rules.max_job_bytes)):
-        yield from ManifestScan(file, rules).run()
-    elif rules.by_hand is not None or is_beatsheet(file):
+        other = no_manifest(file, rules.max_job_bytes)
+        yield from ManifestScan(file, rules).run() if other is None else [Problem(file.name, 1, "", other)]
+        return
+    kind = kind_of(file)
+    other = no_jobs(file, kind, "job file" if rules.by_hand is None else "beatsheet")
+    if other is not None:
+        yield Problem(file.name, 1, "", other)
+    elif rules.by_hand is not None or kind == "beatsheet":
         yield from BeatScan(file, rules).run()
     else:
         yield from RowScan(file, rules).run()

@@ -1,6 +1,6 @@
 """A beatsheet's parts out of YAML events: its root and its beats, with the line of everything.
 
-It knows the shape of the file and which files are beatsheets at all, but not what a beat may hold.
+It knows the shape of the file, but neither which files are beatsheets nor what a beat may hold.
 """
 
 from __future__ import annotations
@@ -8,10 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-import yaml
 from yaml.events import (
-    CollectionEndEvent,
-    CollectionStartEvent,
     DocumentStartEvent,
     MappingEndEvent,
     MappingStartEvent,
@@ -24,19 +21,13 @@ from yaml.events import (
 from lib.jobfile.scalars import resolve
 from lib.jobfile.syntax import mistakes_told
 from lib.jobfile.yaml_events import BROKEN, ValueReader, line_of
-from lib.jobqueue.json_values import MAX_DEPTH
-from lib.jobqueue.normalise import FIELD_NAMES
 
 if TYPE_CHECKING:
     from yaml.events import Event
 
     from lib.jobfile.findings import Findings
-    from lib.jobfile.source import BoundedStream, JobFile
+    from lib.jobfile.source import BoundedStream
 
-_BEATSHEET_ALONE: Final = frozenset({"topicId", "totalBeats", "ttsDefaults", "beats"})
-_JOB_FILE_ALONE: Final = frozenset({"defaults", "jobs", *FIELD_NAMES})
-# The first keys tell; a file that hides them behind more than this is read as a job file.
-_MOST_EVENTS: Final = 10_000
 # The root is level 1, the list of beats 2, a beat 3.
 _BEAT_DEPTH: Final = 3
 _TOO_LARGE: Final = "is larger than JOBS_MAX_JOB_BYTES allows; make it smaller"
@@ -68,43 +59,6 @@ class Sheet:
 
     root: Part
     beats: list[Part]
-
-
-def is_beatsheet(file: JobFile) -> bool:
-    """Whether the root of this file begins as a beatsheet's does; blocks on disk, reads no more than it needs.
-
-    Raises:
-        InvalidInputError: the file is missing, unreadable, a directory or too large.
-
-    """
-    with file.opened() as stream:
-        loader = yaml.CSafeLoader(stream)
-        depth, at_key = 0, False
-        try:
-            for _ in range(_MOST_EVENTS):
-                event = loader.get_event()
-                if depth == 1 and at_key and isinstance(event, ScalarEvent):
-                    if event.value in _BEATSHEET_ALONE:
-                        return True
-                    if event.value in _JOB_FILE_ALONE:
-                        return False
-                depth, at_key = _followed(event, depth, at_key=at_key)
-                if depth > MAX_DEPTH or (depth == 1 and isinstance(event, SequenceStartEvent)):
-                    return False
-                if event is None or isinstance(event, StreamEndEvent):
-                    return False
-        except yaml.YAMLError:
-            return False  # whoever reads it as a job file says what is wrong
-    return False
-
-
-def _followed(event: Event | None, depth: int, *, at_key: bool) -> tuple[int, bool]:
-    """The depth after `event`, and whether a key of the root follows."""
-    if isinstance(event, CollectionStartEvent):
-        return depth + 1, depth == 0
-    if isinstance(event, CollectionEndEvent):
-        return depth - 1, depth - 1 == 1 and not at_key
-    return depth, not at_key if depth == 1 else at_key
 
 
 def read_sheet(stream: BoundedStream, findings: Findings, max_beat_bytes: int) -> Sheet | None:

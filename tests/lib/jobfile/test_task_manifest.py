@@ -225,7 +225,7 @@ def test_a_manifest_is_known_by_its_name_or_its_first_entry(tmp_path: Path) -> N
     ):
         path = manifest(tmp_path, content, name=name)
         assert is_task_manifest(JobFile(path, 1 << 20), 262_144) is wanted, (name, content[:20])
-    assert said(manifest(tmp_path, "jobs: []", name="m.yaml"), manifest=True)[0].startswith("1: is no JSON: ")
+    assert said(manifest(tmp_path, "jobs: []", name="m.yaml"), manifest=True)[0].startswith("1: is a job file")
     with pytest.raises(InvalidInputError, match="does not exist"):
         list(read_jobs(tmp_path / "none.jsonl", FileRules()))
 
