@@ -10,7 +10,7 @@ from job_runner.cli.planned_manifest import Force, Seed, tell_written
 from job_runner.cli.tables import Table, counted
 from job_runner.service.gap_filling import Planned, Wanted, checked, exported, plan_gaps, schema_of, text_of
 from job_runner.workflows.entries import refuse_input
-from job_runner.workflows.gap_fill import OUT, GapFill
+from job_runner.workflows.gap_fill import GapFill, place_of
 from lib.command_line.output import Output
 from lib.errors import InvalidInputError
 from lib.jobqueue.annotating import MOST_RECORDS
@@ -64,7 +64,12 @@ RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Plan records 
 MaxOutputTokens = Annotated[
     int, typer.Option("--max-output-tokens", min=1, max=65_536, help="Length of an answer at most.")
 ]
-Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="The manifest to write.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="FILE", help="The manifest to write.", show_default="manifests/gap_fill_VERSION.jsonl"
+    ),
+]
 
 
 @app.callback(epilog=EXAMPLES)
@@ -87,7 +92,7 @@ def plan(  # noqa: PLR0913 - one parameter a flag
     retry_failed: RetryFailed = False,
     max_output_tokens: MaxOutputTokens = 1024,
     seed: Seed = 1,
-    out: Out = OUT,
+    out: Out = None,
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -96,8 +101,9 @@ def plan(  # noqa: PLR0913 - one parameter a flag
     """Scan a corpus and write the manifest of what is left to annotate."""
     settings = Settings.load()
     wanted = Wanted(corpus=corpus, table=table, id_field=id_field)
+    goes_to = place_of(version) if out is None else out
     inputs = {"--corpus": wanted.path, "--schema": schema, "--prompt": prompt, "--system": system}
-    refuse_input(out, {flag: path for flag, path in inputs.items() if path is not None})
+    refuse_input(goes_to, {flag: path for flag, path in inputs.items() if path is not None})
     asked = checked(
         GapFill(
             corpus=wanted.location(settings),
@@ -115,7 +121,7 @@ def plan(  # noqa: PLR0913 - one parameter a flag
         )
     )
     with wanted.opened(settings) as opened:
-        planned = plan_gaps(opened, asked, out, force=force)
+        planned = plan_gaps(opened, asked, goes_to, force=force)
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
     if json:
         output.document(planned.document())
@@ -123,6 +129,12 @@ def plan(  # noqa: PLR0913 - one parameter a flag
         _show(planned, output)
     for each in planned.found.unusable_first:
         output.warn(f"left out: {each}, which the prompt names")
+    if planned.found.absent:
+        names = ", ".join(f"{{{name}}}" for name in sorted(planned.found.absent))
+        raise InvalidInputError(
+            f"--prompt {prompt}: no record has what it names: {names}",
+            hint=f"a record has: {', '.join(planned.found.fields)}",
+        )
     if planned.found.none_fits:
         raise InvalidInputError(
             f"--prompt {prompt}: no record that is left has every field that it names",
@@ -161,7 +173,8 @@ def _show(planned: Planned, output: Output) -> None:
     output.listing(table.lines(output.width, output.paint))
     output.data()
     if planned.manifest is None:
-        output.data("nothing is left to plan; no manifest was written")
+        nothing = "" if found.absent or found.none_fits else "nothing is left to plan; "
+        output.data(f"{nothing}no manifest was written")
     else:
         tell_written(planned.manifest, "gap_fill", output)
     if found.failed_before:

@@ -17,14 +17,19 @@ from lib.jobqueue.prompts import missing_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from lib.corpus.corpus import Seen
 
-OUT: Final = FOLDER / "gap_fill_v1.jsonl"
 TASK: Final = "annotate"
 
 _SHOWN: Final = 5
 _DIGEST_DIGITS: Final = 12
+
+
+def place_of(version: str) -> Path:
+    """Where the plan of a version goes unless it is told otherwise: plans of two stand side by side."""
+    return FOLDER / f"gap_fill_{version}.jsonl"
 
 
 @dataclass(slots=True)
@@ -41,6 +46,8 @@ class Found:
     """The first records that lack a field of the prompt, with the field."""
     fields: tuple[str, ...] = ()
     """Those that the first of them has."""
+    absent: frozenset[str] | None = None
+    """The fields of the prompt that no record has, also none that is annotated; None before the first record."""
 
     @property
     def none_fits(self) -> bool:
@@ -105,16 +112,19 @@ class GapFill:
 
     def _wants(self, seen: Seen, found: Found) -> bool:
         found.records += 1
+        lacks: tuple[str, ...] = ()
+        if found.absent != frozenset() or seen.coverage != "annotated":
+            lacks = missing_fields(self.prompt, seen.record.fields)
+            found.absent = frozenset(lacks) if found.absent is None else found.absent.intersection(lacks)
+            found.fields = found.fields or (tuple(seen.record.fields) if lacks else ())
         if seen.coverage == "annotated":
             found.annotated += 1
             return False
         if seen.coverage == "failed" and not self.retry_failed:
             found.failed_before += 1
             return False
-        lacks = missing_fields(self.prompt, seen.record.fields)
         if lacks:
             found.unusable += 1
-            found.fields = found.fields or tuple(seen.record.fields)
             if len(found.unusable_first) < _SHOWN:
                 found.unusable_first.append(f"{seen.record.id}: no field {lacks[0]!r}")
             return False

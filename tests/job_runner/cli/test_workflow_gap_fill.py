@@ -157,8 +157,37 @@ def test_a_prompt_that_fits_no_record_is_a_mistake(runner: JobRunner) -> None:
     runner.file("About {body}: {text}", "other.txt")
     shown = plan(runner, "--prompt", "other.txt")
     assert shown.code == 2
-    assert "--prompt other.txt: no record that is left has every field that it names" in shown.err
+    assert "--prompt other.txt: no record has what it names: {" in shown.err
     assert "a record has: id, text" in shown.err
+
+
+@pytest.mark.usefixtures("corpus")
+def test_a_field_that_no_record_has_is_a_mistake_though_all_are_annotated(runner: JobRunner) -> None:
+    """Nothing is left to do, but not because the prompt is right: it did not end well once all was done."""
+    assert plan(runner).code == 0
+    for entry in entries(runner):
+        work(runner, entry)
+    assert plan(runner, "--force").code == 0
+    (runner.home / "prompt.txt").write_text("Count {txet} of {id}\n")
+    shown = plan(runner, "--force")
+    assert shown.code == 2
+    assert "--prompt prompt.txt: no record has what it names: {txet}\nhint: a record has: id, text\n" in shown.err
+    assert "nothing is left to plan" not in shown.out
+
+
+@pytest.mark.usefixtures("corpus")
+def test_a_plan_is_named_by_its_version(runner: JobRunner) -> None:
+    """Those of two versions stand side by side; a version that is none writes nothing."""
+    assert plan(runner).code == 0
+    words = [*PLAN, *FILES]
+    words[words.index("v1")] = "2026-10.b"
+    shown = runner(*words)
+    assert shown.code == 0
+    assert "manifests/gap_fill_2026-10.b.jsonl: 1 task " in shown.out
+    assert (runner.home / "manifests/gap_fill_v1.jsonl").exists()
+    words[words.index("2026-10.b")] = "../x"
+    assert runner(*words).code == 2
+    assert len(list((runner.home / "manifests").iterdir())) == 2
 
 
 @pytest.mark.usefixtures("corpus")
