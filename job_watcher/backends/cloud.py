@@ -86,7 +86,9 @@ class Cloud:
         """Run the body where its kind and its past say; the result says what its calls cost."""
         task = self._tasks.require(job.task)
         number = lease.attempts_used + 1
-        calls = self._models.calls_of(job, lease, session) if self._models and session else None
+        calls = None
+        if self._models and session:
+            calls = self._models.calls_of(job, lease, session, keeps=task.kind.keeps_answers)
         if task.kind.isolation == "inline" and not lease.suspect:
             model = calls.text_model if calls and task.kind.capability == "text_model" else None
             context = AttemptContext(job.request_id, number, work_dir.make, _NO_ENGINES, on_progress, model=model)

@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 _HASH_DIGITS: Final = 12
 
-_KEEP_THEIR_ANSWERS: Final = frozenset({"annotate"})
-"""Tasks whose next attempt does not ask again what this one was answered."""
-
 
 @dataclass(frozen=True, slots=True)
 class PaidCalls:
@@ -115,8 +112,8 @@ class PaidModels:
                 return await self.speech.available()
         return None
 
-    def calls_of(self, job: JobSpec, lease: Lease, session: Session) -> PaidCalls:
-        """The models as this attempt may call them."""
+    def calls_of(self, job: JobSpec, lease: Lease, session: Session, *, keeps: bool) -> PaidCalls:
+        """The models as this attempt may call them; `keeps` as its kind says."""
         # Waits in place are part of the attempt: each, and all of them, must end before its deadline uses one up.
         patience = min(PATIENCE_SECONDS, job.timeout_seconds / 2)
         payer = Payer(
@@ -126,7 +123,7 @@ class PaidModels:
             high=job.priority == "high",
             patience=patience,
             until=self.clock.elapsed() + seconds_for_waits(job.timeout_seconds),
-            keeps=job.task in _KEEP_THEIR_ANSWERS,
+            keeps=keeps,
         )
         meter = Meter(self.queue, self.settlements, self.prices, payer, self.clock)
         text = MeteredModel(self.text, meter, Pool(self.key, self.text.model), self.allowance)

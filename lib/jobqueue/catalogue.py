@@ -42,7 +42,8 @@ class TaskKind:
     `payload` is the model of its `payload` field, or None when its fields are flat in the job (only `speak`).
     `timeout_seconds` is the limit of one attempt unless the job says otherwise. `positional` names, in order,
     the arguments that a task manifest may give without a name. `receipt` says what is wrong with a done record of
-    such a job, for `job-runner verify`; None believes every done record.
+    such a job, for `job-runner verify`; None believes every done record. `keeps_answers` promises that its next attempt
+    does not ask a paid model again for what this one was answered: it may be put back in the middle at no cost.
     """
 
     name: str
@@ -53,6 +54,7 @@ class TaskKind:
     isolation: Isolation
     positional: tuple[str, ...] = ()
     receipt: ReceiptCheck | None = None
+    keeps_answers: bool = False
 
 
 class Catalogue:
@@ -167,6 +169,7 @@ BUILT_IN: Final = Catalogue(
             "inline",
             ("records", "data"),
             receipts.annotated,
+            keeps_answers=True,
         ),
     )
 )

@@ -108,11 +108,12 @@ def test_a_part_of_the_attempt_is_left_for_the_calls(timeout: float, waits: floa
     assert seconds_for_waits(timeout) == waits
 
 
-@pytest.mark.parametrize(("task", "seconds", "calls"), [("annotate", 160, 3), ("annotate", 240, 4), ("own", 160, 4)])
-async def test_what_is_paid_for_knows_its_attempt(desk: Desk, task: str, seconds: float, calls: int) -> None:
-    """The job's timeout, less what is left for calls; and that a batch of records keeps its answers."""
+@pytest.mark.parametrize(("kind", "seconds", "calls"), [("keeps", 160, 3), ("keeps", 240, 4), ("own", 160, 4)])
+async def test_what_is_paid_for_knows_its_attempt(desk: Desk, kind: str, seconds: float, calls: int) -> None:
+    """The job's timeout, less what is left for calls; and whether its kind keeps answers."""
     lease = desk.paying.leases["a"]
-    model = desk.paid(Allowance(rpm=1)).calls_of(spec(task, timeout_seconds=seconds), lease, desk.session).text_model
+    job = spec("own", timeout_seconds=seconds)
+    model = desk.paid(Allowance(rpm=1)).calls_of(job, lease, desk.session, keeps=kind == "keeps").text_model
     await model.answer(ASK)
     for _ in range(2):
         await after_a_wait(desk, model)

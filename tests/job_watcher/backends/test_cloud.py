@@ -11,6 +11,7 @@ import pytest
 from job_watcher.backends.cloud import Cloud
 from job_watcher.work_dirs import WorkDirs
 from lib.capabilities.text_model import TextRequest
+from lib.errors import QuotaError
 from lib.jobqueue import TaskKind
 from lib.redisqueue.queue import Queue
 from lib.redisqueue.quota import Allowance
@@ -73,4 +74,30 @@ async def test_a_job_that_asked_nothing_has_no_cost(desk: Desk, tmp_path: Path) 
     async with WorkDirs(tmp_path, "s").attempt(lease) as work_dir:
         result = await cloud.run(job, lease, work_dir, lambda _: None, session=desk.session)
     assert (result.cost, result.waited) == (None, 0.0)
+    await cloud.aclose()
+
+
+@pytest.mark.parametrize("name", ["keeps", "forgets"])
+async def test_whether_a_job_is_put_back_in_the_middle_is_its_kinds_to_say(
+    desk: Desk, tmp_path: Path, name: str
+) -> None:
+    """The third wait would end with the attempt: what asks nothing twice is put back, anything else waits on."""
+
+    class Asks:
+        kind = TaskKind(name, (), "text_model", None, 600, "inline", keeps_answers=name == "keeps")
+
+        async def run(self, _job: JobSpec, context: TaskContext) -> TaskResult:
+            """Four answers."""
+            return TaskResult({"said": [await context.text_model.answer(TextRequest("a")) for _ in range(4)]})
+
+    cloud = Cloud(TaskRegistry([Asks()]), settings_in(tmp_path), desk.paid(Allowance(rpm=1)))
+    job, lease = spec(name, timeout_seconds=160), desk.paying.leases["a"]
+    async with WorkDirs(tmp_path, "s").attempt(lease) as work_dir:
+        running = asyncio.create_task(cloud.run(job, lease, work_dir, lambda _: None, session=desk.session))
+        for _ in range(3):
+            await wait_until(lambda: desk.clock.sleepers or running.done())
+            if not running.done():
+                await desk.pass_seconds(62)
+        await asyncio.wait([running], timeout=10)
+        assert isinstance(running.exception(), QuotaError) == (name == "keeps")
     await cloud.aclose()

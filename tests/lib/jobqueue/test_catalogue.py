@@ -57,3 +57,9 @@ def test_a_name_can_be_taken_once(added: TaskKind) -> None:
 def test_an_empty_catalogue_is_possible() -> None:
     """It knows nothing."""
     assert Catalogue(()).names == ()
+
+
+def test_a_batch_of_records_alone_keeps_its_answers() -> None:
+    """What asks again would pay twice for being put back, so a kind must say that it does not."""
+    assert [each.name for each in BUILT_IN.kinds if each.keeps_answers] == ["annotate"]
+    assert not kind("own").keeps_answers
