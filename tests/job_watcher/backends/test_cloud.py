@@ -94,10 +94,9 @@ async def test_whether_a_job_is_put_back_in_the_middle_is_its_kinds_to_say(
     job, lease = spec(name, timeout_seconds=160), desk.paying.leases["a"]
     async with WorkDirs(tmp_path, "s").attempt(lease) as work_dir:
         running = asyncio.create_task(cloud.run(job, lease, work_dir, lambda _: None, session=desk.session))
-        for _ in range(3):
-            await wait_until(lambda: desk.clock.sleepers or running.done())
-            if not running.done():
-                await desk.pass_seconds(62)
-        await asyncio.wait([running], timeout=10)
+        for answered in (1, 2, 3):
+            await wait_until(lambda n=answered: running.done() or (len(desk.inner.asked) == n and desk.clock.sleepers))
+            await desk.pass_seconds(62)
+        await wait_until(running.done)
         assert isinstance(running.exception(), QuotaError) == (name == "keeps")
     await cloud.aclose()
