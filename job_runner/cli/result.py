@@ -40,6 +40,7 @@ _SHOWN = (
     "completed_at",
     "failed_at",
 )
+_ANNOTATE = "annotate"
 # The record of a cancelled job has these too, with values that tell of a failure; it is none.
 _OF_FAILURES = frozenset({"error_type", "stage"})
 
@@ -86,7 +87,17 @@ def _lines(found: Found) -> list[tuple[str, str]]:
             lines.append((shown, clean(str(value))))
     if "duration_sec" in record:
         lines.append(("took", seconds_text(record["duration_sec"])))
+    lines += _cost(record)
     return lines + _result_lines(record.get("result"))
+
+
+def _cost(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was paid for it; of a kind of job that may cost money also that nothing was."""
+    usd = (record.get("cost") or {}).get("usd")
+    if isinstance(usd, int | float) and usd > 0:
+        # As many digits as a thousand tokens of the cheapest model need.
+        return [("cost", f"${usd:.6f}".rstrip("0").ljust(len("$0.00"), "0"))]
+    return [("cost", "nothing was paid")] if record.get("task") == _ANNOTATE and record.get("status") == "done" else []
 
 
 def _result_lines(result_part: Any) -> list[tuple[str, str]]:
@@ -162,4 +173,17 @@ def _next_steps(found: Found) -> list[str]:
         return [f"next: `job-runner retry {typed([found.request_id])}` queues it again"]
     if found.status in {"queued", "delayed", "leased"}:
         return ["next: `job-runner watch` follows it"]
-    return []
+    return _after_annotating(found.record or {})
+
+
+def _after_annotating(record: dict[str, Any]) -> list[str]:
+    """Where the annotations are, which no record holds."""
+    made = record.get("result")
+    if record.get("task") != _ANNOTATE or not isinstance(made, dict) or "version" not in made:
+        return []
+    of_version = f"--corpus CORPUS --version {typed([clean(str(made['version']))])}"
+    steps = [f"next: `job-runner workflow gap-fill export {of_version}` hands out the annotations"]
+    if made.get("failed"):
+        plan = "`job-runner workflow gap-fill plan … --retry-failed`"
+        steps.append(f"records failed: {plan} with the flags of its plan plans them again")
+    return steps

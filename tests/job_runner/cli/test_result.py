@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from lib.jobqueue.protocol import Progress
@@ -9,7 +10,7 @@ from lib.jobqueue.records import RecordedOutput
 from lib.redisqueue import leasing
 
 if TYPE_CHECKING:
-    from tests.job_runner.conftest import JobRunner
+    from tests.job_runner.conftest import JobRunner, Outcome
     from tests.support.hand import HandWatcher
 
 WAV = RecordedOutput("take_01.wav", "take", "file:///out/.store/x/take_01.wav", 1234, "0" * 64)
@@ -124,6 +125,35 @@ def test_the_published_file_comes_first_and_the_result_is_readable(runner: JobRu
         "takes:         file take_01.wav, seconds 2.5",
         "said:          two\\nlines",
     ]
+
+
+def _annotated(runner: JobRunner, failed: list[dict[str, str]], cost: dict[str, float] | None) -> Outcome:
+    """What is shown of the record that a batch of one leaves."""
+    made = {"version": "v1", "records": 1, "annotated": 1 - len(failed), "failed": failed, "asked": 1}
+    record = {"request_id": "a", "status": "done", "task": "annotate", "backend": "cloud", "result": made, "cost": cost}
+
+    async def leave(watcher: HandWatcher) -> None:
+        queue = watcher.queue
+        await queue.client.hset(queue.keys.of("result"), "a", json.dumps(record))
+
+    runner.by_hand(leave)
+    return runner("result", "a")
+
+
+def test_an_annotate_job_shows_its_cost_and_what_next(runner: JobRunner) -> None:
+    """In dollars, to the last digit that counts; and where the annotations are handed out."""
+    shown = _annotated(runner, [], {"usd": 0.00042})
+    assert "cost:          $0.00042\n" in shown.out
+    assert shown.err == (
+        "next: `job-runner workflow gap-fill export --corpus CORPUS --version v1` hands out the annotations\n"
+    )
+
+
+def test_an_annotate_job_that_was_free_says_so(runner: JobRunner) -> None:
+    """And how what failed in it is planned again."""
+    shown = _annotated(runner, [{"id": "r1", "error": "no answer"}], None)
+    assert "cost:          nothing was paid\n" in shown.out
+    assert "records failed: `job-runner workflow gap-fill plan … --retry-failed` with the flags of" in shown.err
 
 
 def test_failed_says_why_and_what_next(runner: JobRunner) -> None:
