@@ -1,5 +1,6 @@
 """`job-runner status`: the queue at a glance."""
 
+from datetime import datetime
 from typing import Any
 
 import typer
@@ -36,7 +37,7 @@ def status(*, redis_url: RedisUrl = None, json: Json = False, quiet: Quiet = Fal
     output.data(f"Server: {server_text(settings)}")
     output.data()
     for line in lines(document, output):
-        output.data(line)
+        output.sentence(line, indent=15) if line.startswith("  api") else output.data(line)
     for step in _next_steps(document):
         output.say(step)
 
@@ -94,8 +95,17 @@ def _watchers(document: dict[str, Any], output: Output) -> list[str]:
     for watcher in document["watchers"]:
         state, style = ("alive", "done") if watcher["alive"] else ("gone", "failed")
         role = "leader" if watcher["name"] == leader else "-"
-        table.row(watcher["name"], state, role, _busy(watcher), watcher["last_seen"] or "-", style=style)
+        seen = _ago(watcher["last_seen"], document["timestamp"])
+        table.row(watcher["name"], state, role, _busy(watcher), seen, style=style)
     return table.lines(output.width, output.paint)
+
+
+def _ago(seen: str | None, now: str) -> str:
+    """How long ago that was, by the server's clock; the moment itself stands in the document."""
+    if seen is None:
+        return "-"
+    seconds = (datetime.fromisoformat(now) - datetime.fromisoformat(seen)).total_seconds()
+    return f"{seconds_text(max(0.0, seconds))} ago"
 
 
 def _busy(watcher: dict[str, Any]) -> str:

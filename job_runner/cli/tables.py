@@ -10,6 +10,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
+from lib.job_rate import jobs_in_window
 from lib.terminal import clean
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ Align = Literal["left", "right"]
 _GAP: Final = "  "
 _INDENT: Final = "  "
 _FIRST_LEAST: Final = 12
+_MINUTE: Final = 60
 
 
 def display_width(text: str) -> int:
@@ -140,9 +142,16 @@ def cap_text(usd: float) -> str:
 
 
 def moves_text(rate: Mapping[str, Any]) -> str:
-    """How much of the limit of jobs a minute is used; empty where the cloud got nothing in the last minute."""
-    moves, limit = rate["cloud_moves_last_min"], rate["cloud_per_min"]
-    return f"{counted(moves, 'job')} in the last minute, {limit:g} a minute allowed" if moves else ""
+    """How much of the limit of the cloud's jobs is used, in its own window; empty where it got nothing then."""
+    moves = rate["cloud_moves_in_window"]
+    if not moves:
+        return ""
+    allowed, window_ms = jobs_in_window(rate["cloud_per_min"])
+    # Without the moment of slack that is added to it. Below one job a minute the window is longer than that.
+    seconds = window_ms // 1000
+    if seconds == _MINUTE:
+        return f"{counted(moves, 'job')} in the last minute, {allowed} a minute allowed"
+    return f"{counted(moves, 'job')} in the last {seconds} s, {allowed} allowed"
 
 
 def pool_lines(pools: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -152,7 +152,7 @@ def test_the_table_with_a_watcher(runner: JobRunner, three: str) -> None:
         await watcher.lease(1)
         return (await asyncio.to_thread(runner, "status")).settled
 
-    shown = runner.by_hand(look)
+    shown = re.sub(r"\d+\.\d s ago", "<time> ago", runner.by_hand(look))
     assert shown.partition("LANE")[2] == (
         "           WAITING  RUNNING\n"
         "metal any            0        1\n"
@@ -160,7 +160,7 @@ def test_the_table_with_a_watcher(runner: JobRunner, three: str) -> None:
         "metal speech         2        0\n"
         "\n"
         "WATCHER  STATE  ROLE    BUSY  LAST SEEN\n"
-        "hand     alive  leader   1/1  <time>\n"
+        "hand     alive  leader   1/1  <time> ago\n"
     )
 
 
@@ -232,6 +232,9 @@ def test_what_is_paid_for(runner: JobRunner, monkeypatch: pytest.MonkeyPatch) ->
     assert 50 < pool["closed_sec"] <= 60
     assert pool["closes_model"]
     assert (pool["key"], pool["model"], pool["why"]) == ("abc", "gemini-2.5-flash", "429 per minute")
+    monkeypatch.setenv("CLOUD_TOKENS_PER_MIN", "0.5")
+    assert "\n  cloud        3 jobs in the last 120 s, 1 allowed\n" in runner("status").out
+    monkeypatch.delenv("CLOUD_TOKENS_PER_MIN")
     shown = runner("status").out
     assert "\n  spent today  $0.4200 of $0.50, $0.0900 more reserved: the budget is reached\n" in shown
     assert "\n  cloud        2 jobs in the last minute, 2 a minute allowed\n" in shown

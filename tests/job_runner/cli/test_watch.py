@@ -141,7 +141,7 @@ def _document() -> dict[str, Any]:
         "totals": totals,
         "outbox": {"publish": 0},
         "lanes": {"lane:metal:speech": lane},
-        "rate": {"jobs_per_min": 30.0, "cloud_moves_last_min": 0, "cloud_per_min": 2.0},
+        "rate": {"jobs_per_min": 30.0, "cloud_moves_in_window": 0, "cloud_per_min": 2.0},
         "eta_sec": 6,
         "pools": [],
         "spend": {"today_usd": 0.0, "reserved_usd": 0.0, "budget_usd": None},
@@ -179,7 +179,7 @@ def _paid(**changes: Any) -> dict[str, Any]:
     pool = {"key": "k", "model": "gemini-2.5-flash", "closed_sec": 17.0, "why": "429", "requests_last_min": 9}
     return {
         **_document(),
-        "rate": {"jobs_per_min": 30.0, "cloud_moves_last_min": 2, "cloud_per_min": 2.0},
+        "rate": {"jobs_per_min": 30.0, "cloud_moves_in_window": 2, "cloud_per_min": 2.0},
         "pools": [pool | {"tokens_last_min": 700}],
         "spend": {"today_usd": 0.12, "reserved_usd": 0.01, "budget_usd": 3.0},
         "eta": {"p50_sec": 90.0, "p90_sec": 110.0},
