@@ -182,8 +182,9 @@ SHAPES: Final[dict[str, Any]] = {
         "where": "text | null: the intake or lane",
         "blockers": [{"kind": "text", "says": "text", "mend": "text"}],
         "backends": [BACKEND_VIEW],
-        "position": "whole | null: in line",
+        "position": "whole | null: how many go first, and one",
         "eta": ETA,
+        "eta_says": "text: what else holds of the ETA, or why there is none",
         "progress": "object | null",
     },
     "job-runner retry": {

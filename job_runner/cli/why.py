@@ -49,11 +49,15 @@ def _show(answer: Why, output: Output) -> None:
     output.data(f"{clean(found.request_id)}: {found.status}")
     for number, blocker in enumerate(answer.blockers, start=1):
         mend = f"; {as_called(blocker.mend)}" if blocker.mend else ""
-        output.data(f"  {number}. {clean(blocker.says + mend)}")
+        output.sentence(f"  {number}. {clean(blocker.says + mend)}", indent=5)
     for view in answer.backends:
-        output.data(f"  {view.backend:<6} {'takes it' if view.takes else 'refuses'}: {clean(view.says)}")
+        output.sentence(f"  {view.backend:<6} {'takes it' if view.takes else 'refuses'}: {clean(view.says)}", indent=9)
     if answer.eta is not None and answer.before is not None:
-        output.data(f"  number {answer.before + 1} in line, done in about {span_text(answer.eta.document())}")
+        besides = f"; {answer.eta_says}" if answer.eta_says else ""
+        eta = span_text(answer.eta.document())
+        output.sentence(f"  number {answer.before + 1} to go, done in about {eta}{besides}", indent=4)
+    elif answer.eta_says:
+        output.sentence(f"  no ETA: {answer.eta_says}", indent=4)
     progress = found.progress or {}
     if "percent" in progress:
         output.data(f"  {progress['percent']:g} % {clean(str(progress.get('message') or ''))}".rstrip())

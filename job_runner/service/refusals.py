@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lib.settings import Settings
 
 _LEAST_SHOWN_USD: Final = 0.0001
+_MINUTE_SECONDS: Final = 60
 _UNPAUSE: Final = "mend what it names, the jobs then run by themselves; or start another watcher that can"
 
 
@@ -39,6 +40,14 @@ class Job:
     """What is known of the job itself: what it takes on each backend, nothing where its bytes cannot be read."""
 
     takes: Mapping[str, Taking] = field(default_factory=dict)
+    deadline: datetime | None = None
+
+    def urgent(self, now: datetime) -> bool:
+        """Whether the free machine could still end it in time, if it began now."""
+        metal = self.takes.get(LOCAL)
+        if self.deadline is None:
+            return False
+        return (self.deadline - now).total_seconds() >= (metal.p50 if metal is not None else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,7 @@ def job_of(raw: bytes | None, row: IndexRow, known: Known, settings: Settings) -
     except JobRunnerError:
         return Job()
     estimates = Estimates(known.measured, cloud_price(settings))
-    return Job({name: estimates.taking(spec.task, name, size_of(spec)) for name in BACKENDS})
+    return Job({name: estimates.taking(spec.task, name, size_of(spec)) for name in BACKENDS}, spec.deadline)
 
 
 def backend_views(job: Job, capability: str, pin: str, known: Known, settings: Settings) -> tuple[BackendView, ...]:
@@ -112,9 +121,9 @@ def _view(backend: str, capability: str, pin: str, known: Known, settings: Setti
     slots = sum(each["slots"][backend] for each in able)
     if not slots:
         return no("its watchers are stopping")
-    limit = _limit(backend, capability, known, settings, job)
-    if limit is not None:
-        return limit
+    kept = _kept(backend, capability, pin, known, settings, job)
+    if kept is not None:
+        return kept
     return BackendView(backend, takes=True, says=f"{_counted(slots, 'slot')} for {capability}", able=True)
 
 
@@ -126,8 +135,36 @@ def _not_offered(backend: str, capability: str, offering: Sequence[Mapping[str, 
     return BackendView(backend, takes=False, says=f"its watchers do not offer {capability}")
 
 
+def _kept(backend: str, capability: str, pin: str, known: Known, settings: Settings, job: Job) -> BackendView | None:
+    """What keeps a backend that could from taking it now: of a job that may yet be paid for the limits come first."""
+    said = "" if pin or backend == LOCAL else _policy(capability, known, settings, job)
+    policy = BackendView(backend, takes=False, says=said, able=True, limit="policy") if said else None
+    if policy is not None and job.deadline is None:
+        return policy
+    return _limit(backend, capability, known, settings, job) or policy
+
+
+def _policy(capability: str, known: Known, settings: Settings, job: Job) -> str:
+    """Why the policy does not pay for it though it could; empty where it does, or where no free slot serves such jobs.
+
+    The policy is the one that is set here; the watcher that leads may have another.
+    """
+    free = any(
+        each.get("slots", {}).get(LOCAL) and capability in offers_of(each).get(LOCAL, ()) for each in known.watchers
+    )
+    if not free or settings.conductor_policy == "local-first":
+        return ""
+    if settings.conductor_policy == "cheapest":
+        return "the policy cheapest pays for nothing that a free machine can run"
+    if job.deadline is None:
+        return "the policy deadline pays for no job without a deadline that a free machine can run"
+    if not job.urgent(datetime.now(UTC)):
+        return ""
+    return f"the policy deadline holds it for the free machine as long as that can end it by {iso(job.deadline)}"
+
+
 def _limit(backend: str, capability: str, known: Known, settings: Settings, job: Job) -> BackendView | None:
-    """What keeps a backend that could from taking it now."""
+    """Which limit keeps it from taking it now."""
 
     def no(limit: str, says: str, mend: str = "") -> BackendView:
         return BackendView(backend, takes=False, says=says, able=True, limit=limit, mend=mend)
@@ -144,7 +181,7 @@ def _limit(backend: str, capability: str, known: Known, settings: Settings, job:
     if moved >= jobs:
         return no(
             "near_limit",
-            f"near the rate limit: {_counted(moved, 'job')} in the last {window_ms / 1000:g} s, {jobs} allowed",
+            f"near the rate limit: {_counted(moved, 'job')} in the last {_span(window_ms)}, {jobs} allowed",
             "time, or a higher CLOUD_TOKENS_PER_MIN",
         )
     closed = _closed(capability, known, settings)
@@ -161,6 +198,12 @@ def _limit(backend: str, capability: str, known: Known, settings: Settings, job:
             "the next UTC day, or a higher BUDGET_PER_DAY_USD",
         )
     return None
+
+
+def _span(window_ms: int) -> str:
+    """The time of a limit, without the half second of slack that is added to it."""
+    seconds = window_ms // 1000
+    return "minute" if seconds == _MINUTE_SECONDS else f"{seconds} s"
 
 
 def metal_full(known: Known, settings: Settings) -> str:

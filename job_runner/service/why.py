@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from job_runner.service.eta import Eta, eta_in_line, line_of
 from job_runner.service.known import Known, known
 from job_runner.service.refusals import BackendView, Job, backend_views, job_of, metal_full
-from lib.clock import iso_from_ms
+from lib.clock import iso, iso_from_ms
 from lib.redisqueue import reader
 from lib.redisqueue.keys import is_intake, parse_intake, parse_lane
 from lib.redisqueue.place import AHEAD_MAX, Place, place_of
@@ -38,13 +38,18 @@ class Blocker:
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """The answer. `before` is how many jobs go first, as far as can be told; None for one that waits in no line."""
+    """The answer.
+
+    `before` is how many jobs go first, as far as can be told; None where the order is another or it does not wait yet.
+    `eta_says` is what else holds of the ETA, or why there is none.
+    """
 
     found: Found
     blockers: tuple[Blocker, ...] = ()
     backends: tuple[BackendView, ...] = ()
     before: int | None = None
     eta: Eta | None = None
+    eta_says: str = ""
 
     def document(self) -> dict[str, Any]:
         """The JSON of `why`."""
@@ -57,6 +62,7 @@ class Why:
             "backends": [asdict(view) for view in self.backends],
             "position": None if self.before is None else self.before + 1,
             "eta": None if self.eta is None else self.eta.document(),
+            "eta_says": self.eta_says,
             "progress": self.found.progress,
         }
 
@@ -88,20 +94,40 @@ def explain(found: Found, place: Place, now_known: Known, settings: Settings, jo
         case "leased":
             return Why(found, tuple(_of_lease(row, place)))
         case "delayed":
-            return Why(found, tuple(_of_delay(row, place)))
+            says = "where it will stand then depends on what waits by that time"
+            if row.reason.startswith("key"):
+                says = "that depends on when the job ends that holds the key"
+            return Why(found, tuple(_of_delay(row, place)), eta_says=says)
     if is_intake(row.stream):
         blockers = [*_of_nobody(watchers, backends, capability, pin), *_of_leader(row, watchers, document)]
         if any(view.able and view.backend == "metal" for view in backends):
             full = metal_full(now_known, settings)
             blockers += [Blocker("no_room", full, "more slots (METAL_CONCURRENCY) or more watchers")] if full else []
         blockers += _of_limits(backends)
-        blockers += _of_others(place)
+        dated = settings.conductor_policy == "deadline" and job.deadline is not None
+        blockers += [] if dated else _of_others(place)
+        blockers += _of_deadlines(job, now_known, settings)
         before = line_of(place, now_known)
     else:
         blockers = [*_of_lane(row, document, watchers)]
         before = place.ahead
+    by_deadline = is_intake(row.stream) and settings.conductor_policy == "deadline"
+    if by_deadline and job.deadline is not None:
+        # Those before it may be later in time, and it may wait for its turn on purpose.
+        said = f"the policy deadline takes jobs by their deadlines, not in their order; its own is {iso(job.deadline)}"
+        return Why(found, tuple(blockers or [_next_in_line()]), backends, eta_says=said)
     eta = eta_in_line(capability, before, now_known, settings)
-    return Why(found, tuple(blockers or [_next_in_line()]), backends, before, eta)
+    if eta is None:
+        said = _no_eta(backends)
+    else:
+        said = "later where jobs with a deadline go before it (policy deadline)" if by_deadline else ""
+    return Why(found, tuple(blockers or [_next_in_line()]), backends, before, eta, said)
+
+
+def _no_eta(backends: Sequence[BackendView]) -> str:
+    if not any(view.able for view in backends):
+        return "nobody who is alive can run it"
+    return "nothing was measured of such jobs, or their limits let none through"
 
 
 def _of_limits(backends: Sequence[BackendView]) -> Iterator[Blocker]:
@@ -212,11 +238,19 @@ def _of_others(place: Place) -> Iterator[Blocker]:
         yield Blocker("higher_priority", f"{_jobs(place.higher)} of a higher priority before it")
     if place.ahead:
         number = f"{AHEAD_MAX} jobs or more" if place.ahead >= AHEAD_MAX else _jobs(place.ahead)
-        yield Blocker("in_line", f"{number} before it in the same line")
+        yield Blocker("in_line", f"{number} before it in its backlog")
     if place.beside and (place.ahead or place.higher):
-        yield Blocker(
-            "turns", f"{place.beside} other {'line takes' if place.beside == 1 else 'lines take'} turns with it"
-        )
+        kinds = "kind" if place.beside == 1 else "kinds"
+        yield Blocker("turns", f"it takes turns with {place.beside} other {kinds} of jobs")
+
+
+def _of_deadlines(job: Job, now_known: Known, settings: Settings) -> Iterator[Blocker]:
+    """Who goes first by the policy `deadline`; which jobs these are, only the conductor knows."""
+    others = sum(entry["waiting"] for entry in now_known.document["backlogs"].values()) - 1
+    if settings.conductor_policy != "deadline" or others < 1:
+        return
+    what = "a deadline" if job.deadline is None else "a nearer deadline"
+    yield Blocker("by_deadline", f"jobs with {what} go before it; {_jobs(others)} beside it waiting")
 
 
 def _of_lane(row: IndexRow, document: Mapping[str, Any], watchers: Sequence[Mapping[str, Any]]) -> Iterator[Blocker]:

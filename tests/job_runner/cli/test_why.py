@@ -44,10 +44,11 @@ def test_without_a_watcher(runner: JobRunner, three: str) -> None:
     assert runner("why", "story:two").out == (
         "story:two: queued\n"
         "  1. no watcher is alive; start one with `job-watcher`\n"
-        "  2. 1 job before it in the same line\n"
-        "  3. 1 other line takes turns with it\n"
+        "  2. 1 job before it in its backlog\n"
+        "  3. it takes turns with 1 other kind of jobs\n"
         "  metal  refuses: no living watcher offers the backend metal\n"
         "  cloud  refuses: no living watcher offers the backend cloud\n"
+        "  no ETA: nobody who is alive can run it\n"
     )
     document = runner("why", "story:one", "--json").document
     assert document["where"] == "stream"
@@ -214,8 +215,8 @@ def test_a_long_line_is_not_counted_to_its_end(runner: JobRunner) -> None:
     """Behind a hundred thousand jobs the answer is as quick as behind a thousand."""
     rows = "".join(f"- {{request_id: job-{i}, task: debug}}\n" for i in range(AHEAD_MAX + 5))
     runner("enqueue", runner.file(rows), "--quiet")
-    assert f"{AHEAD_MAX} jobs or more before it in the same line" in runner("why", f"job-{AHEAD_MAX + 4}").out
-    assert "3 jobs before it in the same line" in runner("why", "job-3").out
+    assert f"{AHEAD_MAX} jobs or more before it in its backlog" in runner("why", f"job-{AHEAD_MAX + 4}").out
+    assert "3 jobs before it in its backlog" in runner("why", "job-3").out
 
 
 def test_looking_writes_nothing(runner: JobRunner, three: str) -> None:
@@ -266,6 +267,36 @@ def test_where_it_stands_and_when_it_will_be_done(runner: JobRunner) -> None:
         assert (metal["takes"], metal["usd"], cloud["takes"]) == (True, 0.0, False)
         assert metal["seconds"][0] == pytest.approx(10, rel=0.1)
         shown = await asyncio.to_thread(runner, "why", "job-2")
-        assert "\n  number 3 in line, done in about " in shown.out
+        assert "\n  number 3 to go, done in about " in shown.out
 
     runner.by_hand(look)
+
+
+def test_no_eta_is_promised_where_the_order_is_another(runner: JobRunner) -> None:
+    """Under the policy deadline those with one go by it; a job that waits for its time or a key stands nowhere yet."""
+    moments = (
+        ("plain", ""),
+        ("late", ", run_after: 2099-01-01T00:00:00Z"),
+        ("dated", ", deadline: 2099-01-01T00:00:00Z"),
+    )
+    runner("enqueue", runner.file("".join(f"- {{request_id: {name}, task: debug{more}}}\n" for name, more in moments)))
+    settings = Settings.load({"CONDUCTOR_POLICY": "deadline"})
+
+    async def look(watcher: HandWatcher) -> None:
+        await watcher.queue.refresh_streams()
+        await measures.add(watcher.queue, [Sample("debug", "metal", 1.0, 10.0)] * 5)
+        dated, plain, late = [await why(watcher.queue, settings, name) for name in ("dated", "plain", "late")]
+        assert (dated.eta, dated.before) == (None, None)
+        assert kinds(dated)[-1] == kinds(plain)[-1] == "by_deadline"
+        assert dated.blockers[-1].says == "jobs with a nearer deadline go before it; 1 job beside it waiting"
+        assert dated.eta_says.endswith("by their deadlines, not in their order; its own is 2099-01-01T00:00:00.000Z")
+        assert plain.eta is not None
+        assert plain.eta_says == "later where jobs with a deadline go before it (policy deadline)"
+        assert (late.eta, late.document()["eta_says"]) == (
+            None,
+            "where it will stand then depends on what waits by that time",
+        )
+        assert (await asked(watcher, "dated")).eta is not None, "by another policy it has its turn"
+
+    runner.by_hand(look)
+    assert "\n  no ETA: where it will stand then" in runner("why", "late").out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -71,7 +72,7 @@ def lane(backend: str, length: int) -> dict[str, Any]:
             (CLOUD,),
             {"rate": {"cloud_moves_in_window": 2}},
             "near_limit",
-            "near the rate limit: 2 jobs in the last 60.5 s, 2 allowed",
+            "near the rate limit: 2 jobs in the last minute, 2 allowed",
         ),
         ((CLOUD,), {"pools": [CLOSED]}, "api_closed", "the API of gemini-2.5-flash is closed until 20"),
         (
@@ -141,7 +142,7 @@ def test_below_one_job_a_minute_the_window_is_longer() -> None:
     (_, view) = backend_views(JOB, "text_model", "", known(CLOUD, rate=rate), slow)
     assert (view.limit, view.says.partition(";")[0]) == (
         "near_limit",
-        "near the rate limit: 1 job in the last 300.5 s, 1 allowed",
+        "near the rate limit: 1 job in the last 300 s, 1 allowed",
     )
 
 
@@ -162,3 +163,36 @@ def test_the_job_is_read_for_its_size() -> None:
 
     assert price("x" * 1000) == pytest.approx(10 * price("x" * 100))
     assert job_of(b"{", ROW, Known(), SETTINGS) == job_of(None, ROW, Known(), SETTINGS) == Job()
+
+
+@pytest.mark.parametrize(
+    ("policy", "left_sec", "pin", "limit", "said"),
+    [
+        ("local-first", None, "", "", "3 slots for text_model"),
+        ("cheapest", None, "", "policy", "the policy cheapest pays for nothing that a free machine can run"),
+        ("cheapest", 5, "cloud", "", "3 slots"),
+        ("deadline", None, "", "policy", "the policy deadline pays for no job without a deadline"),
+        (
+            "deadline",
+            3600,
+            "",
+            "policy",
+            "the policy deadline holds it for the free machine as long as that can end it by",
+        ),
+        ("deadline", 0.5, "", "", "3 slots"),
+        ("deadline", -5, "", "", "3 slots"),
+    ],
+)
+def test_a_policy_that_does_not_pay_refuses(
+    policy: str, left_sec: float | None, pin: str, limit: str, said: str
+) -> None:
+    """Room on the cloud is no place for a job that the policy keeps for the free machine; a pin passes it."""
+    made = Settings.load({"HOME": "/tmp", "CONDUCTOR_POLICY": policy})  # noqa: S108 - nothing is written
+    takes = {"metal": Taking(1, 2, 1), "cloud": Taking(1, 2, 1)}
+    until = None if left_sec is None else datetime.now(UTC) + timedelta(seconds=left_sec)
+    able = METAL | {"offers": {"metal": ["text_model"]}}
+    views = backend_views(Job(takes, until), "text_model", pin, known(able, CLOUD), made)
+    assert (views[1].takes, views[1].limit) == (not limit, limit)
+    assert views[1].says.startswith(said)
+    alone = backend_views(Job(takes, until), "text_model", pin, known(CLOUD), made)
+    assert alone[1].takes, "no free machine can run it"
