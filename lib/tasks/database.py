@@ -8,12 +8,13 @@ more of the URL than host and name.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import sqlalchemy
 from sqlalchemy import Column, Integer, MetaData, Table, Text, event, exc, func, select
@@ -49,14 +50,31 @@ _FORMS: Final = "write sqlite:///FILE or postgresql+pg8000://USER:PASSWORD@HOST:
 
 
 class Database:
-    """One database, with a pool of connections."""
+    """One database, with a pool of connections; with `looks_only` neither a file nor a folder of it is ever made."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, looks_only: bool = False) -> None:
         parsed = _parsed(url)
         self.dialect = parsed.get_backend_name()
         self.place = _place(parsed)
-        self._engine = _engine(parsed)
+        self._file = _file_of(parsed)
+        self._engine = _engine(_read_only(self._file) if looks_only and self._file else parsed, looks_only=looks_only)
         self._has_table = False
+
+    def has_table(self) -> bool:
+        """Whether the table is there; nothing is made. A file that is not there yet has none.
+
+        Raises:
+            TemporaryError: it is away, or busy.
+            PermanentError: it refuses us, is none, or cannot be made where it should be.
+
+        """
+        if self._file is not None and not self._file.exists():
+            nearest = next(each for each in self._file.parents if each.exists())
+            if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+                raise _no_folder(self._file.parent, "not a folder of ours to write to")
+            return False
+        with self._told(), self._engine.connect() as connection:
+            return sqlalchemy.inspect(connection).has_table(TABLE.name)
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -188,7 +206,18 @@ def _place(url: sqlalchemy.URL) -> str:
     return f"PostgreSQL at {url.host or '127.0.0.1'}:{url.port or 5432}/{url.database or ''}"
 
 
-def _engine(url: sqlalchemy.URL) -> Engine:
+def _file_of(url: sqlalchemy.URL) -> Path | None:
+    """The file of SQLite; None of a database in memory, and of a server."""
+    if url.get_backend_name() != "sqlite" or url.database in {None, "", ":memory:"}:
+        return None
+    return Path(str(url.database)).absolute()
+
+
+def _read_only(file: Path) -> sqlalchemy.URL:
+    return sqlalchemy.URL.create("sqlite", database=f"file:{quote(str(file))}", query={"mode": "ro", "uri": "true"})
+
+
+def _engine(url: sqlalchemy.URL, *, looks_only: bool = False) -> Engine:
     is_sqlite = url.get_backend_name() == "sqlite"
     waits = {"timeout": _BUSY_SECONDS if is_sqlite else _ANSWER_SECONDS}
     try:
@@ -200,7 +229,7 @@ def _engine(url: sqlalchemy.URL) -> Engine:
             f"the driver of {url.drivername} is not installed: {caught.name}",
             hint=f"install it with `{install_extra('postgres')}`, and write postgresql+pg8000:// into DATABASE_URL",
         ) from caught
-    if is_sqlite:
+    if is_sqlite and not looks_only:
         if url.database and url.database != ":memory:":
             _make_folder(Path(url.database).parent)
         event.listen(engine, "connect", _prepare_sqlite)
@@ -211,10 +240,12 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as caught:
-        raise PermanentError(
-            f"the folder {folder} of the database cannot be made: {caught.strerror}",
-            hint="name another in DATABASE_URL",
-        ) from caught
+        raise _no_folder(folder, str(caught.strerror)) from caught
+
+
+def _no_folder(folder: Path, why: str) -> PermanentError:
+    said = f"the folder {folder} of the database cannot be made: {why}"
+    return PermanentError(said, hint="name another in DATABASE_URL")
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:

@@ -1,7 +1,7 @@
 """What jobs run on beside this machine's own cores: the models, their prices and the budget, and the database.
 
 Only what is set up is looked at. A model is asked whether it is there, which loads nothing and costs nothing; no line
-shows a key or a password. The database is opened as a round would open it, so its table is made when it is missing.
+shows a key or a password. The database is only looked at: its table is made by the first round that needs it.
 """
 
 from __future__ import annotations
@@ -131,12 +131,12 @@ def _database(settings: Settings) -> list[Check]:
     from lib.tasks.database import Database  # noqa: PLC0415 - for those who set one alone
 
     try:
-        database = Database(settings.database_url)
+        database = Database(settings.database_url, looks_only=True)
         try:
-            with database.connection():
-                pass
+            has_table = database.has_table()
         finally:
             database.close()
     except JobRunnerError as exc:
         return [Check("database", "wrong", exc.message, exc.hint or "set DATABASE_URL to one that is there")]
-    return [Check("database", "ok", f"{database.place} opens ({database.dialect})")]
+    later = "" if has_table else "; its table is made by the first job that needs it"
+    return [Check("database", "ok", f"{database.place} opens ({database.dialect}){later}")]

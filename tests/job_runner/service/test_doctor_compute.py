@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -122,9 +124,27 @@ async def test_a_database(tmp_path: Path) -> None:
     (good,) = await told(tmp_path, DATABASE_URL=f"sqlite:///{tmp_path}/mine.sqlite3")
     assert (good.name, good.state) == ("database", "ok")
     assert "sqlite" in good.found
+    assert not (tmp_path / "mine.sqlite3").exists()
     (tmp_path / "taken").write_text("a file")
     (bad,) = await told(tmp_path, DATABASE_URL=f"sqlite:///{tmp_path}/taken/mine.sqlite3")
     assert (bad.name, bad.state) == ("database", "wrong")
     (away,) = await told(tmp_path, DATABASE_URL="postgresql+pg8000://me:opensesame@127.0.0.1:1/jobs")
     assert (away.name, away.state) == ("database", "wrong")
     assert "opensesame" not in away.found + away.mend
+
+
+async def test_a_look_changes_no_database(tmp_path: Path) -> None:
+    """Neither a folder nor a table is made, and no byte of the file is another; a file that is none is told."""
+    (unmade,) = await told(tmp_path, DATABASE_URL=f"sqlite:///{tmp_path}/deep/er/mine.sqlite3")
+    assert unmade.found.endswith("opens (sqlite); its table is made by the first job that needs it")
+    assert not (tmp_path / "deep").exists()
+    file = tmp_path / "there.sqlite3"
+    with contextlib.closing(sqlite3.connect(file)) as made:
+        made.execute("create table mine (a)")
+    before = file.read_bytes()
+    (seen,) = await told(tmp_path, DATABASE_URL=f"sqlite:///{file}")
+    assert (seen.state, seen.found) == ("ok", f"the database {file} {unmade.found.partition('sqlite3 ')[2]}")
+    assert file.read_bytes() == before
+    (tmp_path / "notes").write_text("these are notes, and of some length too\n" * 50)
+    (none,) = await told(tmp_path, DATABASE_URL=f"sqlite:///{tmp_path}/notes")
+    assert (none.state, "not a database" in none.found) == ("wrong", True)
