@@ -7,6 +7,7 @@ be passed by a name. All money is in whole millionths of a dollar, rounded up.
 
 from __future__ import annotations
 
+import difflib
 import math
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -33,6 +34,10 @@ LONG_PROMPT_TOKENS: Final = 200_000
 
 _PRICE_MAX: Final = 1_000_000.0
 """Dollars for a million tokens; more is a slip of the keyboard."""
+
+_SLIP: Final = 0.8
+_SLIP_OF_PART: Final = 0.6
+"""How much of a model's name, and of each part of it between hyphens, is right in a slip."""
 
 _MOST_BYTES: Final = 1_000_000
 _MOST_SAID: Final = 3
@@ -131,8 +136,59 @@ def load_prices(file: Path | None) -> PriceTable:
         raise _bad(file, *((each.line, f"{each.where}: {each.message}".removeprefix(": ")) for each in found))
     content = found.value
     if not isinstance(content, dict) or set(content) != {"models"} or not isinstance(content["models"], dict):
-        raise _bad(file, (1, "it must be `models:` with a price for each name, and nothing else"))
+        raise _bad(file, (1, "it must be `models:` with a price for each name, and nothing else" + _slip_of(content)))
+    for name in content["models"]:
+        if (meant := meant_by(name)) is not None:
+            logger.warning(
+                "PRICES_FILE: {}: line {}: no model is known as {}; did you mean {}?",
+                *(file, found.line_of(f"models.{name}"), shown(name), meant),
+            )
     return PriceTable({name: _own(file, found, name, price) for name, price in content["models"].items()})
+
+
+def meant_by(name: str) -> str | None:
+    """The known model that a name is nearly, mostly by a slip; None of a known one, and of one that may be new.
+
+    Names that differ in digits alone are those of other versions, which is what a file of prices is for.
+    """
+    known = {**TEXT_MODELS, **SPEECH_MODELS}
+    if name in known:
+        return None
+    letters = _without_digits(name)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=_SLIP)
+    # A version or a part that was added is a name of its own: only what has the digits of the other is a slip of it.
+    return next(
+        (
+            each
+            for each in near
+            if _digits(each) == _digits(name) and _without_digits(each) != letters and _one_off(each, name)
+        ),
+        None,
+    )
+
+
+def _slip_of(content: Any) -> str:
+    names = [name for name in content if name != "models"] if isinstance(content, dict) else []
+    near = next((name for name in names if difflib.get_close_matches(name, ["models"], cutoff=0.7)), None)
+    return "" if near is None else f"; {shown(near)} stands there for models"
+
+
+def _digits(name: str) -> str:
+    return "".join(each for each in name if each.isdigit())
+
+
+def _without_digits(name: str) -> str:
+    return "".join(each for each in name if not each.isdigit())
+
+
+def _one_off(one: str, other: str) -> bool:
+    """Whether they have the same parts between hyphens, but for slips in some of them."""
+    pairs = list(zip(one.split("-"), other.split("-"), strict=False))
+    if one.count("-") != other.count("-"):
+        return one.replace("-", "") == other.replace("-", "")
+    return all(
+        left == right or difflib.SequenceMatcher(None, left, right).ratio() >= _SLIP_OF_PART for left, right in pairs
+    )
 
 
 def _own(file: Path, document: Document, name: str, price: Any) -> Price:

@@ -16,7 +16,7 @@ from lib.clock import SystemClock
 from lib.errors import JobRunnerError
 from lib.money import MICRO
 from lib.redisqueue import spend
-from lib.routing.prices import SPEECH_MODELS, TEXT_MODELS, load_prices
+from lib.routing.prices import SPEECH_MODELS, TEXT_MODELS, load_prices, meant_by
 from lib.wiring import opened_queue
 
 if TYPE_CHECKING:
@@ -96,6 +96,9 @@ def _prices(settings: Settings) -> list[Check]:
         own = load_prices(settings.prices_file).own
     except JobRunnerError as exc:
         return [Check("prices", "wrong", exc.message, exc.hint or "")]
+    slips = [f"{name} (did you mean {meant}?)" for name in own if (meant := meant_by(name)) is not None]
+    if slips:
+        return [Check("prices", "note", f"no model is known as {', '.join(slips)}", f"mend {settings.prices_file}")]
     used = [settings.gemini_model, *([settings.gemini_speech_model] if speaks(settings) else [])]
     unknown = [name for name in used if name not in {*own, *TEXT_MODELS, *SPEECH_MODELS}]
     if unknown and settings.gemini_api_key:

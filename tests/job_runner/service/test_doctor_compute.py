@@ -96,6 +96,12 @@ async def test_prices(tmp_path: Path, gemini: FakeGemini) -> None:
     known = await told(tmp_path, **asked, GEMINI_MODEL="gemini-of-mine", PRICES_FILE=str(own))
     assert known[1].state == "ok"
     assert known[1].found.endswith(f"1 of them from {own}")
+    own.write_text("models: {gemini-2.5-flahs: {input: 1, output: 2}}\n")
+    (slip,) = await told(tmp_path, PRICES_FILE=str(own))
+    assert (slip.state, slip.found) == (
+        "note",
+        "no model is known as gemini-2.5-flahs (did you mean gemini-2.5-flash?)",
+    )
     own.write_text("models: 7\n")
     (broken,) = await told(tmp_path, PRICES_FILE=str(own))
     assert (broken.name, broken.state) == ("prices", "wrong")

@@ -21,6 +21,7 @@ from lib.routing.prices import (
     Price,
     PriceTable,
     load_prices,
+    meant_by,
 )
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "prices.md"
@@ -110,6 +111,7 @@ def test_the_example_of_the_page_can_be_read(tmp_path: Path) -> None:
     [
         ("", "it must be `models:`"),
         ("[1]", "it must be `models:`"),
+        ("modles: {a: {input: 1, output: 2}}", "nothing else; 'modles' stands there for models"),
         ("models: {a: {input: 1, output: 2}}\nmore: 1", "nothing else"),
         ("models: [", "is no YAML: did not find expected node content"),
         ("models: {a: 3}", "models.a: it must have `input` and `output`"),
@@ -140,6 +142,42 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path, content: str, said: str)
         load_prices(file)
     assert caught.value.message.startswith(f"PRICES_FILE: {file}")
     assert said in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("gemini-2.5-flahs", "gemini-2.5-flash"),
+        ("gemini-2.5-flash-lit", "gemini-2.5-flash-lite"),
+        ("gemni-2.5-pro", "gemini-2.5-pro"),
+        ("gemini2.5-flash", "gemini-2.5-flash"),
+        ("Gemini-2.5-flash", "gemini-2.5-flash"),
+        ("gemini-2.5-flash", None),
+        ("gemini-9-flash", None),
+        ("gemini-2.6-flash", None),
+        ("gemini-3.8-flash-lite", None),
+        ("gemini-3.8-pro", None),
+        ("llama3.2", None),
+        ("new", None),
+    ],
+)
+def test_a_model_that_is_nearly_a_known_one_is_a_slip(name: str, meant: str | None) -> None:
+    """Another version, or another kind, is what such a file is for."""
+    assert meant_by(name) == meant
+
+
+def test_a_misspelt_model_is_told_with_its_line(tmp_path: Path) -> None:
+    """Its price counts for the name as it stands, and for nothing else."""
+    file = tmp_path / "prices.yaml"
+    file.write_text("models:\n  new: {input: 1, output: 2}\n  gemini-2.5-flahs: {input: 0, output: 0}\n")
+    said: list[str] = []
+    sink = logger.add(said.append, format="{message}", level="WARNING")
+    try:
+        assert load_prices(file).price_of("gemini-2.5-flash", 10**6, 0) == 300_000
+    finally:
+        logger.remove(sink)
+    known = "no model is known as 'gemini-2.5-flahs'; did you mean gemini-2.5-flash?"
+    assert said == [f"PRICES_FILE: {file}: line 3: {known}\n"]
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
