@@ -382,8 +382,9 @@ def _choice(rows: Sequence[Row], *, asked: bool) -> tuple[int, str]:
     fitting = [i for i in numbers if rows[i].fits]
     if fitting:
         if asked:
-            # Done in time is done in time: of equal prices the first way, the local one.
-            return min(fitting, key=lambda i: rows[i].usd[1]), "the cheapest that keeps to what was asked, at p90"
+            # Done in time is done in time: of equal prices the local way, else the one that is done first.
+            best = min(fitting, key=lambda i: (rows[i].usd[1], rows[i].way.backends != (LOCAL,), rows[i].seconds[1]))
+            return best, "the cheapest that keeps to what was asked, at p90"
         return min(fitting, key=lambda i: (rows[i].usd[1], rows[i].seconds[1])), "the cheapest"
     whole = [i for i in numbers if not rows[i].impossible and isfinite(rows[i].seconds[1])]
     if not whole:

@@ -75,6 +75,20 @@ def test_the_cheapest_that_keeps_to_what_was_asked() -> None:
     assert best(Wish(deadline=30))[0] == "local + cloud"
 
 
+def test_of_ways_at_one_price_the_local_one_else_the_soonest() -> None:
+    """What costs nothing on the cloud is no reason to go there; and if one must, not to leave the free machine idle."""
+    free = Taking(60, 60, 60, samples=1000)
+    both = Group(20, {"metal": free, "cloud": free})
+    cloud = Backend(1, 0.5)
+    found = quoted([both], Wish(deadline=5000), cloud=cloud)
+    assert found.rows[found.recommended or 0].way.name == "local only"
+    pinned = quoted([both, Group(1, {"cloud": free})], Wish(deadline=5000), cloud=cloud)
+    assert pinned.recommended is not None
+    best = pinned.rows[pinned.recommended]
+    assert best.way.name == "local + cloud"
+    assert best.seconds[1] == min(each.seconds[1] for each in pinned.rows if each.fits)
+
+
 def test_by_the_deadline_pays_for_no_more_than_it_must() -> None:
     """As many as end in time stay at home."""
     found = quoted([Group(100, BOTH)], Wish(deadline=600))
