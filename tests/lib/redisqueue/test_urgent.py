@@ -102,6 +102,9 @@ async def test_a_job_begun_anew_is_read_anew(queue: Queue) -> None:
     assert deadlines._seen == {}
     await submit(queue, sleep("a", 8.0, deadline=second(5)))
     assert (await deadlines.waiting())[0].size == 8.0
+    await producing.flush(queue, hard=True, force=True)
+    await submit(queue, sleep("a", 9.0, deadline=second(5)))
+    assert (await deadlines.waiting())[0].size == 9.0, "also when nobody looked in between"
 
 
 async def test_only_what_waits_in_an_intake_presses(queue: Queue) -> None:
