@@ -183,21 +183,6 @@ def failed_tail(
     return _tail(record | _from_backlog(backlog))
 
 
-def parse_record(raw: bytes) -> dict[str, Any]:
-    """A whole record as the queue keeps it.
-
-    Raises:
-        InvalidInputError: it is not a JSON object; somebody else wrote it.
-    """
-    try:
-        record = json.loads(raw)
-    except (ValueError, RecursionError) as exc:
-        raise InvalidInputError(f"a record is not JSON: {exc}", hint="was it changed by hand?") from exc
-    if not isinstance(record, dict):
-        raise InvalidInputError("a record is not a JSON object", hint="was it changed by hand?")
-    return record
-
-
 def recorded_outputs(record: Mapping[str, Any]) -> tuple[RecordedOutput, ...]:
     """The files that a done record names, in the order best, takes, meta, files.
 

@@ -7,9 +7,7 @@ property tests are compared with. It decides nothing about who may move a job or
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, TypeGuard, get_args
-
-from lib.errors import RefusedError
+from typing import Final, Literal, get_args
 
 JobState = Literal["queued", "leased", "delayed", "done", "failed", "cancelled"]
 TerminalState = Literal["done", "failed", "cancelled"]
@@ -65,29 +63,7 @@ MOVES: Final[tuple[Move, ...]] = (
     Move("done", "delayed", "replace, not yet due or behind a key", new_generation=True),
 )
 
-_ARROWS: Final = {(move.source, move.target): move for move in MOVES}
-
-
-def is_terminal(state: JobState) -> TypeGuard[TerminalState]:
-    """Whether a record of this state is the last word of its generation."""
-    return state in TERMINAL
-
 
 def targets(source: JobState | None) -> frozenset[JobState]:
     """The states that a job in `source` may move to."""
     return frozenset(move.target for move in MOVES if move.source == source)
-
-
-def ensure_move(source: JobState | None, target: JobState) -> Move:
-    """The arrow from `source` to `target`.
-
-    Raises:
-        RefusedError: there is none.
-    """
-    move = _ARROWS.get((source, target))
-    if move is None:
-        allowed = ", ".join(sorted(targets(source)))
-        raise RefusedError(
-            f"a job cannot go from {source or 'new'} to {target}", hint=f"from there it may go to: {allowed}"
-        )
-    return move

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
 
 import sqlalchemy
-from sqlalchemy import Column, Integer, MetaData, Table, Text, event, exc, func, select
+from sqlalchemy import Column, Integer, MetaData, Table, Text, event, exc, select
 
 from lib.calling import install_extra
 from lib.corpus.database_errors import read_error
@@ -115,12 +115,6 @@ class Database:
             _expect(connection.execute(TABLE.delete().where(row)).rowcount, 1, "deleted", steps)
         _expect(_read(connection, row), None, "confirmed_gone", steps)
         return {"lifecycle": steps, "database": self.dialect, "left_over": left_over}
-
-    def rows_of(self, request_id: str) -> int:
-        """How many rows of a job are there; none unless a round is under way or was cut off."""
-        with self.connection() as connection:
-            counted = select(func.count()).where(TABLE.c.request_id == request_id)
-            return int(connection.execute(counted).scalar_one())
 
     def close(self) -> None:
         """Close every connection."""

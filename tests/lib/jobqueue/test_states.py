@@ -5,9 +5,6 @@ from __future__ import annotations
 import itertools
 from typing import get_args
 
-import pytest
-
-from lib.errors import RefusedError
 from lib.jobqueue.states import (
     ACTIVE,
     HTTP_NAMES,
@@ -16,8 +13,6 @@ from lib.jobqueue.states import (
     TERMINAL,
     JobState,
     TerminalState,
-    ensure_move,
-    is_terminal,
     targets,
 )
 
@@ -31,14 +26,10 @@ def test_every_state_is_active_or_terminal() -> None:
 
 def test_every_move_that_the_contract_names_is_allowed() -> None:
     """Row by row from the contract."""
-    for target in ("done", "failed", "cancelled", "delayed", "queued"):
-        assert ensure_move("leased", target).by
-    assert ensure_move("queued", "leased").by == "start"
-    for source in ("queued", "delayed"):
-        for end in ("cancelled", "failed"):
-            assert ensure_move(source, end).by
-    assert ensure_move("queued", "delayed").by
-    assert ensure_move("delayed", "queued").by
+    assert targets("leased") == {"done", "failed", "cancelled", "delayed", "queued"}
+    assert targets("queued") == {"leased", "delayed", "cancelled", "failed"}
+    assert targets("delayed") == {"queued", "cancelled", "failed"}
+    assert [move.by for move in MOVES if (move.source, move.target) == ("queued", "leased")] == ["start"]
 
 
 def test_no_other_move_is_allowed() -> None:
@@ -51,15 +42,12 @@ def test_no_other_move_is_allowed() -> None:
     assert {("queued", "done"), ("delayed", "leased"), ("delayed", "done"), (None, "leased"), (None, "done")} <= refused
     assert {(state, state) for state in STATES} <= refused
     assert {(old, new) for old in TERMINAL for new in (*TERMINAL, "leased")} <= refused
-    for source, target in refused:
-        with pytest.raises(RefusedError, match=f"to {target}"):
-            ensure_move(source, target)
 
 
 def test_only_a_new_generation_leaves_a_terminal_state() -> None:
     """A record is the last word of its generation."""
     for move in MOVES:
-        assert move.new_generation == (move.source is None or is_terminal(move.source)), move
+        assert move.new_generation == (move.source is None or move.source in TERMINAL), move
 
 
 def test_each_arrow_stands_once_and_is_labelled() -> None:
@@ -80,10 +68,3 @@ def test_http_clients_see_five_words() -> None:
     """Those of the contract."""
     assert set(HTTP_NAMES) == set(STATES)
     assert set(HTTP_NAMES.values()) == {"pending", "processing", "completed", "failed", "cancelled"}
-
-
-def test_a_refusal_says_what_is_allowed() -> None:
-    """The hint lists the ways that are open."""
-    with pytest.raises(RefusedError) as caught:
-        ensure_move("queued", "done")
-    assert caught.value.hint == "from there it may go to: cancelled, delayed, failed, leased"
