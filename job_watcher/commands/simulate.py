@@ -35,6 +35,8 @@ Examples:
 
 \b
 Nothing is queued and nothing is spent. The same seed gives the same run.
+It knows no crash, no network and no quota but jobs a minute and the budget;
+--history knows neither priorities nor deadlines, nor jobs that failed.
 Exit codes: 0 every job was done in time; 1 a job failed, was left
 waiting or missed its deadline; 2 bad usage or a mistake in FILE;
 3 Redis does not answer; 4 no finished job is remembered.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from job_watcher.simulation.running import drawn
 from lib.money import MICRO
@@ -12,8 +12,11 @@ from lib.routing import bounds, deadline_bounds
 from lib.routing.timeline import Bar, clock, draw
 
 if TYPE_CHECKING:
-    from job_watcher.simulation.running import Run
+    from job_watcher.simulation.running import Ended, Run
     from job_watcher.simulation.scenario import Scenario
+
+
+_LATE_SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ def document(run: Run) -> dict[str, Any]:
         "deadlines": {
             "jobs": len(dated),
             "missed": sum(ended.missed for ended in dated),
+            "missed_jobs": [ended.job.id for ended in sorted(dated, key=_due) if ended.missed],
             "meetable_at_most": floor.meetable,
             "cheapest_usd": round(floor.cheapest / MICRO, 6),
         },
@@ -126,6 +130,22 @@ def document(run: Run) -> dict[str, Any]:
     }
 
 
+def _due(ended: Ended) -> tuple[float, str]:
+    return (inf if ended.job.deadline is None else ended.job.deadline, ended.job.id)
+
+
+def _late(run: Run) -> list[str]:
+    """The first jobs that missed their deadlines, by what they missed, and how many more did."""
+    missed = sorted((ended for ended in run.jobs if ended.missed), key=_due)
+    told = []
+    for ended in missed[:_LATE_SHOWN]:
+        how = f"done at {clock(ended.ended)}" if ended.status == "done" and ended.ended is not None else ended.status
+        told.append(f"{ended.job.id}: due at {clock(_due(ended)[0])}, {how}")
+    if len(missed) > _LATE_SHOWN:
+        told.append(f"and {len(missed) - _LATE_SHOWN} more; --json names all")
+    return told
+
+
 def lines(run: Run, *, verbose: bool = False) -> list[str]:
     """The same for a person."""
     told = document(run)
@@ -145,6 +165,7 @@ def lines(run: Run, *, verbose: bool = False) -> list[str]:
             f"deadlines   {dates['jobs'] - dates['missed']} of {dates['jobs']} met; at most {dates['meetable_at_most']}"
             f" can be, the met ones for ${dates['cheapest_usd']:.4f} at the least"
         )
+        found += [f"late        {each}" for each in _late(run)]
     if verbose:
         moved = [(each.at_seconds, f"{each.job} -> {each.backend}") for each in run.given]
         found += ["", *(f"{at:10.3f}  {text}" for at, text in sorted([*run.lines, *moved], key=lambda each: each[0]))]

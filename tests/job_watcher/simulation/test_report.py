@@ -24,7 +24,9 @@ def test_the_document_names_every_figure() -> None:
     assert told["makespan_floor_seconds"] == pytest.approx(20, rel=1e-4)
     assert (told["done"], told["failed"], told["waiting"]) == (2, 0, 0)
     assert told["utilisation"] == {"metal": 1.0}
-    assert told["deadlines"] == {"jobs": 2, "missed": 1, "meetable_at_most": 1, "cheapest_usd": 0.0}
+    assert told["deadlines"] == {
+        "jobs": 2, "missed": 1, "missed_jobs": ["a"], "meetable_at_most": 1, "cheapest_usd": 0.0,
+    }  # fmt: skip
     assert [each["request_id"] for each in told["decisions"]] == ["a", "b"]
     assert told["attempts"][0] == {
         "request_id": "a", "backend": "metal", "slot": "desk 1", "start_seconds": 0.0, "end_seconds": 10.0,
@@ -43,6 +45,15 @@ def test_a_person_reads_the_same() -> None:
     told = "\n".join(report.lines(run, verbose=True))
     assert "job-3 -> cloud" in told
     assert "M1 is full, trying Gemini" in told
+
+
+def test_late_jobs_are_named_by_their_deadlines() -> None:
+    """The first few, and how many more; what was never done says so."""
+    jobs = [job(f"j{i}", 10, 10, deadline=9.0 - i) for i in range(7)]
+    told = [each for each in report.lines(simulate(scenario(*jobs, watchers=(DESK,)))) if each.startswith("late")]
+    assert len(told) == 6
+    assert told[0].startswith("late        j6: due at 3 s, done at ")
+    assert told[-1] == "late        and 2 more; --json names all"
 
 
 def test_the_picture_has_a_bar_for_every_attempt() -> None:
