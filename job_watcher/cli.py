@@ -221,6 +221,8 @@ def _run(settings: Settings, role: Callable[[], Role], manner: _Manner) -> NoRet
         _tell(_summary(tally, time.monotonic() - begun), log_json=log_json)
         if daemon.left:
             _tell(_left(daemon.left, mode), log_json=log_json)
+    if mode != "forever" and not quiet and not manner.bars and not daemon.left:
+        _log(_conducted(daemon.moved))
     if daemon.interrupted:
         _tell("interrupted", log_json=log_json)
         raise typer.Exit(EXIT_INTERRUPTED)
@@ -232,6 +234,12 @@ def _summary(tally: Tally, seconds: float) -> str:
     if not tally.done and not tally.failed:
         return "no job ended here; see what there is with `job-runner status`"
     return f"{tally.done} done, {tally.failed} failed in {seconds:.1f} s; see them with `job-runner report FILE`"
+
+
+def _conducted(moved: int) -> str:
+    """The last line of a conductor that ended by itself; what nobody can run was said before."""
+    what = {0: "no job was moved here", 1: "1 job was moved"}.get(moved, f"{moved} jobs were moved")
+    return f"{what}, and none is left that a living watcher could run; see `job-runner status`"
 
 
 def _left(count: int, mode: Mode) -> str:

@@ -107,6 +107,8 @@ class Conductor:
     sessions_ended: asyncio.Event
     knowledge: Knowledge
     herald: Herald = field(default_factory=Herald)
+    moved: int = 0
+    """How many jobs it has moved so far."""
     _epoch: str = ""
     _watchers: tuple[LiveWatcher, ...] = ()
     _roster_at: float = 0.0
@@ -225,6 +227,7 @@ class Conductor:
         if orders:
             reach("move.before")
         moved = await conducting.move(self.queue, self.session.id, self._epoch, orders, slot, limits=self.setup.rate)
+        self.moved += sum(moved.counts)
         if any(moved.counts):
             reach("move.after")
         if moved.started.leases:

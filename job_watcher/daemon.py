@@ -75,6 +75,8 @@ class Daemon:
         self._hurry = asyncio.Event()
         self.interrupted = False
         self.tally = Tally()
+        self.moved = 0
+        """Jobs that this process has moved to the lanes."""
         self.left = 0
         """Jobs that a watcher which was to end by itself was stopped before; 0 while it is not stopped."""
 
@@ -149,6 +151,8 @@ class Daemon:
                     logger.warning("{}; beginning a new one", exc.message)
                 else:
                     return
+                finally:
+                    self.moved += life.conductor.moved
 
     async def _begun(self, equipment: Equipment, name: WatcherName) -> Life | None:
         """A life whose session stands; None when told to stop before.

@@ -195,7 +195,7 @@ class Life:
         await self._queue.refresh_streams()
         log = logger.bind(session=self.session.id)
         if self._lanes:
-            log.info("watching as {}, lanes {}", self._name.name, ", ".join(self._lanes))
+            log.info("watching as {} for {}", self._name.name, self._offered())
         else:
             log.info("conducting as {}", self._name.name)
 
@@ -247,6 +247,10 @@ class Life:
                 await self.deliveries.aclose()
             for client in (self._hears_control, self._hears_wake, *self._reads_lanes.values()):
                 await client.aclose()
+
+    def _offered(self) -> str:
+        """`metal (any, speech), cloud (any)`."""
+        return ", ".join(f"{each.name} ({', '.join(sorted(each.capabilities))})" for each in self._equipment.backends)
 
     def _backend_duties(self) -> dict[str, FlushedDuty]:
         return {name: duty for backend in self._equipment.backends for name, duty in backend.duties.items()}

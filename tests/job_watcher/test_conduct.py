@@ -144,8 +144,18 @@ async def test_a_drain_ends_when_all_is_done(stand: Stand) -> None:
     assert (code, out) == (0, "")
     assert re.search(r"Start of script$", err.splitlines()[0])
     assert "no job ended here" not in err
+    assert "and none is left that a living watcher could run" in err.splitlines()[-1]
     assert len(await stand.ended("a", "b", "c")) == 3
     await wait_until(lambda: watcher.life.conductor.leads, 10, what="the watcher leads again")
+
+
+async def test_a_drain_without_a_watcher_says_what_it_leaves(stand: Stand) -> None:
+    """It can wait for nobody: it ends with 0 as a watcher's drain does, and silence would pass for done."""
+    await stand.debug("a")
+    code, _, err = await run(stand, "conduct", "--drain", **FAST)
+    assert code == 0
+    assert "1 job waits for any, which no watcher offers" in err
+    assert "no job was moved here, and none is left that a living watcher could run" in err.splitlines()[-1]
 
 
 async def test_ctrl_c_exits_130_and_no_server_3(stand: Stand) -> None:
