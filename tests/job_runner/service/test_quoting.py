@@ -130,11 +130,11 @@ def test_jobs_that_nothing_helps_are_named_among_any_number_of_others() -> None:
     counted = quoting(settings())
     for i in range(5):
         counted.count(job(f"old{i}", deadline=f"2026-03-01T21:59:5{i}Z"))
+    counted.count(job("soon", task="sleep", payload={"seconds": 100}, deadline="2026-03-01T22:01:00Z"))
+    counted.count(job("odd", deadline="2026-03-01T23:00:00Z", run_after="2026-03-02T23:00:00Z"))
     for i in range(300):
         moment = NOW + timedelta(hours=2, seconds=i * 3600)
         counted.count(job(str(i), task="sleep", payload={"seconds": 1}, deadline=moment.isoformat()))
-    counted.count(job("soon", task="sleep", payload={"seconds": 100}, deadline="2026-03-01T22:01:00Z"))
-    counted.count(job("odd", deadline="2026-03-01T23:00:00Z", run_after="2026-03-02T23:00:00Z"))
     counted.count(job("pin", backend="cloud"))
     found = counted.quote(Asked(), NOW)
     assert {each.why: (each.jobs, each.first) for each in found.aside} == {
