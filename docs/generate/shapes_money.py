@@ -110,6 +110,7 @@ MONEY: Final[dict[str, Any]] = {
         "deadlines": {
             "jobs": "whole",
             "missed": "whole",
+            "missed_jobs": ["text: their request_ids, by deadline"],
             "meetable_at_most": "whole",
             "cheapest_usd": "number: at the least, for those that were met",
         },

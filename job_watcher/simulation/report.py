@@ -152,19 +152,20 @@ def lines(run: Run, *, verbose: bool = False) -> list[str]:
     done = f"{told['done']} done, {told['failed']} failed, {told['waiting']} left waiting"
     dates = told["deadlines"]
     floor, ruled = clock(told["makespan_floor_seconds"]), clock(told["makespan_floor_by_the_rules_seconds"])
-    least = f"no schedule ends before {floor}, none that keeps Rules A and B before {ruled}"
     found = [
         f"policy      {told['policy']}, seed {told['seed']}",
         f"jobs        {told['jobs']}: {done}",
-        f"makespan    {clock(told['makespan_seconds'])}; {least}",
+        f"makespan    {clock(told['makespan_seconds'])}; no schedule ends before {floor},",
+        f"            none that keeps Rules A and B before {ruled}",
         f"cost        ${told['cost_usd']:.4f}",
         "used        " + ", ".join(f"{name} {share:.0%}" for name, share in told["utilisation"].items()),
     ]
     if dates["jobs"]:
         found.append(
-            f"deadlines   {dates['jobs'] - dates['missed']} of {dates['jobs']} met; at most {dates['meetable_at_most']}"
-            f" can be, the met ones for ${dates['cheapest_usd']:.4f} at the least"
+            f"deadlines   {dates['jobs'] - dates['missed']} of {dates['jobs']} met;"
+            f" at most {dates['meetable_at_most']} can be"
         )
+        found.append(f"            the met ones cost ${dates['cheapest_usd']:.4f} at the least")
         found += [f"late        {each}" for each in _late(run)]
     if verbose:
         moved = [(each.at_seconds, f"{each.job} -> {each.backend}") for each in run.given]

@@ -169,8 +169,9 @@ async def test_two_backlogs_take_turns(stand: Stand) -> None:
     gate.open.set()
     await stand.debug(*(f"a{i}" for i in range(6)), backlog="aa")
     await stand.debug(*(f"b{i}" for i in range(6)), backlog="bb")
-    await stand.watcher(execution=gate, METAL_QUEUE_MAX="1").start()
+    made = await stand.watcher(execution=gate, METAL_QUEUE_MAX="1").start()
     await stand.ended(*(f"{each}{i}" for each in "ab" for i in range(6)))
+    assert made.life.conductor.moved == 12
     order = "".join(each[0] for each in gate.ids())
     assert order in {"ab" * 6, "ba" * 6}
 
