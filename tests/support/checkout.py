@@ -95,8 +95,8 @@ def _start_of(name: str, module: str) -> str:
 def _script(path: Path, arguments: str) -> None:
     path.write_text(
         "#!/bin/sh\n"
-        f"PYTHONPATH='{HOUSE}'${{PYTHONPATH:+:$PYTHONPATH}} PYTHONDONTWRITEBYTECODE=1\n"
-        "export PYTHONPATH PYTHONDONTWRITEBYTECODE\n"
+        f"PYTHONPATH='{HOUSE}'${{PYTHONPATH:+:$PYTHONPATH}}\n"
+        "export PYTHONPATH\n"
         f"exec '{sys.executable}' {arguments} \"$@\"\n"
     )
     path.chmod(0o755)

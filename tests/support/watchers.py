@@ -50,7 +50,6 @@ def environment_of(url: str, prefix: str, state_dir: Path, more: Mapping[str, st
         **kept,
         "HOME": str(state_dir),
         "PYTHONPATH": str(ROOT),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "REDIS_URL": url,
         "JOBS_PREFIX": prefix,
         "JOBS_STATE_DIR": str(state_dir),
