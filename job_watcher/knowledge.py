@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lib.clock import Clock
     from lib.jobqueue.moves import LiveWatcher
     from lib.redisqueue.queue import Queue
+    from lib.redisqueue.urgent import Pressing
     from lib.routing.estimates import Figures
     from lib.routing.quote import Taking
 
@@ -45,6 +46,7 @@ class Knowledge:
     by_class: Mapping[tuple[str, str], Estimate] = field(default_factory=dict)
     _deadlines: Deadlines = field(init=False)
     _estimates: Estimates = field(init=False)
+    _pressing: dict[str, tuple[Pressing, Urgent]] = field(default_factory=dict)
     _read_at: float = float("-inf")
     _looked_at: float = float("-inf")
     _closed_until: dict[str, float] = field(default_factory=dict)
@@ -71,6 +73,7 @@ class Knowledge:
 
     def _measured(self, measured: Mapping[tuple[str, str, int], Figures]) -> None:
         self._estimates = Estimates(measured, self.price)
+        self._pressing = {}
         guessed = {
             ("cloud", capability): self._estimates.taking(task, "cloud", size)
             for capability, (task, size) in _PAID_FOR.items()
@@ -84,15 +87,17 @@ class Knowledge:
 
     async def urgent(self, minded: Callable[[str], bool] = lambda _: True) -> tuple[Urgent, ...]:
         """The waiting jobs with a deadline in the `minded` intakes, and what each takes wherever it may run."""
-        return tuple(
-            Urgent(
-                job.request_id,
-                job.intake,
-                job.deadline_ms,
-                {backend: _estimate(self._estimates.taking(job.task, backend, job.size)) for backend in BACKENDS},
-            )
-            for job in await self._deadlines.waiting(minded)
-        )
+        found: dict[str, tuple[Pressing, Urgent]] = {}
+        for job in await self._deadlines.waiting(minded):
+            known = self._pressing.get(job.request_id)
+            # The same object as long as nothing about it has changed.
+            found[job.request_id] = known if known is not None and known[0] is job else (job, self._takes(job))
+        self._pressing = found
+        return tuple(urgent for _, urgent in found.values())
+
+    def _takes(self, job: Pressing) -> Urgent:
+        takes = {backend: _estimate(self._estimates.taking(job.task, backend, job.size)) for backend in BACKENDS}
+        return Urgent(job.request_id, job.intake, job.deadline_ms, takes)
 
 
 def _estimate(taking: Taking) -> Estimate:

@@ -184,3 +184,20 @@ async def test_jobs_of_another_backlog_stay_where_they_are(stand: Stand) -> None
     await only.finish()
     await stand.watcher("all").start()
     await stand.ended("theirs")
+
+
+async def test_an_unchanged_job_is_known_until_something_new_was_measured(stand: Stand) -> None:
+    """Between two readings the same object; after one, estimates by what was measured."""
+    await stand.sleep("a", 50.0, deadline="2999-01-01T00:00:00Z")
+    clock = HandClock()
+    knowledge = Knowledge(stand.queue, clock, price)
+    await knowledge.refresh()
+    (first,) = await knowledge.urgent()
+    (again,) = await knowledge.urgent()
+    assert again is first
+    await measures.add(stand.queue, [Sample("sleep", "metal", 50.0, 500.0)])
+    await clock.move(REFRESH_SECONDS)
+    await knowledge.refresh()
+    (now,) = await knowledge.urgent()
+    assert now.request_id == first.request_id
+    assert now.estimates["metal"] != first.estimates["metal"]
