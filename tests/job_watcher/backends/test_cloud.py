@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import fakeredis
@@ -94,8 +95,12 @@ async def test_whether_a_job_is_put_back_in_the_middle_is_its_kinds_to_say(
     job, lease = spec(name, timeout_seconds=160), desk.paying.leases["a"]
     async with WorkDirs(tmp_path, "s").attempt(lease) as work_dir:
         running = asyncio.create_task(cloud.run(job, lease, work_dir, lambda _: None, session=desk.session))
+
+        def waits(answered: int) -> bool:
+            return running.done() or (len(desk.inner.asked) == answered and bool(desk.clock.sleepers))
+
         for answered in (1, 2, 3):
-            await wait_until(lambda n=answered: running.done() or (len(desk.inner.asked) == n and desk.clock.sleepers))
+            await wait_until(partial(waits, answered))
             await desk.pass_seconds(62)
         await wait_until(running.done)
         assert isinstance(running.exception(), QuotaError) == (name == "keeps")
