@@ -5,6 +5,7 @@ A test that fails here names the page; `make docs` writes it anew.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -20,16 +21,20 @@ from docs.generate.pages import HOUSE, pages, with_part
 from docs.generate.shapes import SHAPES, misfits, written
 from docs.generate.shapes_offline import EXECUTION, MANIFEST
 from docs.generate.shapes_voices import VOICE
+from job_runner.cli.app import main as job_runner
+from job_watcher.cli import main as job_watcher
 from lib.jobqueue import fields, normalize_job_spec
 from lib.jobqueue.records import Failure, Run, StoredOutputLike, done_tail, failed_tail
 from lib.jobqueue.spec import JobSpec
 from lib.redisqueue.keys import Keys
 from lib.redisqueue.scripts import script_names
 from lib.settings import variable_name, variables
+from lib.voice_synth.cli import main as voice_synth
 from tests.support.running import spec
-from tests.support.watchers import RUNNER, environment_of, run_program
+from tests.support.watchers import WATCHER, environment_of, run_program
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 MADE = pages()
@@ -152,7 +157,57 @@ def stored() -> StoredOutputLike:
     return RecordedOutput("take_01.wav", "take", "file:///a", 1, "0" * 64)
 
 
-async def test_documents_are_of_their_shapes(valkey_url: str, prefix: str, tmp_path: Path) -> None:
+class Printing:
+    """The commands, in this process: what they print is the promise here, not how they start."""
+
+    def __init__(
+        self, url: str, prefix: str, home: Path, monkeypatch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]
+    ) -> None:
+        self.environ = environment_of(url, prefix, home, {})
+        self._home = home
+        self._capture = capture
+        monkeypatch.chdir(home)
+        for name in set(os.environ) - self.environ.keys():
+            monkeypatch.delenv(name)
+        for name, value in self.environ.items():
+            monkeypatch.setenv(name, value)
+
+    def fits(self, program: str, line: str) -> Any:
+        """The document that a command line prints, which has the shape of its command."""
+        self._capture.readouterr()
+        PROGRAMS[program]([*line.split(), "--json"])
+        out, err = self._capture.readouterr()
+        assert out, err
+        document = json.loads(out)
+        name = max((each for each in SHAPES if f"{program} {line} ".startswith(f"{each} ")), key=len)
+        assert misfits(SHAPES[name], document) == [], line
+        return document
+
+    def watch_once(self) -> None:
+        """A real watcher works on what there is."""
+        asyncio.run(run_program(WATCHER, "--once", "--quiet", environ=self.environ, cwd=self._home))
+
+
+PROGRAMS: dict[str, Callable[[list[str]], int]] = {
+    "job-runner": job_runner,
+    "job-watcher": job_watcher,
+    "voice-synth": voice_synth,
+}
+
+
+@pytest.fixture
+def printing(
+    valkey_url: str,
+    prefix: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Printing:
+    """On a queue and in a directory of this test's own."""
+    return Printing(valkey_url, prefix, tmp_path, monkeypatch, capsys)
+
+
+def test_documents_are_of_their_shapes(printing: Printing, tmp_path: Path) -> None:
     """Every command that reads or changes the queue prints what the page says, on a queue with something of each."""
     (tmp_path / "jobs.yaml").write_text(
         "jobs:\n"
@@ -162,15 +217,6 @@ async def test_documents_are_of_their_shapes(valkey_url: str, prefix: str, tmp_p
     )
     sheet = {"topicId": "t", "ttsDefaults": {"voice": "newsroom"}, "beats": [{"id": 1, "narration": "One."}]}
     (tmp_path / "sheet.json").write_text(json.dumps(sheet))
-    environ = environment_of(valkey_url, prefix, tmp_path, {})
-    watcher = ("job_watcher.cli", "job-watcher")
-
-    async def fits(*words: str) -> None:
-        _, out, err = await run_program(RUNNER, *words, "--json", environ=environ, cwd=tmp_path)
-        assert out, err
-        name = max((each for each in SHAPES if f"job-runner {' '.join(words)} ".startswith(f"{each} ")), key=len)
-        assert misfits(SHAPES[name], json.loads(out)) == [], name
-
     for line in (
         "plan jobs.yaml",
         "enqueue jobs.yaml",
@@ -184,26 +230,26 @@ async def test_documents_are_of_their_shapes(valkey_url: str, prefix: str, tmp_p
         "dispatch manifests/stress_test_v1.jsonl --target backlog:b",
         "verify manifests/stress_test_v1.jsonl",
     ):
-        await fits(*line.split())
-    await run_program(watcher, "--once", "--quiet", environ=environ, cwd=tmp_path)
-    _, out, _ = await run_program(watcher, "ping", "--consumer-name", "x", "--json", environ=environ, cwd=tmp_path)
-    assert misfits(SHAPES["job-watcher ping"], json.loads(out)) == []
+        printing.fits("job-runner", line)
+    printing.watch_once()
+    printing.fits("job-watcher", "ping --consumer-name x")
     for line in (
         "report jobs.yaml",
         "history",
         "result good",
         "verify manifests/stress_test_v1.jsonl",
         "doctor --fsck",
+        "retry bad",
+        "cancel later --yes",
+        "server stop",
+        "flush --hard --yes",
     ):
-        await fits(*line.split())
-    for line in ("retry bad", "cancel later --yes", "server stop", "flush --hard --yes"):
-        await fits(*line.split())
+        printing.fits("job-runner", line)
 
 
-async def test_documents_without_a_queue_are_of_their_shapes(tmp_path: Path) -> None:
+def test_documents_without_a_queue_are_of_their_shapes(printing: Printing, tmp_path: Path) -> None:
     """Manifest and execution, as files and as answers; a job that is made, one that was, one that cannot be."""
     (tmp_path / "jobs.yaml").write_text("- {output_name: a/b, voice: newsroom, text: Good morning.}\n")
-    environ = environment_of("redis://127.0.0.1:1/0", "none", tmp_path, {})
     for line in (
         "compile jobs.yaml --out made",
         "execute-manifest made/manifest.json",
@@ -211,34 +257,24 @@ async def test_documents_without_a_queue_are_of_their_shapes(tmp_path: Path) -> 
         "run jobs.yaml --dry-run",
         "logs",
     ):
-        _, out, err = await run_program(RUNNER, *line.split(), "--json", environ=environ, cwd=tmp_path)
-        assert out, err
-        assert misfits(SHAPES[f"job-runner {line.split()[0]}"], json.loads(out)) == [], line
+        printing.fits("job-runner", line)
     for name, shape in (("manifest.json", MANIFEST), ("execution.json", EXECUTION)):
         assert misfits(shape, json.loads((tmp_path / "made" / name).read_bytes())) == []
 
 
-async def test_documents_of_simulations_and_corpora_are_of_their_shapes(tmp_path: Path) -> None:
+def test_documents_of_simulations_and_corpora_are_of_their_shapes(printing: Printing, tmp_path: Path) -> None:
     """Of what is shipped as an example: a night, and the corpus whose gaps are planned."""
-    environ = environment_of("redis://127.0.0.1:1/0", "none", tmp_path, {})
     corpus = HOUSE / "examples/corpus"
-    (tmp_path / "fables.jsonl").write_bytes((corpus / "fables.jsonl").read_bytes())
-    schema, prompt = ("--schema", f"{corpus}/schema.json"), ("--prompt", f"{corpus}/prompt.txt")
-    gaps = ("workflow", "gap-fill", "plan", "--corpus", "fables.jsonl", "--version", "v1", *schema, *prompt)
-    watcher = ("job_watcher.cli", "job-watcher")
-    for program, name, words in (
-        (watcher, "job-watcher simulate", ("simulate", f"{HOUSE}/examples/simulation.yaml")),
-        (RUNNER, "job-runner workflow gap-fill plan", gaps),
-    ):
-        _, out, err = await run_program(program, *words, "--json", environ=environ, cwd=tmp_path)
-        assert out, err
-        assert misfits(SHAPES[name], json.loads(out)) == []
+    for name in ("fables.jsonl", "schema.json", "prompt.txt"):
+        (tmp_path / name).write_bytes((corpus / name).read_bytes())
+    (tmp_path / "simulation.yaml").write_bytes((HOUSE / "examples/simulation.yaml").read_bytes())
+    printing.fits("job-watcher", "simulate simulation.yaml")
+    gaps = "workflow gap-fill plan --corpus fables.jsonl --version v1 --schema schema.json --prompt prompt.txt"
+    printing.fits("job-runner", gaps)
 
 
-async def test_documents_of_voices_are_of_their_shapes(tmp_path: Path) -> None:
+def test_documents_of_voices_are_of_their_shapes(printing: Printing) -> None:
     """Of every command of voice-synth, on a voice that comes and goes."""
-    environ = environment_of("redis://127.0.0.1:1/0", "none", tmp_path, {})
-    voices = ("lib.voice_synth.cli", "voice-synth")
     for line in (
         "register slow --engine hibari --name heart --speed 0.85",
         "list-voices",
@@ -250,10 +286,7 @@ async def test_documents_of_voices_are_of_their_shapes(tmp_path: Path) -> None:
         "delete slower --yes",
         "speak --voice again --text Hello. --out-exact made",
     ):
-        _, out, err = await run_program(voices, *line.split(), "--json", environ=environ, cwd=tmp_path)
-        assert out, err
-        said = json.loads(out)
-        assert misfits(SHAPES[f"voice-synth {line.split()[0]}"], said) == [], line
+        said = printing.fits("voice-synth", line)
         if "voice" in said:
             assert misfits(VOICE, said["voice"]) == []
 
