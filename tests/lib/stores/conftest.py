@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
+from botocore.loaders import JSONFileLoader
 
 from tests.lib.stores.s3_bench import S3Bench
 from tests.lib.stores.workbench import Bench
@@ -13,6 +15,7 @@ from tests.support.buckets import CREDENTIALS, BrokenRoad, BucketServer
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import Any
 
 
 @pytest.fixture
@@ -27,6 +30,20 @@ def bucket_server() -> Iterator[BucketServer]:
     server = BucketServer()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _models_are_read_once() -> Iterator[None]:
+    """Every session of the library reads its description of S3 again, half of what a client costs; none changes it."""
+    reader, read = JSONFileLoader(), JSONFileLoader.load_file
+
+    @cache
+    def known(path: str) -> Any:
+        return read(reader, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _self, path: known(path))
+        yield
 
 
 @pytest.fixture
