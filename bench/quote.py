@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 WITHIN: Final = 0.2
 WARM_UP_JOBS: Final = 12
-JOBS: Final = 30
+JOBS: Final = 90
 _LATENCY_SECONDS: Final = 0.8
 _KEY: Final = "AIza-of-a-benchmark-0123456789"
 _CLOUD: Final = {
