@@ -82,7 +82,7 @@ def test_a_manifest_with_mistakes_queues_nothing(runner: JobRunner) -> None:
     empty = runner("dispatch", runner.file("\n", "empty.jsonl"))
     assert (empty.code, "there is no entry; plan it again" in empty.err) == (2, True)
     jobs = runner("dispatch", runner.file("jobs: []\n", "jobs.yaml"))
-    assert (jobs.code, "jobs.yaml:1: is no JSON" in jobs.err) == (2, True)
+    assert (jobs.code, "jobs.yaml:1: is a job file, no task manifest" in jobs.err) == (2, True)
 
 
 def test_other_commands_know_the_names(runner: JobRunner, manifest: str) -> None:
