@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from lib.errors import SettingsError
 from lib.server_url import parse_server_url
 from lib.setting_fields.declaring import STATE_DIR
-from lib.setting_fields.outputs import OutputSettings
+from lib.setting_fields.renting import RentingSettings
 from lib.setting_values import DEFAULT_REDIS_URL
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ EMBEDDED_LAUNCH_FILE = "valkey/launch.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(OutputSettings):
+class Settings(RentingSettings):
     """All settings of one process, checked. `load` makes one; tests may use `dataclasses.replace`."""
 
     redis_url_source: RedisUrlSource = "default"
