@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from lib.job_rate import jobs_in_window
 from lib.pacific import seconds_left
 from lib.routing.filling import Allowance
+from lib.routing.places import RENTED
 from lib.routing.quote import LOCAL, Backend
 from lib.routing.view import BACKENDS
 from lib.setting_fields.compute import NO_SPEECH
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from job_runner.service.known import Known
     from lib.settings import Settings
+
+RENTED_CAPABILITIES: Final = frozenset({"speech", "speaker"})
+"""What is done on rented machines: nothing but speech."""
 
 _NOTHING: Final = frozenset[str]()
 _MINUTE: Final = 60.0
@@ -62,10 +66,17 @@ def pauses_of(watcher: Mapping[str, Any], backend: str, capability: str) -> str:
 def offers_here(settings: Settings) -> dict[str, frozenset[str]]:
     """The same of a watcher with these settings; without a key nobody would start one for the cloud."""
     metal = {"any", "speech", "speaker"} | ({"text_model"} if settings.ollama_model else set())
-    if not settings.gemini_api_key:
-        return {LOCAL: frozenset(metal)}
-    cloud = {"any", "text_model"} | ({"speaker"} if speaks(settings) else set())
-    return {LOCAL: frozenset(metal), "cloud": frozenset(cloud)}
+    found = {LOCAL: frozenset(metal)}
+    if rents(settings):
+        found[RENTED] = RENTED_CAPABILITIES
+    if settings.gemini_api_key:
+        found["cloud"] = frozenset({"any", "text_model"} | ({"speaker"} if speaks(settings) else set()))
+    return found
+
+
+def rents(settings: Settings) -> bool:
+    """Whether a watcher with these settings could rent machines, or use others of yours like rented ones."""
+    return bool(settings.vast_api_key or settings.ssh_hosts)
 
 
 def speaks(settings: Settings) -> bool:
@@ -81,7 +92,7 @@ def backends(settings: Settings, known: Known, now: datetime) -> dict[str, Backe
         LOCAL: Backend(metal, waiting=settings.metal_queue_max - 1),
         "cloud": Backend(cloud, settings.cloud_queue_max / cloud, _allowances(settings, known, now)),
     }
-    return {name: found[name] for name in BACKENDS}
+    return {name: found[name] for name in BACKENDS if name in found}
 
 
 def _allowances(settings: Settings, known: Known, now: datetime) -> tuple[Allowance, ...]:

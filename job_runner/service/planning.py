@@ -18,7 +18,6 @@ from job_runner.service.several_files import FirstPlaces
 from job_runner.service.voicing import Voicing
 from lib.errors import Problem
 from lib.routing.estimates import Estimates
-from lib.routing.view import BACKENDS
 from lib.wiring import catalogue, cloud_price, voices
 
 if TYPE_CHECKING:
@@ -171,9 +170,7 @@ class _Odd:
 
     def notes(self, spec: JobSpec) -> Iterator[str]:
         """A sentence for each such thing in this job, given those that came before it."""
-        if spec.backend is not None and spec.backend not in BACKENDS:
-            yield f"backend {spec.backend}: there is none yet, so the job would wait; without backend it runs on metal"
-        elif spec.backend is not None and not self._quoting.offered(spec, spec.backend):
+        if spec.backend is not None and not self._quoting.offered(spec, spec.backend):
             yield f"backend {spec.backend}: nobody alive or set up here runs {spec.task} there, so the job would wait"
         if spec.deadline is not None and spec.deadline <= self._now:
             yield _PAST

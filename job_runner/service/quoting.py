@@ -19,6 +19,7 @@ from lib.job_sizes import size_bucket, size_of
 from lib.jobqueue import capability_of
 from lib.jobqueue.moves import PRIORITY_RANK
 from lib.routing.estimates import Estimates
+from lib.routing.places import RENTED
 from lib.routing.quote import Group, Quote, Wish, quote
 from lib.routing.view import BACKENDS
 from lib.setting_fields.compute import POLICIES
@@ -56,6 +57,9 @@ class Asked:
 
 _Seen = tuple[tuple[str, ...], tuple[str, ...], "Kind"]
 """Where jobs that are alike may run, where of these they could, and what they take on the first."""
+
+_QUOTED: Final = tuple(name for name in BACKENDS if name != RENTED)
+"""A job that is not pinned runs there at last; what a rented machine would save is not foretold."""
 
 
 class _Key(NamedTuple):
@@ -163,7 +167,7 @@ class Quoting:
 
     def _allowed(self, spec: JobSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Where it may run, and on which of these it could: where nobody offers anything, it waits for all of them."""
-        named = (spec.backend,) if spec.backend else BACKENDS
+        named = (spec.backend,) if spec.backend else _QUOTED
         found = tuple(name for name in named if self.offered(spec, name))
         return found or named, found
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from job_runner.service.compute import offers_of, pauses_of
+from job_runner.service.compute import RENTED_CAPABILITIES, offered_by, offers_of, pauses_of, rents
 from lib.clock import iso
 from lib.errors import JobRunnerError
 from lib.job_rate import jobs_in_window
 from lib.job_sizes import size_of
 from lib.jobqueue import JobSpec
 from lib.routing.estimates import Estimates
+from lib.routing.places import RENTED
 from lib.routing.quote import LOCAL
 from lib.routing.view import BACKENDS
 from lib.wiring import cloud_price
@@ -83,7 +84,8 @@ def job_of(raw: bytes | None, row: IndexRow, known: Known, settings: Settings) -
 
 def backend_views(job: Job, capability: str, pin: str, known: Known, settings: Settings) -> tuple[BackendView, ...]:
     """What every backend says."""
-    return tuple(_priced(_view(name, capability, pin, known, settings, job), job) for name in BACKENDS)
+    matter = [name for name in BACKENDS if name != RENTED or RENTED in (pin, *offered_by(known)) or rents(settings)]
+    return tuple(_priced(_view(name, capability, pin, known, settings, job), job) for name in matter)
 
 
 def _priced(view: BackendView, job: Job) -> BackendView:
@@ -110,8 +112,9 @@ def _view(backend: str, capability: str, pin: str, known: Known, settings: Setti
     def no(says: str) -> BackendView:
         return BackendView(backend, takes=False, says=says)
 
-    if pin and pin != backend:
-        return no(f"the job is pinned to {pin}")
+    never = _never(backend, capability, pin)
+    if never:
+        return no(never)
     offering = [each for each in known.watchers if backend in each.get("slots", {})]
     if not offering:
         return no(f"no living watcher offers the backend {backend}")
@@ -127,6 +130,15 @@ def _view(backend: str, capability: str, pin: str, known: Known, settings: Setti
     return BackendView(backend, takes=True, says=f"{_counted(slots, 'slot')} for {capability}", able=True)
 
 
+def _never(backend: str, capability: str, pin: str) -> str:
+    """Why it would not take it whoever is alive; empty where it could."""
+    if pin and pin != backend:
+        return f"the job is pinned to {pin}"
+    if backend == RENTED and capability not in RENTED_CAPABILITIES:
+        return "rented machines run nothing but speech"
+    return ""
+
+
 def _not_offered(backend: str, capability: str, offering: Sequence[Mapping[str, Any]]) -> BackendView:
     """What the watchers of a backend say of what none of them offers there."""
     paused = next(filter(None, (pauses_of(each, backend, capability) for each in offering)), "")
@@ -137,6 +149,9 @@ def _not_offered(backend: str, capability: str, offering: Sequence[Mapping[str, 
 
 def _kept(backend: str, capability: str, pin: str, known: Known, settings: Settings, job: Job) -> BackendView | None:
     """What keeps a backend that could from taking it now: of a job that may yet be paid for the limits come first."""
+    if backend == RENTED:
+        full = _full(RENTED, known.slots(RENTED), _held(RENTED, known))
+        return BackendView(RENTED, takes=False, says=full, able=True) if full else None
     said = "" if pin or backend == LOCAL else _policy(capability, known, settings, job)
     policy = BackendView(backend, takes=False, says=said, able=True, limit="policy") if said else None
     if policy is not None and job.deadline is None:
@@ -225,6 +240,10 @@ def _cloud_full(backend: str, known: Known, settings: Settings) -> str:
         f"{backend} is full: {_counted(held, 'job')} wait or run there, for {_counted(slots, 'slot')} "
         f"and {settings.cloud_queue_max} that may wait"
     )
+
+
+def _full(backend: str, slots: int, held: int) -> str:
+    return f"{backend} is full: {_counted(held, 'job')} wait or run there" if held >= slots else ""
 
 
 def _held(backend: str, known: Known) -> int:

@@ -7,8 +7,9 @@ say, and at which price, is in `refusals`.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from job_runner.service.compute import RENTED_CAPABILITIES
 from job_runner.service.eta import Eta, eta_in_line, line_of
 from job_runner.service.known import Known, known
 from job_runner.service.refusals import BackendView, Job, backend_views, job_of, metal_full
@@ -16,7 +17,7 @@ from lib.clock import iso, iso_from_ms
 from lib.redisqueue import reader
 from lib.redisqueue.keys import is_intake, parse_intake, parse_lane
 from lib.redisqueue.place import AHEAD_MAX, Place, place_of
-from lib.routing.view import BACKENDS
+from lib.routing.places import RENTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
     from lib.redisqueue.reader import Found
     from lib.redisqueue.rows import IndexRow
     from lib.settings import Settings
+
+
+_STARTS: Final = {
+    "cloud": "`job-watcher --backends metal,cloud`",
+    "vast": "`job-watcher --backends metal,vast`, with VAST_API_KEY or SSH_HOSTS set,",
+}
+"""How to start a watcher that offers more than metal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,18 +199,18 @@ def _of_delay(row: IndexRow, place: Place) -> Iterator[Blocker]:
 def _of_nobody(
     watchers: Sequence[Mapping[str, Any]], backends: Sequence[BackendView], capability: str, pin: str
 ) -> Iterator[Blocker]:
-    absent = pin not in {"", *BACKENDS} and not any(view.able for view in backends)
-    if absent:
+    never = pin == RENTED and capability not in RENTED_CAPABILITIES
+    if never:
         # Before all else: a watcher that is started now would not take it either.
         yield Blocker(
             "nobody_offers",
-            f"it is pinned to {pin}, and no living watcher offers the backend {pin}: there is none yet",
+            f"it is pinned to {pin}, and rented machines run nothing but speech",
             "cancel it, take its backend out of the file, and enqueue it again",
         )
-    start = "`job-watcher --backends metal,cloud`" if pin == "cloud" else "`job-watcher`"
+    start = _STARTS.get(pin, "`job-watcher`")
     if not watchers:
         yield Blocker("no_watcher", "no watcher is alive", f"start one with {start}")
-    elif not absent and not any(view.able for view in backends):
+    elif not never and not any(view.able for view in backends):
         paused = [view for view in backends if view.limit == "paused"]
         for view in paused:
             yield Blocker("paused", f"{view.backend}: {view.says}", view.mend)

@@ -9,7 +9,8 @@ Jobs that nothing can end in time come behind those that can be met, and go wher
 deadline get what room is left on the free machine, and the cloud only where no live free watcher can ever run them.
 
 The plan trusts the queue with nothing: it knows jobs by id (`Move.picks`), and `Decision.again_in_ms` says when the
-next of those that are held back must go.
+next of those that are held back must go. Rented machines that are ready get first what they end in time: their hours
+are paid for whatever they do.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from lib.routing.dealing import deal
-from lib.routing.places import FREE, Place, Places, places
+from lib.routing.places import FREE, RENTED, Place, Places, places
 from lib.routing.planning import MARGIN_SECONDS, Plan, Planned, planned
-from lib.routing.view import BACKENDS, UNKNOWN, Condition, Decision, Estimate, IntakeClass, View
+from lib.routing.view import BACKENDS, METERED, UNKNOWN, Condition, Decision, Estimate, IntakeClass, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,9 +39,9 @@ def decide(view: View) -> Decision:
     unhurried = sum(lengths) >= _UNHURRIED_SECONDS * len(lengths)
     there = places(view, metal_each=1 if unhurried else None)
     jobs = list(_known(view, there))
-    plan = planned(view, jobs)
     says: set[Condition] = set()
     hands = _Hands()
+    plan = planned(view, _not_rented(view, jobs, there, hands))
     for job in plan.metal:
         hands.give(job, job.metal)
     held_back, again = _to_cloud(plan, hands, says)
@@ -83,10 +84,23 @@ class _Class:
     def of(cls, view: View, there: Places, intake: IntakeClass) -> _Class:
         """The class of an intake."""
         found = {place.backend: place for place in there.for_intake(intake, BACKENDS)}
-        cloud = next((place for backend, place in found.items() if backend != FREE), None)
+        cloud = next((place for backend, place in found.items() if backend in METERED), None)
         on_metal = view.estimates.get((FREE, intake.capability), UNKNOWN)
         on_cloud = view.estimates.get((cloud.backend, intake.capability), UNKNOWN) if cloud else UNKNOWN
         return cls(intake, found.get(FREE), cloud, on_metal, on_cloud)
+
+
+def _not_rented(view: View, jobs: list[Planned], there: Places, hands: _Hands) -> list[Planned]:
+    """Gives rented machines that are ready what they end in time, at no price; the jobs that are left."""
+    left: list[Planned] = []
+    for job in sorted(jobs, key=lambda each: each.left):
+        capability = job.intake.capability
+        place = None if job.intake.pin else there.by_class.get((RENTED, capability))
+        takes = job.urgent.estimates.get(RENTED) or view.estimates.get((RENTED, capability), UNKNOWN)
+        # As if one machine did all that stands there, one after the other.
+        if place is None or place.pool.held * takes.p50 + takes.p90 > job.left or not hands.give(job, place):
+            left.append(job)
+    return left
 
 
 def _to_cloud(plan: Plan, hands: _Hands, says: set[Condition]) -> tuple[list[Planned], int | None]:
@@ -136,7 +150,7 @@ class _Hands:
         """Give it a place there if there is room."""
         if place is None or place.room() < 1:
             return False
-        price = max(place.price, job.on_cloud.worst_price) if place.backend != FREE else 0
+        price = max(place.price, job.on_cloud.worst_price) if place.backend in METERED else 0
         if place.pool.money is not None and price > place.pool.money:
             return False
         place.held += 1

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lib.jobqueue.moves import PRIORITY_RANK
 from lib.routing.places import FREE, Place, by_priority
+from lib.routing.view import METERED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -65,7 +66,7 @@ def _open(choices: Sequence[Place], says: set[Condition]) -> tuple[Place | None,
     """The first of these places with room, and how much; what stands in the way of the others is said."""
     metal_full = False
     for place in choices:
-        if metal_full and place.backend != FREE:
+        if metal_full and place.backend in METERED:
             says.add("metal_full")
         room = place.room()
         if room > 0:

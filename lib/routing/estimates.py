@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from lib.job_sizes import size_bucket
 from lib.routing.quote import Taking
+from lib.routing.view import METERED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -160,8 +161,8 @@ class Estimates:
         key = (task, backend, bucket)
         kind = self._kinds.get(key)
         if kind is None:
-            guess = (_METAL if backend == "metal" else _CLOUD).get(task, _OTHER)
-            tokens = backend != "metal" and guess.requests > 0
+            guess = (_CLOUD if backend in METERED else _METAL).get(task, _OTHER)
+            tokens = backend in METERED and guess.requests > 0
             usd = self.price(task, guess.tokens_in, guess.tokens_out) if tokens else 0.0
             nearest = self._nearest(task, backend, bucket)
             figures = None if nearest is None else self.measured[task, backend, nearest]

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from lib.jobqueue.moves import Move
-from lib.routing.view import BACKENDS
+from lib.routing.view import BACKENDS, METERED
 
 if TYPE_CHECKING:
     from lib.routing.view import Condition, IntakeClass, LaneClass, View
 
 FREE: Final = "metal"
 """The backend that costs nothing."""
+
+RENTED: Final = "vast"
+"""The backend that is paid for by the hour: a job more or less there costs nothing."""
 
 _ANY: Final = "any"
 
@@ -107,9 +110,9 @@ class Places:
         return [by_class[key] for backend in backends if (key := (backend, capability)) in by_class]
 
     def cheapest(self, intake: IntakeClass) -> list[Place]:
-        """The same, but only the free machine where a live watcher could ever run them there; else the lower price."""
+        """The same, but only what no job is paid for where a live watcher could ever run them there; else by price."""
         found = self.for_intake(intake, BACKENDS)
-        free = [place for place in found if place.backend == FREE]
+        free = [place for place in found if place.backend not in METERED]
         return free or sorted(found, key=lambda place: place.price)
 
 
@@ -127,7 +130,7 @@ def places(view: View, metal_each: int | None = None) -> Places:
         total = sum(watcher.slots.get(backend, 0) for watcher in view.watchers)
         names = tuple(lane.name for lane in own)
         pool = Pool(names, _width(view, backend, total, metal_each), sum(held.get(name, 0) for name in names))
-        if backend != FREE:
+        if backend in METERED:
             pool.rate = rate.left
             if view.limits.budget is not None:
                 pool.money = max(0, view.limits.budget - rate.spent)
@@ -137,7 +140,7 @@ def places(view: View, metal_each: int | None = None) -> Places:
                 continue
             width = _width(view, backend, slots, metal_each)
             place = Place(lane.name, backend, width, held.get(lane.name, 0), pool)
-            if backend != FREE and lane.capability != _ANY:
+            if backend in METERED and lane.capability != _ANY:
                 place.price = _price(view, lane)
                 place.closed = rate.closed.get(lane.capability, 0) > 0
             found.by_class[backend, lane.capability] = place
@@ -157,7 +160,8 @@ def _width(view: View, backend: str, slots: int, metal_each: int | None) -> int:
         return 0
     if backend == FREE:
         return (metal_each or view.limits.metal_queue_max) * slots
-    return slots + view.limits.cloud_queue_max
+    # A rented machine's slots are the micro-batch that goes there together: what waits, waits where priority counts.
+    return slots + (view.limits.cloud_queue_max if backend in METERED else 0)
 
 
 def by_priority(items: list[IntakeClass], rank: dict[str, int]) -> dict[str, list[IntakeClass]]:

@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from lib.jobqueue.moves import LiveWatcher, Move, Survey
     from lib.setting_fields.compute import Policy
 
-BACKENDS: Final = ("metal", "cloud")
-"""Those that there are by now, the free one first; a job that is pinned elsewhere waits."""
+BACKENDS: Final = ("metal", "vast", "cloud")
+"""In the order in which they are used: what is free, what is paid for by the hour anyway, what costs by the job."""
+
+METERED: Final = frozenset({"cloud"})
+"""Paid for by the job: the limit of jobs a minute, closings of an API and money at the move hold for these alone."""
 
 Condition = Literal["metal_full", "near_limit", "rate_paused", "api_closed", "budget_reached", "holding"]
 """What is true at a decision and a person wants to know.

@@ -86,7 +86,7 @@ async def test_an_urgent_job_knows_what_it_takes_everywhere(stand: Stand) -> Non
     knowledge = Knowledge(stand.queue, HandClock(), price)
     short, long = await knowledge.urgent()
     assert (short.request_id, short.intake, long.deadline_ms - short.deadline_ms) == ("short", "stream:low:any", 5000)
-    assert set(short.estimates) == {"metal", "cloud"}
+    assert set(short.estimates) == {"metal", "vast", "cloud"}
     assert 5 <= short.estimates["metal"].p50 < 10
     assert 50 <= long.estimates["cloud"].p50 < 60
     assert long.estimates["metal"].price == 0

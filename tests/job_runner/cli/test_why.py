@@ -226,16 +226,26 @@ def test_looking_writes_nothing(runner: JobRunner, three: str) -> None:
     assert runner("why", "nap", "--json").document == first
 
 
-def test_a_pin_to_what_does_not_exist_stands_before_the_missing_watcher(runner: JobRunner) -> None:
+def test_a_pin_to_what_never_runs_such_jobs_stands_before_the_missing_watcher(runner: JobRunner) -> None:
     """Starting a watcher would not help, so the pin and its mend come first."""
     runner("enqueue", runner.file("- {request_id: a, task: debug, backend: vast}\n"))
     document = runner("why", "a", "--json").document
     assert [blocker["kind"] for blocker in document["blockers"]] == ["nobody_offers", "no_watcher"]
     shown = runner("why", "a").out.splitlines()
     assert shown[1] == (
-        "  1. it is pinned to vast, and no living watcher offers the backend vast: there is none yet; "
+        "  1. it is pinned to vast, and rented machines run nothing but speech; "
         "cancel it, take its backend out of the file, and enqueue it again"
     )
+
+
+def test_speech_pinned_to_rented_machines_waits_for_a_watcher_that_rents(runner: JobRunner) -> None:
+    """The mend names the flag and the settings; of the backends the rented one is spoken of."""
+    runner("enqueue", runner.file("- {request_id: a, text: One., voice: newsroom, backend: vast}\n"))
+    document = runner("why", "a", "--json").document
+    assert [blocker["kind"] for blocker in document["blockers"]] == ["no_watcher"]
+    assert "--backends metal,vast" in document["blockers"][0]["mend"]
+    assert "VAST_API_KEY" in document["blockers"][0]["mend"]
+    assert [view["backend"] for view in document["backends"]] == ["metal", "vast", "cloud"]
 
 
 def test_a_pin_to_metal_waits_for_a_watcher_alone(runner: JobRunner) -> None:

@@ -89,7 +89,7 @@ def test_a_language_that_the_engine_lacks(tmp_path: Path) -> None:
         ),
         (
             "backend: vast",
-            ("backend vast: there is none yet, so the job would wait; without backend it runs on metal",),
+            ("backend vast: nobody alive or set up here runs debug there, so the job would wait",),
         ),
         ("backend: metal", ()),
         ("deadline: 2001-01-01T00:00:00Z", ("the deadline has passed already",)),

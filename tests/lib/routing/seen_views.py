@@ -60,14 +60,14 @@ watchers = st.builds(
     st.integers(0, 9),
     st.integers(0, 4),
     st.frozensets(st.sampled_from(CAPABILITIES)),
-    st.sampled_from(["metal", "metal", "cloud"]),
+    st.sampled_from(["metal", "metal", "cloud", "vast"]),
 )
 views = st.builds(
     lambda waiting, live, held, factor: view(waiting, *live, held=held, factor=factor),
     st.dictionaries(intakes, st.integers(0, 50), max_size=12),
     st.lists(watchers, max_size=4),
     st.dictionaries(
-        st.builds(lane, st.sampled_from(CAPABILITIES), st.sampled_from(["metal", "cloud"])),
+        st.builds(lane, st.sampled_from(CAPABILITIES), st.sampled_from(["metal", "cloud", "vast"])),
         st.integers(0, 12),
         max_size=6,
     ),
@@ -78,7 +78,8 @@ views = st.builds(
 def room(seen: View, backend: str = "metal", capability: str | None = None) -> int:
     """The room of a lane, or of a backend as a whole, by the contract.
 
-    METAL_QUEUE_MAX a live slot on metal; on the cloud its slots and CLOUD_QUEUE_MAX that wait for one.
+    METAL_QUEUE_MAX a live slot on metal; on the cloud its slots and CLOUD_QUEUE_MAX that wait for one; on rented
+    machines their slots.
     """
     slots = sum(
         each.slots.get(backend, 0) for each in seen.watchers if capability is None or capability in each.capabilities
@@ -90,4 +91,4 @@ def room(seen: View, backend: str = "metal", capability: str | None = None) -> i
     )
     if backend == "metal":
         return seen.limits.metal_queue_max * slots - held
-    return (slots + seen.limits.cloud_queue_max if slots else 0) - held
+    return (slots + (seen.limits.cloud_queue_max if backend == "cloud" else 0) if slots else 0) - held

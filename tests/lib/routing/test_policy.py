@@ -24,7 +24,7 @@ from tests.lib.routing.seen_views import (
     watchers,
 )
 
-BACKENDS = ("metal", "cloud")
+BACKENDS = ("metal", "vast", "cloud")
 
 
 def ordered_of(orders: list[Move]) -> Counter[str]:
