@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lib.capabilities.speech import SpeechEngines
     from lib.capabilities.text_model import TextModel
     from lib.jobqueue import JobSpec
+    from lib.jobqueue.records import StoredOutputLike
     from lib.voice_synth.voices import VoiceRegistry
 
 OutputKind = Literal["best", "take", "meta"]
@@ -41,13 +42,15 @@ class TaskResult:
     """What an attempt gives back: `result` is plain JSON for the record, `outputs` the files to store.
 
     `cost` is what the attempt was charged (`usd`, and what it was charged for), `waited` how many seconds of it were
-    waits for quota; a backend adds them, no task does.
+    waits for quota, or for the machine where its body ran. `stored` are files that are in the store already, put there by
+    whoever ran the body and checked where they stand; then there are no `outputs`. A backend adds these, no task does.
     """
 
     result: dict[str, Any] | None = None
     outputs: tuple[Output, ...] = ()
     cost: dict[str, Any] | None = None
     waited: float = 0.0
+    stored: tuple[StoredOutputLike, ...] = ()
 
 
 class TaskContext(Protocol):
