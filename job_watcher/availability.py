@@ -44,6 +44,7 @@ class Availability:
     """For what stands in the heartbeat, which everybody reads; the log blackens for itself."""
     paused: dict[tuple[str, Capability], str] = field(default_factory=dict)
     _doubted: set[str] = field(default_factory=set)
+    _changed: bool = False
     _left: set[tuple[str, Capability]] = field(default_factory=set)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -57,6 +58,12 @@ class Availability:
             for capability in each.capabilities:
                 if each.name == backend and capability == error.capability:
                     self._note(backend, capability, error.message)
+
+    def changed(self, backend: str) -> None:
+        """What this backend can do may be more than it was, or less, and how much of it at once: ask it now."""
+        self._doubted.add(backend)
+        self._changed = True
+        self._news.set()
 
     async def look(self) -> None:
         """Ask what can be done, and say so in the offer; before the session is opened."""
@@ -73,8 +80,11 @@ class Availability:
             async with asyncio.timeout(self.interval):
                 await self._news.wait()
         except TimeoutError:
-            await self._ask_again()
+            self._changed = True
         self._news.clear()
+        if self._changed:
+            self._changed = False
+            await self._ask_again()
         await self._ask_doubted()
         await self._say()
 
@@ -112,12 +122,22 @@ class Availability:
         # Again for those that were left before: a read that was under way may have made this watcher a reader anew.
         for name, capability in now:
             await self.lanes.leave(name, [capability])
-        if now != self._left:
+        resized = bool(self.session.offer.slots) and self._resize()
+        if now != self._left or resized:
             self._left = now
             self._offer()
             if self.session.offer.slots:
                 await self.session.renew(news=True)
             self.on_change()
+
+    def _resize(self) -> bool:
+        """Offer as many slots as the backends have by now; whether that is another number."""
+        slots = {backend.name: backend.slots for backend in self.backends}
+        changed = slots != self.session.offer.slots
+        for name, count in slots.items() if changed else ():
+            self.lanes.resize(name, count)
+        self.session.offer.slots = slots
+        return changed
 
     def _offer(self) -> None:
         offers: dict[str, frozenset[str]] = {

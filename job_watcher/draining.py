@@ -152,6 +152,8 @@ class Drain:
     conducts: Callable[[str], bool] = lambda _: True
     deliveries: Deliveries | None = None
     """None where callbacks are not set up: then they keep nobody waiting."""
+    hoped: Callable[[], Sequence[LiveWatcher]] = tuple
+    """What may yet be offered here, as watchers that offer it: jobs that wait for it are waited for."""
     _told: set[str] = field(default_factory=set)
     _told_due_ms: int = 0
 
@@ -173,7 +175,7 @@ class Drain:
 
     async def _tell_unoffered(self) -> None:
         try:
-            left = await left_to_do(self.queue, soon_ms=0, conducts=self.conducts)
+            left = await left_to_do(self.queue, soon_ms=0, conducts=self.conducts, also=self.hoped())
         except JobRunnerError:
             return  # the duties say what is wrong
         news = {what: count for what, count in left.unoffered.items() if what not in self._told}
@@ -186,7 +188,7 @@ class Drain:
             return False
         try:
             soon_ms = SOON_MS if self.mode == "drain" else 0
-            left = await left_to_do(self.queue, soon_ms=soon_ms, conducts=self.conducts)
+            left = await left_to_do(self.queue, soon_ms=soon_ms, conducts=self.conducts, also=self.hoped())
         except UnreachableError:
             return False
         except JobRunnerError as exc:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from loguru import logger
 
 from lib.errors import JobRunnerError, SessionLostError, UnreachableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from job_watcher.session import Session
     from lib.clock import Clock
 
 FIRST_PAUSE_SECONDS: Final = 0.1
@@ -35,6 +38,18 @@ class FlushedDuty(Duty, Protocol):
 
     async def flush(self) -> None:
         """Say all that is kept, now; raises where it is not heard."""
+
+
+@runtime_checkable
+class SessionDuty(FlushedDuty, Protocol):
+    """One that acts under the session of the life it goes on in."""
+
+    def begin(self, session: Session, on_change: Callable[[], None]) -> None:
+        """A life begins; `on_change` is to hear when what its backend lacks, or has slots for, is another now."""
+
+    @property
+    def hopes(self) -> bool:
+        """Whether its backend may come to have what it lacks: then a drain waits for it."""
 
 
 @dataclass(slots=True)

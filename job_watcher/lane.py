@@ -120,6 +120,11 @@ class LaneReader:
         self._compared_at = float("-inf")
         self.in_hand.changed.set()
 
+    def resize(self, slots: int) -> None:
+        """So many slots from now on; where there are fewer, those that run keep theirs until they end."""
+        self.slots = self._turns.slots = slots
+        self.in_hand.changed.set()
+
     async def _round(self) -> None:
         # What fills a lent slot is pending before it is in hand: not missing, only on its way.
         if not self._lent and (self._doubt or self.clock.elapsed() - self._compared_at >= self.interval):

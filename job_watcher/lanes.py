@@ -41,6 +41,10 @@ class Lanes:
         """Take no more jobs that need these there."""
         await self.readers[backend].leave([str(LaneName(backend, capability)) for capability in capabilities])
 
+    def resize(self, backend: str, slots: int) -> None:
+        """Run so many jobs at once there from now on; those that run go on."""
+        self.readers[backend].resize(slots)
+
     def enter(self, backend: str, capabilities: Iterable[str]) -> None:
         """Take such jobs again."""
         self.readers[backend].enter([str(LaneName(backend, capability)) for capability in capabilities])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from loguru import logger
@@ -20,7 +21,7 @@ from job_watcher.conductor import Conductor, ConductorSetup
 from job_watcher.control import ControlListener
 from job_watcher.draining import Drain
 from job_watcher.due import DueJobs
-from job_watcher.duties import Contact, Duty, FlushedDuty, keep_going
+from job_watcher.duties import Contact, Duty, FlushedDuty, SessionDuty, keep_going
 from job_watcher.in_hand import InHand
 from job_watcher.knowledge import Knowledge
 from job_watcher.lane import LaneReader
@@ -33,6 +34,7 @@ from job_watcher.reporting import ProgressReports
 from job_watcher.retrying import RetryPolicy
 from job_watcher.session import Offer, Session, SessionTimes
 from lib.errors import JobRunnerError, SessionLostError
+from lib.jobqueue.moves import LiveWatcher
 from lib.redaction import Redactor
 from lib.redisqueue import leasing, sessions
 
@@ -152,6 +154,10 @@ class Life:
         self.availability = Availability(
             equipment.backends, self.session, self.lanes, interval, self.conductor.roster_changed, equipment.redact
         )
+        for backend in equipment.backends:
+            for duty in backend.duties.values():
+                if isinstance(duty, SessionDuty):
+                    duty.begin(self.session, partial(self.availability.changed, backend.name))
 
     def _reader(self, backend: Backend) -> LaneReader:
         return LaneReader(
@@ -228,7 +234,9 @@ class Life:
             for name, duty in duties.items()
         }
         conducts = self._equipment.conducting.conducts
-        drain = Drain(self._queue, mode, self.in_hand, self.publisher, clock, conducts, self.deliveries)
+        drain = Drain(
+            self._queue, mode, self.in_hand, self.publisher, clock, conducts, self.deliveries, hoped=self._hoped
+        )
         ends = [asyncio.create_task(stop.wait()), asyncio.create_task(drain.wait())]
         try:
             await asyncio.wait([*tasks.values(), *ends], return_when=asyncio.FIRST_COMPLETED)
@@ -251,6 +259,14 @@ class Life:
     def _offered(self) -> str:
         """`metal (any, speech), cloud (any)`."""
         return ", ".join(f"{each.name} ({', '.join(sorted(each.capabilities))})" for each in self._equipment.backends)
+
+    def _hoped(self) -> list[LiveWatcher]:
+        """What this watcher may come to offer, as a watcher that does: a machine may be on its way."""
+        return [
+            LiveWatcher("", "", backend.capabilities, {backend.name: 1}, 0, {backend.name: backend.capabilities})
+            for backend in self._equipment.backends
+            if any(isinstance(duty, SessionDuty) and duty.hopes for duty in backend.duties.values())
+        ]
 
     def _backend_duties(self) -> dict[str, FlushedDuty]:
         return {name: duty for backend in self._equipment.backends for name, duty in backend.duties.items()}
