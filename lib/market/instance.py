@@ -27,7 +27,9 @@ class Instance:
 
     `intent` names it for good, `market_id` is the market's name once that is known. `since` is when its state began and
     `deadline` when that must have ended; `expires_at` is the hard end of the rent. `cost` is what was charged so far,
-    `spent` the seconds in each earlier state. `reason` says why it is being destroyed.
+    `spent` the seconds in each earlier state. `reason` says why it is being destroyed, `failed` that it was its own fault.
+    `created_at` is when the market was asked for it, None before. `asked` is how often the market was asked to end it,
+    `absent_at` when a listing was without it for the first time since it was seen last.
     """
 
     intent: str
@@ -47,6 +49,8 @@ class Instance:
     jobs_done: int = 0
     reason: str = ""
     failed: bool = False
+    asked: int = 0
+    absent_at: float | None = None
     spent: Mapping[InstanceState, float] = field(default_factory=dict)
     owner: str = ""
     version: int = 0
