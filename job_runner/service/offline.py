@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
+import sys
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
@@ -17,13 +19,17 @@ from typing import TYPE_CHECKING, Final
 
 from job_runner.service.jobfiles import jobs_of
 from job_runner.service.voicing import Voicing
-from lib.errors import InvalidJobsError, NotFoundError, Problem, RefusedError
+from lib.errors import InvalidInputError, InvalidJobsError, NotFoundError, Problem, RefusedError
 from lib.jobqueue.problems import FieldProblem, shown
 from lib.manifest import EXECUTION, MANIFEST, compile_jobs, execute
 from lib.manifest.compiling import problems_of
+from lib.manifest.events import Events
 from lib.manifest.folder import read_plain, write_whole
+from lib.manifest.following import Following
 from lib.manifest.places import place_of
 from lib.manifest.speech import Speech
+from lib.redaction import this_process
+from lib.settings import process_environment
 from lib.wiring import voices
 
 if TYPE_CHECKING:
@@ -123,6 +129,28 @@ def execute_remembered(
     started = None if options.dry_run else lambda path: _remember(path, settings)
     speech = Speech(voices(settings, check_files=True))
     return execute(manifest, options, progress, speech, started=started)
+
+
+def follow(root: Path, settings: Settings) -> int:
+    """Execute the folders below `root` that stdin names, and say each event on stdout; how many jobs failed.
+
+    What engines print goes to stderr, so that stdout has events alone.
+
+    Raises:
+        InvalidInputError: `root` is no directory.
+
+    """
+    if not root.is_dir():
+        raise InvalidInputError(f"{root} is no directory", hint="with --follow, name the directory of the folders")
+    descriptor = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    events = Events(descriptor, this_process(process_environment))
+    try:
+        return Following(root, Speech(voices(settings, check_files=True)), events).run(sys.stdin.buffer)
+    finally:
+        sys.stdout.flush()
+        os.dup2(descriptor, sys.stdout.fileno())
+        os.close(descriptor)
 
 
 def _remember(path: Path, settings: Settings) -> None:

@@ -42,7 +42,7 @@ class TaskResult:
     """What an attempt gives back: `result` is plain JSON for the record, `outputs` the files to store.
 
     `cost` is what the attempt was charged (`usd`, and what it was charged for), `waited` how many seconds of it were
-    waits for quota, or for the machine where its body ran. `stored` are files that are in the store already, put there by
+    waits for quota or for the machine of its body. `stored` are files that are in the store already, put there by
     whoever ran the body and checked where they stand; then there are no `outputs`. A backend adds these, no task does.
     """
 
