@@ -38,7 +38,7 @@ class Uncertain:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The market shows it, alone or in a listing. `message` is the market's own word, for people."""
+    """The market shows it, alone or in a listing; `stopped`: it was preempted. `message` is the market's own word."""
 
     status: Status
     address: Address | None = None
@@ -93,11 +93,6 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
-class DestroyAsked:
-    """The market took the request to destroy it, which proves nothing yet."""
-
-
-@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed: due at `life.next_tick`, and harmless at any other moment."""
 
@@ -111,7 +106,7 @@ class ToldToEnd:
 
 Event = (
     Recorded | Created | Refused | Uncertain | Shown | Absent | Connected | Probed | CanaryEnded | Work | NoWork | Lost
-    | DestroyAsked | Tick | ToldToEnd
+    | Tick | ToldToEnd
 )  # fmt: skip
 
 
@@ -159,7 +154,7 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Destroy:
-    """Ask the market to end it: `DestroyAsked`; where that fails, the next `Tick` asks again."""
+    """Ask the market to end it. Whatever is answered proves nothing and is no event: the `Show` behind it tells."""
 
 
 @dataclass(frozen=True, slots=True)

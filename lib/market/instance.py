@@ -27,9 +27,10 @@ class Instance:
 
     `intent` names it for good, `market_id` is the market's name once that is known. `since` is when its state began and
     `deadline` when that must have ended; `expires_at` is the hard end of the rent. `cost` is what was charged so far,
-    `spent` the seconds in each earlier state. `reason` says why it is being destroyed, `failed` that it was its own fault.
-    `created_at` is when the market was asked for it, None before. `asked` is how often the market was asked to end it,
-    `absent_at` when a listing was without it for the first time since it was seen last.
+    `spent` the seconds in each earlier state. `reason` says why it is being destroyed: a word of `ending.REASONS`, then
+    perhaps a colon and more; `failed`: by its own fault. `created_at` is when the market was asked for it, None before:
+    from then on it may cost. `asked` is how often its end was asked for; `absent_at` is since when it may be that it is
+    not there: the reply to its create was lost, or a listing was without it.
     """
 
     intent: str
@@ -54,3 +55,11 @@ class Instance:
     spent: Mapping[InstanceState, float] = field(default_factory=dict)
     owner: str = ""
     version: int = 0
+
+
+def seconds_by_state(instance: Instance, now: float) -> dict[InstanceState, float]:
+    """Seconds in each state so far, that of now included; what is gone stands still."""
+    so_far = dict(instance.spent)
+    if instance.state != "gone":
+        so_far[instance.state] = so_far.get(instance.state, 0.0) + max(0.0, now - instance.since)
+    return so_far
