@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lib.redisqueue.queue import Queue
     from lib.redisqueue.urgent import Pressing
     from lib.routing.estimates import Figures
-    from lib.routing.quote import Taking
+    from lib.routing.quoted import Taking
 
 REFRESH_SECONDS: Final = 10.0
 """Measurements move slowly."""

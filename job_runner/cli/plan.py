@@ -16,7 +16,7 @@ from job_runner.service.planning import plan as plan_files
 from job_runner.service.quoting import Asked, document
 from lib.command_line.output import ROWS, Output
 from lib.errors import InvalidJobsError
-from lib.routing.quote import Quote
+from lib.routing.quoted import Quote
 from lib.setting_fields.compute import Policy
 from lib.settings import Settings
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from job_runner.service.quoting import Asked
     from lib.command_line.output import Output
-    from lib.routing.quote import Quote, Row
+    from lib.routing.quoted import Quote, Row
 
 _CLOCK: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 _WEEK: Final = timedelta(days=6)

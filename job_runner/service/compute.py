@@ -12,7 +12,7 @@ from lib.job_rate import jobs_in_window
 from lib.pacific import seconds_left
 from lib.routing.filling import Allowance
 from lib.routing.places import RENTED
-from lib.routing.quote import LOCAL, Backend
+from lib.routing.quoted import LOCAL, Backend
 from lib.routing.view import BACKENDS
 from lib.setting_fields.compute import NO_SPEECH
 

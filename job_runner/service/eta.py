@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from job_runner.service.compute import backends, offered_by
 from job_runner.service.known import known
 from lib.routing.estimates import averages
-from lib.routing.quote import Group, Way, Wish, row_of
+from lib.routing.quote import row_of
+from lib.routing.quoted import Group, Way, Wish
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

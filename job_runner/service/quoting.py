@@ -20,7 +20,8 @@ from lib.jobqueue import capability_of
 from lib.jobqueue.moves import PRIORITY_RANK
 from lib.routing.estimates import Estimates
 from lib.routing.places import RENTED
-from lib.routing.quote import Group, Quote, Wish, quote
+from lib.routing.quote import quote
+from lib.routing.quoted import Group, Quote, Wish
 from lib.routing.view import BACKENDS
 from lib.setting_fields.compute import POLICIES
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from lib.jobqueue import Catalogue, JobSpec
     from lib.redisqueue.keys import Priority
     from lib.routing.estimates import Kind
-    from lib.routing.quote import Hopeless, Row
+    from lib.routing.quoted import Hopeless, Row
     from lib.setting_fields.compute import Policy
     from lib.settings import Settings
 

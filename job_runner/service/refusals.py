@@ -19,7 +19,7 @@ from lib.job_sizes import size_of
 from lib.jobqueue import JobSpec
 from lib.routing.estimates import Estimates
 from lib.routing.places import RENTED
-from lib.routing.quote import LOCAL
+from lib.routing.quoted import LOCAL
 from lib.routing.view import BACKENDS
 from lib.wiring import cloud_price
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from job_runner.service.known import Known
     from lib.redisqueue.rows import IndexRow
-    from lib.routing.quote import Taking
+    from lib.routing.quoted import Taking
     from lib.settings import Settings
 
 _LEAST_SHOWN_USD: Final = 0.0001

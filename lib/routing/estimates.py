@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from lib.job_sizes import size_bucket
-from lib.routing.quote import Taking
+from lib.routing.quoted import Taking
 from lib.routing.view import METERED
 
 if TYPE_CHECKING:

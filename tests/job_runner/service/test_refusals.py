@@ -11,7 +11,7 @@ from job_runner.service.known import Known
 from job_runner.service.refusals import BackendView, Job, backend_views, job_of
 from lib.jobqueue import normalize_job_spec
 from lib.redisqueue.rows import IndexRow
-from lib.routing.quote import Taking
+from lib.routing.quoted import Taking
 from lib.settings import Settings
 
 SETTINGS = Settings.load({"HOME": "/tmp", "BUDGET_PER_DAY_USD": "1", "GEMINI_MODEL": "gemini-2.5-flash"})  # noqa: S108 - nothing is written

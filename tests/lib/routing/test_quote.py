@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.routing.filling import Allowance, Length
-from lib.routing.quote import Aside, Backend, Group, Quote, Row, Taking, Wish, quote
+from lib.routing.quote import quote
+from lib.routing.quoted import Aside, Backend, Group, Quote, Row, Taking, Wish
 from lib.setting_fields.compute import POLICIES
 from tests.lib.routing.one_by_one import ExactPool, deal_one_by_one
 
