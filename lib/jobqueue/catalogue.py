@@ -44,6 +44,8 @@ class TaskKind:
     the arguments that a task manifest may give without a name. `receipt` says what is wrong with a done record of
     such a job, for `job-runner verify`; None believes every done record. `keeps_answers` promises that its next attempt
     does not ask a paid model again for what this one was answered: it may be put back in the middle at no cost.
+    `deterministic` promises that what was made for a job is as good for another with the same content: such a job is
+    given the files of an earlier one (`lib.stores.cache`).
     """
 
     name: str
@@ -55,6 +57,7 @@ class TaskKind:
     positional: tuple[str, ...] = ()
     receipt: ReceiptCheck | None = None
     keeps_answers: bool = False
+    deterministic: bool = False
 
 
 class Catalogue:
@@ -142,7 +145,7 @@ class SleepCrudPayload(BaseModel):
 
 BUILT_IN: Final = Catalogue(
     (
-        TaskKind("speak", (), "speech", None, 600, "child", receipt=receipts.spoke),
+        TaskKind("speak", (), "speech", None, 600, "child", receipt=receipts.spoke, deterministic=True),
         TaskKind("debug", ("tasks.debug_task",), "any", DebugPayload, 60, "inline", ("message",), receipts.echoed),
         TaskKind(
             "sleep", ("tasks.sleep_task",), "any", SleepPayload, _DAY_SECONDS, "inline", ("seconds",), receipts.slept

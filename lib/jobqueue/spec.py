@@ -37,6 +37,7 @@ _NOT_CONTENT: Final = frozenset(
         "ttl_seconds",
         "queued_at",
         "attempt",
+        "cache",
         "content_hash",
     }
 )
@@ -84,6 +85,8 @@ class JobSpec(BaseModel):
     queued_at: fields.Moment
     attempt: fields.Attempt = 0
     output_name: fields.OutputName | None = None
+    cache: bool = True
+    """False: made anew, even where the files of an equal job are there."""
 
     voice: fields.VoiceSlug | None = None
     speaker: fields.Identifier | None = None

@@ -36,11 +36,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from lib.stores.handover import Handover
     from lib.stores.published import Order
     from lib.tasks.base import Output, OutputKind
 
 STORE_DIRECTORY = ".store"  # no output name has a part like it: lib.jobqueue.output_names refuses it
-_INCOMING = ".incoming"
+INCOMING = ".incoming"
 """In the store: where files lie until they are whole, so that what a dead process left is found in one place."""
 
 ABANDONED_SECONDS = 3600.0
@@ -79,6 +80,9 @@ class ArtifactStore(Protocol):
     def published_uri(self, output_name: str, name: str) -> str:
         """Where `publish` puts this file."""
 
+    def handover(self) -> Handover | None:
+        """How a machine without a key to the store puts files into it; None where it cannot."""
+
     async def check(self) -> None:
         """Find out at a watcher's start what would fail every job.
 
@@ -113,6 +117,9 @@ class LocalArtifacts:
         """A file URI."""
         return self._root.joinpath(*directories.plain_parts(output_name), directories.plain_name(name)).as_uri()
 
+    def handover(self) -> None:
+        """None: only who has the disk writes to it."""
+
     async def check(self) -> None:
         """Nothing: a disk that is full or read-only by now may be mended by the time a job ends."""
 
@@ -122,7 +129,7 @@ class LocalArtifacts:
 
     def _tidy(self) -> int:
         try:
-            with directories.opened_below(self._root, (STORE_DIRECTORY, _INCOMING), create=False) as incoming:
+            with directories.opened_below(self._root, (STORE_DIRECTORY, INCOMING), create=False) as incoming:
                 return directories.sweep_incoming(incoming, ABANDONED_SECONDS)
         except FileNotFoundError:
             return 0
@@ -132,7 +139,7 @@ class LocalArtifacts:
         stored: list[StoredOutput] = []
         with (
             directories.disk_errors(f"storing outputs under {self._root}"),
-            directories.opened_below(self._root, (STORE_DIRECTORY, _INCOMING), create=True) as incoming,
+            directories.opened_below(self._root, (STORE_DIRECTORY, INCOMING), create=True) as incoming,
             directories.opened_below(self._root, parts, create=True) as place,
         ):
             for output in outputs:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -30,11 +29,14 @@ from lib.errors import PermanentError, RefusedError, TaskError, TemporaryError, 
 from lib.stores import directories
 from lib.stores.artifacts import STORE_DIRECTORY, StoredOutput
 from lib.stores.s3_errors import BucketRefusedError
+from lib.stores.s3_handover import S3Handover
 from lib.stores.s3_probe import examine
 from lib.stores.s3_published import LARGEST_COPY_BYTES, PublishedName, Source
+from lib.stores.s3_threads import in_thread
 from lib.stores.s3_upload import StoppedError, Uploads
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Sequence
 
     from lib.stores.published import Order
@@ -59,9 +61,6 @@ SLOWEST_BYTES_PER_SECOND: Final = 64 * 1024
 
 LONGEST_CALL_SECONDS: Final = 12 * 3600.0
 ABANDONED_SECONDS: Final = 2 * LONGEST_CALL_SECONDS
-
-LAST_WORD_SECONDS: Final = 2.0
-"""How long a cancelled upload may take to throw its parts away before nobody waits for it."""
 
 MOST_KEY_BYTES: Final = 1024
 """The store's limit."""
@@ -89,7 +88,7 @@ class S3Artifacts:
     async def put(self, job_dir: str, outputs: Sequence[Output]) -> list[StoredOutput]:
         """Send every file, several at once, and prove each."""
         place = self._store + "/".join(directories.plain_parts(job_dir))
-        keys = [self._checked_key(f"{place}/{directories.plain_name(output.name)}") for output in outputs]
+        keys = [self._key_of(job_dir, output.name) for output in outputs]
         if any(_size(output) > self._uploads.part_bytes for output in outputs):
             await self._patiently(partial(self._abort_earlier, place))
         sending = [asyncio.ensure_future(self._put(*each)) for each in zip(outputs, keys, strict=True)]
@@ -108,12 +107,16 @@ class S3Artifacts:
             self._checked_key(f"{self._prefix}/{output_name}/{name}")
         published = PublishedName(self._bucket, self._prefix, output_name, self._store, LARGEST_COPY_BYTES)
         seconds = _deadline_seconds(sum(item.bytes for item in stored))
-        return await _in_thread(lambda stop: published.publish(shown, order, partial(_check, stop)), seconds)
+        return await in_thread(lambda stop: published.publish(shown, order, partial(_check, stop)), seconds)
 
     def published_uri(self, output_name: str, name: str) -> str:
         """An s3 URI, as the tools of S3 take it: nothing in it is escaped."""
         directories.plain_parts(output_name)
         return self._bucket.uri(f"{self._prefix}/{output_name}/{directories.plain_name(name)}")
+
+    def handover(self) -> S3Handover:
+        """By presigned requests."""
+        return S3Handover(self._bucket, self._key_of, self._room)
 
     async def check(self) -> None:
         """Store, read, list and remove a small object."""
@@ -122,7 +125,7 @@ class S3Artifacts:
     async def examine(self) -> Findings:
         """The same, and what the store honours."""
         try:
-            return await _in_thread(lambda _: examine(self._bucket, self._store), CALL_SECONDS)
+            return await in_thread(lambda _: examine(self._bucket, self._store), CALL_SECONDS)
         except BucketRefusedError as exc:
             raise RefusedError(f"outputs cannot be stored: {exc.message}", hint=exc.hint) from exc
         except TaskError as exc:
@@ -130,7 +133,7 @@ class S3Artifacts:
 
     async def tidy(self) -> int:
         """Throw away uploads that are too old to be anybody's."""
-        return await _in_thread(lambda _: self._abort_abandoned(), CALL_SECONDS)
+        return await in_thread(lambda _: self._abort_abandoned(), CALL_SECONDS)
 
     def close(self) -> None:
         """End the connections; a later call makes new ones."""
@@ -150,7 +153,7 @@ class S3Artifacts:
         tries = 0
         while True:
             try:
-                return await _in_thread(work, seconds)
+                return await in_thread(work, seconds)
             except TemporaryError as exc:
                 pause = PAUSES_SECONDS[min(tries, len(PAUSES_SECONDS) - 1)]
                 if time.monotonic() + pause > until:
@@ -190,6 +193,10 @@ class S3Artifacts:
         directories.plain_parts(below)
         return Source(self._store + below, item.bytes, item.sha256)
 
+    def _key_of(self, job_dir: str, name: str) -> str:
+        parts = (*directories.plain_parts(job_dir), directories.plain_name(name))
+        return self._checked_key(self._store + "/".join(parts))
+
     def _checked_key(self, key: str) -> str:
         size = len(key.encode())
         if size > MOST_KEY_BYTES:
@@ -220,45 +227,3 @@ def _deadline_seconds(size: int) -> float:
 def _check(stop: threading.Event) -> None:
     if stop.is_set():
         raise StoppedError
-
-
-async def _in_thread(work: Callable[[threading.Event], T], seconds: float) -> T:
-    """Run blocking `work` in a thread that the process does not wait for at its end.
-
-    When the caller is cancelled or `seconds` have passed, the event that `work` got is set, and it has a moment to
-    clean up.
-    """
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[T] = loop.create_future()
-    stop = threading.Event()
-
-    def settle(value: T | None, error: BaseException | None) -> None:
-        if outcome.done():
-            return
-        if error is not None:
-            outcome.set_exception(error)
-        else:
-            outcome.set_result(value)  # type: ignore[arg-type]  # without an error it is a T
-
-    def run() -> None:
-        value: T | None = None
-        error: BaseException | None = None
-        try:
-            value = work(stop)
-        except BaseException as exc:  # noqa: BLE001 - handed on to whoever waits
-            error = exc
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
-            loop.call_soon_threadsafe(settle, value, error)
-
-    threading.Thread(target=run, name="s3", daemon=True).start()
-    try:
-        async with asyncio.timeout(seconds):
-            return await asyncio.shield(outcome)
-    except TimeoutError as exc:
-        raise TemporaryError(f"the store did not end within {seconds:.0f} s", hint="this is tried again") from exc
-    finally:
-        if not outcome.done():
-            stop.set()
-            await asyncio.wait([outcome], timeout=LAST_WORD_SECONDS)
-        if outcome.done() and not outcome.cancelled():
-            outcome.exception()  # looked at, or it would be reported as forgotten

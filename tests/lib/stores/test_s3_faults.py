@@ -10,6 +10,7 @@ import pytest
 
 from lib.errors import PermanentError, RefusedError, TemporaryError, UnreachableError
 from lib.stores import s3 as s3_module
+from lib.stores import s3_threads
 from lib.stores.s3 import S3Artifacts
 from lib.stores.s3_client import Bucket
 from lib.stores.s3_errors import BucketRefusedError
@@ -168,7 +169,7 @@ async def test_a_stalled_store_holds_nobody_for_ever(
 ) -> None:
     """Each call has a deadline of its own; after our patience the attempt ends, while the endpoint still hangs."""
     monkeypatch.setattr(s3_module, "CALL_SECONDS", 0.2)
-    monkeypatch.setattr(s3_module, "LAST_WORD_SECONDS", 0.0)
+    monkeypatch.setattr(s3_threads, "LAST_WORD_SECONDS", 0.0)
     road.breaks("PUT", "a.wav", "hold", times=100)
     with pytest.raises(TemporaryError, match="did not end within"):
         await s3.beside(road.url, patience_seconds=0.1).put("j/1-1", {"a.wav": b"1"})

@@ -1,0 +1,52 @@
+"""What would speak a job, as the parts of an artifact key: asked before anything is loaded, and read from a result.
+
+Both must agree, or a job would never find what was made for its like: the first asks the same functions as a take does,
+the second reads what `documents.model_of` wrote. It knows no store and no queue; the watcher's cache calls it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from lib.voice_synth import documents
+from lib.voice_synth.choice import engine_for
+from lib.voice_synth.request import prepare, request_of_job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from lib.jobqueue import JobSpec
+    from lib.jobqueue.artifact_key import Part
+    from lib.voice_synth.engines.base import SpeechEngine
+    from lib.voice_synth.voices import VoiceRegistry
+
+PARTS: Final = ("engine", "version", "voice", "speed", "voice_digest", "sample_rate", "seed")
+"""What beside the content decides how speech comes out."""
+
+
+def made_by_of_job(
+    job: JobSpec, known: Callable[[str], SpeechEngine], voices: VoiceRegistry, *, only: str | None = None
+) -> dict[str, Part]:
+    """What speaks this job where `known` are the engines; `only` where one alone may.
+
+    May read the files of a voice, once a process, and so blocks; loads no model.
+
+    Raises:
+        PermanentError: nothing here can speak it; `TemporaryError` when a voice cannot be read now.
+    """
+    request = request_of_job(job, engine=only)
+    engine = engine_for(request, known, voices)
+    model = documents.model_of(engine, prepare(request, engine, voices))
+    return {**model, "seed": request.seed}
+
+
+def made_by_of_result(result: Mapping[str, Any] | None) -> dict[str, Part] | None:
+    """What spoke, by the result of a `speak` job; None where it does not say all of it."""
+    try:
+        assert result is not None  # noqa: S101 - as any other oddity of a result
+        said = {**result["model"], "seed": result["takes"][0]["seed"]}
+        parts = {name: said[name] for name in PARTS}
+    except (AssertionError, LookupError, TypeError):
+        return None
+    sound = all(isinstance(part, str | int | float) and not isinstance(part, bool) for part in parts.values())
+    return parts if sound else None
