@@ -10,12 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from lib.errors import TemporaryError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from lib.stores.artifacts import StoredOutput
     from lib.tasks.base import OutputKind
+
+
+class ClaimBrokenError(TemporaryError):
+    """What stands in the store is not what was claimed: whoever put it there is not to be believed."""
+
+    code = "claim_broken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,7 @@ class Handover(Protocol):
         `check` runs in a thread and raises what is wrong with a file. The copies stay, for the caller to look at.
 
         Raises:
-            TemporaryError: an object is not there, or is not what was claimed; or the store is away.
+            ClaimBrokenError: an object is not what was claimed.
+            TemporaryError: an object is not there, or the store is away.
 
         """

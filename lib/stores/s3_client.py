@@ -105,7 +105,7 @@ class Bucket:
     def put_new(self, key: str, content: bytes, sha256: str, checksum: str | None = None) -> bool:
         """Make an object, unless one stands there already: then False. `checksum` only to try a wrong one."""
         given = checksum_of(content) if checksum is None else checksum
-        return self._put(key, content, {"IfNoneMatch": "*"}, ChecksumSHA256=given, **_about(key, sha256)) is not None
+        return self._put(key, content, {"IfNoneMatch": "*"}, ChecksumSHA256=given, **about(key, sha256)) is not None
 
     def replace(self, key: str, content: bytes, etag: str | None) -> str | None:
         """Write an object if what stands there has this tag, or nothing stands there; its tag, or None."""
@@ -122,18 +122,29 @@ class Bucket:
         with self._reading(doing), contextlib.closing(answer["Body"]) as body:
             return body.read(MOST_READ_BYTES), str(answer["ETag"])
 
-    def digest(self, key: str) -> Digest | None:
-        """What an object holds, by reading all of it."""
+    def digest(self, key: str, into: Callable[[bytes], object] | None = None, most: int | None = None) -> Digest | None:
+        """What an object holds, by reading all of it, but little more than `most` bytes; `into` gets them too."""
         doing = f"reading {self.uri(key)} back"
         answer = self._call("get_object", doing, key)
         if answer is None:
             return None
         size, found = 0, hashlib.sha256()
         with self._reading(doing), contextlib.closing(answer["Body"]) as body:
-            while block := body.read(_BLOCK_BYTES):
+            while (most is None or size <= most) and (block := body.read(_BLOCK_BYTES)):
                 size += len(block)
                 found.update(block)
+                if into is not None:
+                    into(block)
         return Digest(size, found.hexdigest())
+
+    def signed(self, operation: str, key: str, seconds: int, **given: Any) -> str:
+        """A URL with which anybody can make this one request for so long, with exactly these parts."""
+        client = self._client()
+        try:
+            return str(client.generate_presigned_url(operation, {"Bucket": self.name, "Key": key, **given}, seconds))
+        except Exception as exc:
+            code, _, said = _taken_apart(exc)
+            raise typed_error(f"signing for {self.uri(key)}", code, said) from exc
 
     def copy(self, source: str, held: Held, key: str, onto: str | None) -> bool:
         """Copy on the store's side; False when what stands under `key` is not any more what has the tag `onto`.
@@ -161,7 +172,7 @@ class Bucket:
 
     def begin(self, key: str, sha256: str) -> str:
         """Begin a multipart upload; its id."""
-        answer = self._sure("create_multipart_upload", key, ChecksumAlgorithm="SHA256", **_about(key, sha256))
+        answer = self._sure("create_multipart_upload", key, ChecksumAlgorithm="SHA256", **about(key, sha256))
         return str(answer["UploadId"])
 
     def put_part(self, key: str, upload_id: str, number: int, content: bytes) -> Part:
@@ -335,6 +346,8 @@ def _connected(endpoint_url: str) -> tuple[Any, Any]:
         tcp_keepalive=True,
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
+        # Else a presigned request covers no headers.
+        signature_version="s3v4",
         # Few other stores have a host name for every bucket.
         s3={"addressing_style": "auto" if amazon else "path"},
     )
@@ -357,7 +370,8 @@ def _taken_apart(error: Exception) -> tuple[str, int, str]:
     return type(error).__name__, 0, str(error)
 
 
-def _about(key: str, sha256: str) -> dict[str, Any]:
+def about(key: str, sha256: str) -> dict[str, Any]:
+    """What is written beside an object: our mark, and what kind of file it is."""
     kind = mimetypes.guess_type(key)[0]
     return {"Metadata": {_MARK: sha256}} | ({"ContentType": kind} if kind else {})
 
