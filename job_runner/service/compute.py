@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 RENTED_CAPABILITIES: Final = frozenset({"speech", "speaker"})
 """What is done on rented machines: nothing but speech."""
 
+_RENTED_BEGINS: Final = 240.0
+"""Seconds from the wish for a rented machine to its first job, where none is ready: image, ssh, checks, models."""
+
+_OWN_BEGINS: Final = 15.0
+"""The same of a host of one's own, which runs already."""
+
 _NOTHING: Final = frozenset[str]()
 _MINUTE: Final = 60.0
 _DAY: Final = 86_400.0
@@ -92,7 +98,22 @@ def backends(settings: Settings, known: Known, now: datetime) -> dict[str, Backe
         LOCAL: Backend(metal, waiting=settings.metal_queue_max - 1),
         "cloud": Backend(cloud, settings.cloud_queue_max / cloud, _allowances(settings, known, now)),
     }
+    rented = _rented(settings, known)
+    if rented is not None:
+        found[RENTED] = rented
     return {name: found[name] for name in BACKENDS if name in found}
+
+
+def _rented(settings: Settings, known: Known) -> Backend | None:
+    """All machines that may be rented at once; none without a budget. Hosts of one's own cost nothing."""
+    ready = known.slots(RENTED) > 0
+    grace = settings.watcher_idle_grace
+    if settings.vast_api_key and settings.budget_per_day_usd is not None:
+        begins = 0.0 if ready else _RENTED_BEGINS
+        return Backend(settings.vast_max_instances, busy=begins, hourly=settings.vast_max_dph, idle=grace)
+    if settings.ssh_hosts:
+        return Backend(len(settings.ssh_hosts), busy=0.0 if ready else _OWN_BEGINS)
+    return None
 
 
 def _allowances(settings: Settings, known: Known, now: datetime) -> tuple[Allowance, ...]:

@@ -26,5 +26,6 @@ async def flush(queue: Queue, *, hard: bool, force: bool) -> dict[str, Any]:
         "jobs": flushed.jobs,
         "records": flushed.records,
         "hard": hard,
+        "instances_kept": flushed.instances,
         "keys": sorted(flushed.keys),
     }

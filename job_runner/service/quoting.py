@@ -59,8 +59,8 @@ class Asked:
 _Seen = tuple[tuple[str, ...], tuple[str, ...], "Kind"]
 """Where jobs that are alike may run, where of these they could, and what they take on the first."""
 
-_QUOTED: Final = tuple(name for name in BACKENDS if name != RENTED)
-"""A job that is not pinned runs there at last; what a rented machine would save is not foretold."""
+_AWAITED: Final = tuple(name for name in BACKENDS if name != RENTED)
+"""What a job waits for that nobody could run now: nobody rents a machine for it alone."""
 
 
 class _Key(NamedTuple):
@@ -168,9 +168,8 @@ class Quoting:
 
     def _allowed(self, spec: JobSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Where it may run, and on which of these it could: where nobody offers anything, it waits for all of them."""
-        named = (spec.backend,) if spec.backend else _QUOTED
-        found = tuple(name for name in named if self.offered(spec, name))
-        return found or named, found
+        found = tuple(name for name in ((spec.backend,) if spec.backend else BACKENDS) if self.offered(spec, name))
+        return found or ((spec.backend,) if spec.backend else _AWAITED), found
 
     def _slot(self, deadline: float | None, lost: Hopeless | None) -> int | None:
         if lost is not None:

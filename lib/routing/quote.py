@@ -11,21 +11,28 @@ figures come about, so that everybody can check them:
   independent.
 - What no way can help is set aside and named, so that it does not hide what the ways differ in: jobs that have no place
   anywhere are in no row; jobs that are late in every way run, and pay, and count neither as late nor in the risk.
+- A rented machine is paid for from now until some seconds after its last job, whatever it did meanwhile; all that may
+  be rented begin at once.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from math import erf, isfinite, sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lib.routing.filling import NEVER, Length, Pool, deal
+from lib.routing.places import RENTED
 from lib.routing.quoted import LOCAL, Z90, Aside, Backend, Group, Hopeless, Quote, Row, Way, Wish
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from lib.setting_fields.compute import Policy
+
+
+_CALLED: Final = {LOCAL: "local", RENTED: "rented"}
+_PAIR: Final = 2
 
 
 def quote(groups: Sequence[Group], backends: Mapping[str, Backend], wish: Wish, policies: Iterable[Policy]) -> Quote:
@@ -85,10 +92,13 @@ def _split(row: Row) -> dict[str, int]:
 
 def _ways(backends: Mapping[str, Backend], policies: Iterable[Policy]) -> list[Way]:
     names = [name for name, backend in backends.items() if backend.slots > 0]
-    found = [Way("local only" if name == LOCAL else f"{name} only", (name,)) for name in names]
-    if len(names) > 1:
-        both = " + ".join("local" if name == LOCAL else name for name in names)
-        found += [Way(both, tuple(names), policy) for policy in policies]
+    found = [Way(f"{_CALLED.get(name, name)} only", (name,)) for name in names]
+    together = [tuple(names)] if len(names) > 1 else []
+    if len(names) > _PAIR:
+        # What the free machine does with one other alone; without it nobody would want to do.
+        together = [(names[0], name) for name in names[1:]] + together
+    for each in together:
+        found += [Way(" + ".join(_CALLED.get(name, name) for name in each), each, policy) for policy in policies]
     return found
 
 
@@ -100,6 +110,7 @@ class _Run:
     ends: list[float] = field(default_factory=list)
     begins: list[float] = field(default_factory=list)
     impossible: int = 0
+    rent: float = 0.0
 
 
 def row_of(groups: Sequence[Group], backends: Mapping[str, Backend], way: Way, wish: Wish) -> Row:
@@ -113,7 +124,8 @@ def row_of(groups: Sequence[Group], backends: Mapping[str, Backend], way: Way, w
         for name, count in share.items():
             usd += count * group.takes[name].usd
             variance += group.takes[name].variance_usd(count)
-    dear = usd + Z90 * sqrt(variance)
+    usd += middle.rent
+    dear = usd + slow.rent - middle.rent + Z90 * sqrt(variance)
     asked = [i for i, group in enumerate(groups) if group.deadline is not None]
     late = sum(_late(groups[i], slow.begins[i], slow.ends[i]) for i in asked)
     return Row(
@@ -160,6 +172,7 @@ def _carried(
             run.ends[i] = max(run.ends[i], end)
             for name, share in zip(where, shares, strict=True):
                 run.shares[i][name] = run.shares[i].get(name, 0) + share
+    run.rent = sum(backends[name].rent(pool) for name, pool in pools.items())
     return run
 
 

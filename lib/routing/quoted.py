@@ -20,6 +20,7 @@ LOCAL: Final = "metal"
 Z90: Final = 1.2816
 """So many standard deviations above its middle lies what nine of ten do not exceed."""
 
+_HOUR_SECONDS: Final = 3600.0
 _SPREAD_LEAST: Final = 0.05
 """No machine is steadier than that from one day to the next, however alike the samples are."""
 
@@ -83,16 +84,27 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """What there is of one: slots, how many jobs may wait before each, its limits, and when what is there ends."""
+    """What there is of one: slots, how many jobs may wait before each, its limits, and when what is there ends.
+
+    Of rented machines each is a slot: `busy` is until it can begin, `hourly` are its dollars an hour, from now until
+    `idle` seconds after its last job.
+    """
 
     slots: int
     waiting: float = 0.0
     allowances: tuple[Allowance, ...] = ()
     busy: float = 0.0
+    hourly: float = 0.0
+    idle: float = 0.0
 
     def pool(self) -> Pool:
         """All of it, unused."""
         return Pool([self.busy] * self.slots, self.waiting, self.allowances)
+
+    def rent(self, pool: Pool) -> float:
+        """What the machines of this pool cost that were given a job, in dollars."""
+        used = (end for end in pool.free if end > self.busy)
+        return sum(end + self.idle for end in used) * self.hourly / _HOUR_SECONDS if self.hourly else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,32 @@ def test_offers_name_no_more_than_what_is_set_up() -> None:
     assert offers(settings(), old)["cloud"] == {"any", "speech", "text_model"}
 
 
+def spoken(made: Settings, count: int = 500) -> dict[str, Any]:
+    """The document of so many speech jobs, by way."""
+    counter = quoting(made)
+    for i in range(count):
+        counter.count(normalize_job_spec({"request_id": f"a{i}", "voice": "newsroom", "text": "word " * 400}))
+    asked = Asked()
+    found = document(counter.quote(asked, NOW), asked, NOW, counter.known)
+    return {row["way"]: row for row in found["rows"]}
+
+
+def test_rented_machines_are_quoted_where_they_may_be_rented() -> None:
+    """With a key and a budget; hosts of one's own cost nothing; what is no speech is never quoted there."""
+    vast = {"VAST_API_KEY": "vast-of-a-test-0123456789", "VAST_MAX_DPH": "0.5"}
+    assert set(spoken(settings(**vast))) == {"local only"}, "nothing is rented without a budget"
+    rows = spoken(settings(**vast, BUDGET_PER_DAY_USD="3"))
+    assert "local + rented" in rows
+    assert 0 < rows["local + rented"]["usd"]["p50"] < 0.5
+    assert rows["local + rented"]["seconds"]["p50"] < rows["local only"]["seconds"]["p50"]
+    own = spoken(settings(SSH_HOSTS="a,b"))
+    assert own["local + rented"]["usd"]["p50"] == 0
+    rents = quoting(settings(**vast))
+    by_voice = normalize_job_spec({"request_id": "a", "voice": "newsroom", "text": "Hello"})
+    assert rents.count(by_voice)[0] == ("metal", "vast")
+    assert rents.count(job())[0] == ("metal",)
+
+
 def test_slots_and_what_is_left_of_the_limits() -> None:
     """Of the living watchers, else of the settings; the window and the day as they stand."""
     made = settings(BUDGET_PER_DAY_USD="3", GEMINI_RPM="7", GEMINI_TPM="0", GEMINI_RPD="100", METAL_CONCURRENCY="4")

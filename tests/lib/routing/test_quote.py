@@ -256,3 +256,32 @@ def test_the_jobs_themselves_cost_nothing_to_quote() -> None:
     few, many = quoted([Group(1000, BOTH)]).rows[0], quoted([Group(100_000, BOTH)]).rows[0]
     assert many.seconds[0] == pytest.approx(100 * few.seconds[0], rel=0.01)
     assert quoted([Group(1000, BOTH)], Wish(deadline=MANY)).rows[0].late == 0
+
+
+def test_a_rented_machine_is_paid_for_by_the_hour_from_now_to_its_last_idle_second() -> None:
+    """Figures that can be checked in the head: 100 s to begin, 90 jobs of 10 s, 100 s idle, at 3.60 an hour."""
+    ground = {"metal": Backend(1), "vast": Backend(1, busy=100, hourly=3.6, idle=100)}
+    steady = Taking(10, 10, 10, samples=10**9)
+    found = quote([Group(90, {"metal": steady, "vast": steady})], ground, Wish(), ["local-first"])
+    assert [each.way.name for each in found.rows] == ["local only", "rented only", "local + rented"]
+    alone = row(found, "rented only")
+    assert alone.seconds[0] == pytest.approx(1000)
+    assert alone.usd[0] == pytest.approx(1.1)
+    both = row(found, "local + rented")
+    assert both.jobs == {"metal": 50, "vast": 40}
+    assert both.seconds[0] == pytest.approx(500)
+    assert both.usd[0] == pytest.approx(0.6)
+    assert row(found, "local only").usd == (0, 0)
+    assert found.rows[found.recommended or 0].way.name == "local only"
+    pressed = quote([Group(90, {"metal": steady, "vast": steady})], ground, Wish(deadline=600), ["deadline"])
+    assert pressed.rows[pressed.recommended or 0].way.name == "local + rented"
+
+
+def test_of_three_backends_the_free_one_with_each_other_and_all_together() -> None:
+    """The ways that people would type; a machine that is given no job costs nothing."""
+    ground = {"metal": Backend(1), "vast": Backend(2, busy=1e6, hourly=1.0), "cloud": Backend(10, 0.5)}
+    group = Group(100, {**BOTH, "vast": HERE})
+    found = quote([group], ground, Wish(), ["local-first"])
+    assert {each.way.name for each in found.rows} >= {"local only", "rented only", "cloud only", "local + cloud"}
+    assert row(found, "local + cloud").usd[0] == pytest.approx(0.95)
+    assert all(each.jobs.get("vast", 0) == 0 for each in found.rows if each.way.name != "rented only")
