@@ -72,10 +72,19 @@ class Host:
             HostLostError: the connection is gone, or the program did not end in time.
             HostAnswerError: it said more than a megabyte.
         """
+        code, said, err = await self._answer(argv, seconds, stdin, _OUTPUT_BYTES)
+        return Ran(code, said.decode(errors="replace"), err)
+
+    async def run_bytes(self, argv: Sequence[str], *, seconds: float, stdin: bytes, most: int) -> int:
+        """The same for a program that says up to `most` bytes of no meaning; how many came."""
+        _, said, _ = await self._answer(argv, seconds, stdin, most)
+        return len(said)
+
+    async def _answer(self, argv: Sequence[str], seconds: float, stdin: bytes, most: int) -> tuple[int, bytes, str]:
         process = await self.start(argv)
         try:
             async with speaking(self, f"end of {argv[0]}", seconds):
-                return await process.answer(stdin, _OUTPUT_BYTES)
+                return await process.answer(stdin, most)
         except BaseException:
             with contextlib.suppress(HostError):
                 await to_the_end(process.kill(_KILL_SECONDS))

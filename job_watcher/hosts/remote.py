@@ -179,8 +179,8 @@ class RemoteProcess:
             raise HostLostError(f"the connection to {self._host.name} broke: the end of a program is unknown")
         return code
 
-    async def answer(self, stdin: bytes, most: int) -> Ran:
-        """All that a short program says to `stdin`, which is closed; for `Host.run`, which sets the time.
+    async def answer(self, stdin: bytes, most: int) -> tuple[int, bytes, str]:
+        """Its code and all that it says to `stdin`, which is closed; for `Host.run`, which sets the time.
 
         Raises:
             HostLostError: the connection broke.
@@ -197,7 +197,7 @@ class RemoteProcess:
             code = await self.wait()
         finally:
             asking.cancel()
-        return Ran(code, said.decode(errors="replace"), self.stderr_tail)
+        return code, bytes(said), self.stderr_tail
 
     async def kill(self, seconds: float = 10.0) -> None:
         """End it and all that it started, and return when nothing of it is left. No error where it has ended.

@@ -161,8 +161,8 @@ def _create(part: Path) -> BinaryIO:
     return os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb")
 
 
-def _write(here: BinaryIO, piece: bytes) -> None:
-    here.write(piece)
+def _write(here: BinaryIO, piece: bytes | str) -> None:
+    here.write(piece if isinstance(piece, bytes) else piece.encode())
 
 
 def _move(part: Path, local: Path, name: str) -> None:
