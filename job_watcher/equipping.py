@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from job_watcher.backends.registry import make_backends
+from job_watcher.caching import caching_of
 from job_watcher.execution import Execution
 from job_watcher.life import Equipment
 from job_watcher.measuring import Measuring
@@ -54,6 +55,8 @@ class Workshop:
         _tell_of_the_cloud(settings, backends)
         self.backends = make_backends(backends, self._tasks, settings, self.queue, self.clock)
         self._store = wiring.artifacts(settings, on_secrets=redact.learn)
+        cache = wiring.artifact_cache(settings, on_secrets=redact.learn)
+        self._caching = caching_of(settings, cache, wiring.catalogue(settings), wiring.voices(settings), self.clock)
         self._work_dirs: list[WorkDirs] = []
         self._counts = Counts()
         self._measuring = Measuring(self.queue, self.clock)
@@ -112,6 +115,7 @@ class Workshop:
             session=session,
             on_paused=on_paused,
             on_done=partial(self._measuring.ended, backend.name),
+            caching=self._caching,
         )
 
 

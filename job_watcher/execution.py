@@ -8,12 +8,13 @@ the caller knows why it cancelled. The lanes are its only callers.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from job_watcher.caching import NOT_SOUGHT, Sought
 from job_watcher.crashes import ChildCrashedError
 from job_watcher.results import checked
 from job_watcher.retrying import Again, as_task_error
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from job_watcher.backends.base import Backend
+    from job_watcher.caching import Caching
     from job_watcher.metrics.stopwatch import Stopwatch
     from job_watcher.retrying import Decision, RetryPolicy
     from job_watcher.session import Session
@@ -49,6 +51,7 @@ class _Course:
 
     started_at: datetime
     stage: Stage = "execute"
+    sought: Sought = NOT_SOUGHT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +73,8 @@ class Execution:
     """Hears that the backend cannot do such jobs for the time being, or that it may be so."""
     on_done: Callable[[JobSpec, float, TaskResult], None] = lambda *_: None
     """Hears of each body that succeeded how many seconds it took, waits for quota among them, and what it cost."""
+    caching: Caching | None = None
+    """Knows what is made already; None where every body runs."""
 
     async def run(
         self,
@@ -147,6 +152,11 @@ class Execution:
         throttle: ProgressThrottle,
         on_room: Callable[[], None],
     ) -> Ending:
+        if self.caching is not None:
+            course.sought = await self.caching.seek(self.backend.name, job, lease)
+            if course.sought.taken is not None:
+                on_room()
+                return await self._store(job, lease, course.sought.taken, course)
         async with self.work_dirs.attempt(lease) as work_dir:
             failpoints.reach("execution.before_run")
             result = await self._run_body(job, lease, work_dir, throttle, on_room)
@@ -174,9 +184,12 @@ class Execution:
 
     async def _store(self, job: JobSpec, lease: Lease, result: TaskResult, course: _Course) -> Ending:
         try:
-            stored = await self._put(lease, result.outputs) if result.outputs else []
+            stored = await self._put(lease, result.outputs) if result.outputs else result.stored
         except OSError as exc:
             raise TemporaryError(f"storing the outputs: {exc}", hint="check the disk; the job is tried again") from exc
+        result = replace(result, result=self.redact.value(result.result))
+        if self.caching is not None:
+            await self.caching.keep(course.sought, self.backend.name, job, result, stored)
         name = job.output_name
         published = None if name is None else partial(self.store.published_uri, name)
         run = Run(self.backend.name, self.run_id, course.started_at, self.clock.now())
@@ -188,7 +201,7 @@ class Execution:
                 job,
                 run,
                 outputs=stored,
-                result=self.redact.value(result.result),
+                result=result.result,
                 cost=result.cost,
                 published=published,
                 backlog=backlog_of(lease.home),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lib.redisqueue.queue import Queue
     from lib.settings import Settings
     from lib.stores.artifacts import ArtifactStore
+    from lib.stores.cache import ArtifactCache
     from lib.tasks.registry import TaskRegistry
     from lib.voice_synth.library import VoiceLibrary
 
@@ -90,6 +91,20 @@ def artifacts(settings: Settings, *, on_secrets: Callable[[Collection[str]], Non
     from lib.stores.artifacts import LocalArtifacts
 
     return LocalArtifacts(settings.watcher_output_root)
+
+
+def artifact_cache(
+    settings: Settings, *, on_secrets: Callable[[Collection[str]], None] = lambda _: None
+) -> ArtifactCache:
+    """What is made already: the entries beside the files of the same store."""
+    if settings.s3_bucket:
+        from lib.stores.cache_s3 import ListedBucket, S3Cache
+
+        bucket = ListedBucket(settings.s3_bucket, settings.s3_endpoint_url, on_secrets=on_secrets)
+        return S3Cache(bucket, settings.s3_prefix)
+    from lib.stores.cache_disk import DiskCache
+
+    return DiskCache(settings.watcher_output_root)
 
 
 def cloud_price(settings: Settings) -> Callable[[str, float, float], float]:

@@ -31,6 +31,7 @@ from lib.stores.directories import plain_name, plain_parts
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from lib.jobqueue.records import StoredOutputLike
     from lib.stores.artifacts import StoredOutput
     from lib.tasks.base import OutputKind
 
@@ -137,7 +138,7 @@ class ArtifactCache(Protocol):
         None when one of them is gone, or is not what the entry says.
         """
 
-    async def keep(self, made: Made, stored: Sequence[StoredOutput]) -> None:
+    async def keep(self, made: Made, stored: Sequence[StoredOutputLike]) -> None:
         """Write down what was made; the last to do so for a key is found from then on."""
 
     async def same_content(self, content_hash: str) -> list[Entry]:

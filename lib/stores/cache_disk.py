@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lib.jobqueue.artifact_key import ArtifactKey
+    from lib.jobqueue.records import StoredOutputLike
     from lib.stores.cache import Made
 
 _CACHE: Final = (STORE_DIRECTORY, CACHE_DIRECTORY)
@@ -56,7 +57,7 @@ class DiskCache:
         """Link every file, read each through its new name, and compare."""
         return await asyncio.to_thread(self._take, entry, job_dir)
 
-    async def keep(self, made: Made, stored: Sequence[StoredOutput]) -> None:
+    async def keep(self, made: Made, stored: Sequence[StoredOutputLike]) -> None:
         """Write a file of a thousand bytes or two."""
         await asyncio.to_thread(self._keep, Entry(made, tuple(self._file(each) for each in stored)))
 
@@ -140,7 +141,7 @@ class DiskCache:
             reach("cache.keep")
             os.rename(temporary_name, name, src_dir_fd=incoming, dst_dir_fd=place)
 
-    def _file(self, stored: StoredOutput) -> CachedFile:
+    def _file(self, stored: StoredOutputLike) -> CachedFile:
         split = urlsplit(stored.uri)
         path = unquote(split.path)
         if split.scheme != "file" or not path.startswith(self._store):

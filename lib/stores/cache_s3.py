@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from lib.jobqueue.artifact_key import ArtifactKey
+    from lib.jobqueue.records import StoredOutputLike
     from lib.stores.cache import Made
     from lib.stores.s3_client import Held
 
@@ -94,7 +95,7 @@ class S3Cache:
                 await self._ask(lambda name=file.name: self._bucket.delete(f"{place}/{name}"))  # type: ignore[misc]  # ditto
         return None
 
-    async def keep(self, made: Made, stored: Sequence[StoredOutput]) -> None:
+    async def keep(self, made: Made, stored: Sequence[StoredOutputLike]) -> None:
         """Two requests. Whoever writes it at the same moment says the same."""
         entry = Entry(made, tuple(self._file(each) for each in stored))
         await self._ask(lambda: self._keep(entry))
@@ -160,7 +161,7 @@ class S3Cache:
         found = self._bucket.read(key)
         self._bucket.replace(key, entry.to_json(), None if found is None else found[1])
 
-    def _file(self, stored: StoredOutput) -> CachedFile:
+    def _file(self, stored: StoredOutputLike) -> CachedFile:
         start = self._bucket.uri(self._store)
         if not stored.uri.startswith(start):
             raise PermanentError(f"{stored.uri} is not in the store {start}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lib.voice_synth import documents
 from lib.voice_synth.choice import engine_for
+from lib.voice_synth.engines.registry import make_engine
 from lib.voice_synth.request import prepare, request_of_job
 
 if TYPE_CHECKING:
@@ -37,6 +38,18 @@ def made_by_of_job(
     request = request_of_job(job, engine=only)
     engine = engine_for(request, known, voices)
     model = documents.model_of(engine, prepare(request, engine, voices))
+    return {**model, "seed": request.seed}
+
+
+def made_by_there(job: JobSpec, engine: str, voices: VoiceRegistry) -> dict[str, Part]:
+    """What this engine speaks the job with on a machine of which nothing else is known: all but the `version`.
+
+    The engine need not be on this machine. Blocks as `made_by_of_job`, and raises as it does.
+    """
+    asked = make_engine(engine)
+    request = request_of_job(job, engine=engine)
+    model = documents.model_of(asked, prepare(request, asked, voices))
+    del model["version"]
     return {**model, "seed": request.seed}
 
 
