@@ -88,7 +88,7 @@ KEYS: Final = {
     "sweep": "the last sweep, and how far it got",
     "lock": "the leader's session, its epoch, and whether it only conducts",
     "heartbeat": "watcher → what it says of itself",
-    "instances": "intent → a rented machine: its version, fence, state, what is reserved, its cost and owner, the rest as JSON",
+    "instances": "intent → a rented machine: version, fence, state, what is reserved, cost, owner, the rest as JSON",
     "bills": "what instances came to, newest last; capped",
     "excluded": "machine that failed → until when nobody rents it, in ms, and why",
     "counters": "accepted, expired, flushed",

@@ -13,7 +13,7 @@ import json
 from typing import Any, Final
 
 from docs.generate.shapes_manifests import MANIFESTS
-from docs.generate.shapes_money import BACKEND_VIEW, ETA, MONEY, POOL, QUOTE, SPEND
+from docs.generate.shapes_money import BACKEND_VIEW, ETA, INSTANCE, MONEY, POOL, QUOTE, SPEND
 from docs.generate.shapes_offline import OFFLINE
 from docs.generate.shapes_voices import VOICES
 
@@ -105,7 +105,7 @@ SHAPES: Final[dict[str, Any]] = {
             "dedicated": "boolean: it only conducts",
             "backlogs": ["text: those that it serves; none named: all"],
         },
-        "instances": ["object"],
+        "instances": [INSTANCE],
         "watchers": [
             {
                 "name": "text",
@@ -202,6 +202,7 @@ SHAPES: Final[dict[str, Any]] = {
         "jobs": "whole",
         "records": "whole",
         "hard": "boolean",
+        "instances_kept": "whole: rented machines; their bills run on",
         "keys": ["text"],
     },
     "job-runner server start": {

@@ -25,6 +25,27 @@ SPEND: Final = {
     "budget_usd": "number | null: BUDGET_PER_DAY_USD of whoever asks",
 }
 
+INSTANCE: Final = {
+    "intent": "text: its name for good",
+    "market": "text | null",
+    "market_id": "text | null: how the market names it; null: not known yet",
+    "machine_id": "text | null",
+    "gpu": "text | null",
+    "state": "text | null: intended, creating, loading, connecting, probing, canary, draining, idle, destroying, gone",
+    "since": "time | null: of the state",
+    "deadline": "time | null: of the state",
+    "expires_at": "time | null: the hard end of the rent",
+    "created_at": "time | null: when the market was asked for it",
+    "usd_per_hour": "number | null",
+    "usd": "number | null: charged so far",
+    "jobs": "whole | null: ended there",
+    "reason": "text | null: why it is being destroyed",
+    "told_to_end": "boolean: somebody has asked for its end",
+    "owner": "text | null: the session that drives it",
+    "owner_alive": "boolean: false: another watcher adopts it, and destroys it",
+    "damaged": "boolean: its row cannot be read; all else is null",
+}
+
 BACKEND_VIEW: Final = {
     "backend": "text",
     "takes": "boolean",

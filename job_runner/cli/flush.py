@@ -21,6 +21,8 @@ Examples:
 Without its record a request_id is new again. A finished job that `enqueue --replace` or `retry` has queued again has
 no record while it waits: its old one went when it was queued, and a flush leaves none.
 
+Rented machines are kept: they cost money until they are proven gone.
+
 Refused while a watcher is alive, unless --force: what it runs is then thrown away.
 """
 
@@ -51,3 +53,6 @@ def flush(
         output.document(document)
         return
     output.data(f"removed {counted(document['jobs'], 'job')} and {counted(document['records'], 'record')}")
+    if document["instances_kept"]:
+        kept = counted(document["instances_kept"], "rented machine")
+        output.say(f"kept: {kept}, whose bills run on; `job-runner instances` shows them")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from lib.clock import SystemClock
 from lib.jobqueue.protocol import Verdict
 from lib.jobqueue.records import Failure, failed_tail
-from lib.redisqueue import upkeep
+from lib.redisqueue import instances, upkeep
 from lib.redisqueue.connection import as_text, edge
 from lib.redisqueue.keys import is_backlog, is_intake, is_lane
 
@@ -41,6 +41,8 @@ FindingKind = Literal[
     "waiter_without_row",
     "waits_for_free_key",
     "reservation_of_nobody",
+    "rent_not_reserved",
+    "unreadable_instance",
     "ledger_sum",
     "stale_entry",
     "foreign_name",
@@ -130,6 +132,7 @@ async def fsck(queue: Queue, *, repair: bool) -> list[Finding]:
     """
     await queue.refresh_streams()
     findings = await _rows(queue, repair=repair)
+    findings += await _instances(queue, repair=repair)
     findings += await _traces(queue, repair=repair)
     findings += await _lanes(queue, repair=repair)
     findings += await _names(queue, repair=repair)
@@ -174,12 +177,22 @@ async def _traces(queue: Queue, *, repair: bool) -> list[Finding]:
     """What is kept beside the index. Keys before their waiters: a key of nobody goes to its oldest waiter."""
     findings: list[Finding] = []
     kinds = {"due": "zset", "delayed": "hash", "progress": "hash", "expiry": "zset", "key": "hash", "key_wait": "zset"}
-    kinds["spend_open"] = "hash"
+    kinds |= {"instances": "hash", "spend_open": "hash"}
     for kind, key_type in kinds.items():
         async for names in _scan(queue, key_type, kind):
             reply = await queue.scripts.call("fsck_traces", rows=[(kind, name) for name in names], repair=int(repair))
             findings += [_finding(item) for item in reply]
     return findings
+
+
+async def _instances(queue: Queue, *, repair: bool) -> list[Finding]:
+    """Rows of rented machines that nobody can read: each stands in the way of the next rent until it is taken away."""
+    damaged = (await instances.rows(queue)).damaged
+    mended = await instances.drop_damaged(queue, damaged) if damaged and repair else [False] * len(damaged)
+    return [
+        Finding("unreadable_instance", row.intent, f"its row says {row.text!r}", repaired=done)
+        for row, done in zip(damaged, mended, strict=True)
+    ]
 
 
 async def _lanes(queue: Queue, *, repair: bool) -> list[Finding]:

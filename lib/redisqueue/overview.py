@@ -1,9 +1,9 @@
 """The view of the whole queue: what waits where, who works, how fast.
 
-Two round trips whatever the number of jobs, one more when a consumer is a stranger, and two where money is spent or an
-API is called: every figure is a length or a sum that the server keeps, and those of jobs are read in one transaction,
-so that they fit each other. It writes nothing. `job-runner status` and `watch` show it. `remaining` is the little of it
-that a watcher's drain asks for.
+Two round trips whatever the number of jobs, one more when a consumer is a stranger, one where machines are rented, and
+two where money is spent or an API is called: every figure is a length or a sum that the server keeps, and those of jobs
+are read in one transaction, so that they fit each other. It writes nothing. `job-runner status` and `watch` show it.
+`remaining` is the little of it that a watcher's drain asks for.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 from lib.clock import iso_from_ms
 from lib.job_rate import jobs_in_window
 from lib.money import MICRO
-from lib.redisqueue import quota, spend
+from lib.redisqueue import instances, quota, spend
 from lib.redisqueue.connection import as_text, edge
 from lib.redisqueue.keys import DEFAULT_BACKLOG, GROUP, is_intake, is_lane, parse_intake, parse_lane
 from lib.redisqueue.reader import read_json
+from lib.redisqueue.rent_views import documents
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +47,7 @@ _LENGTHS: Final = (
     ("hlen", "quota"),
     ("hlen", "spend"),
     ("hlen", "spend_open"),
+    ("hlen", "instances"),
 )
 
 
@@ -106,7 +108,7 @@ async def overview(
         "retry_queue_size": raw["due"],
         "outbox": {"publish": raw["outbox"], "callback": raw["outbox_callback"]},
         "lock": _lock(raw["lock"], sessions, live, now_ms),
-        "instances": [],  # rented hosts, once there are any
+        "instances": documents(await instances.rows(queue), live) if raw["instances"] else [],
         "watchers": _watchers(raw["heartbeat"], live),
         "totals": totals,
         "rate": {

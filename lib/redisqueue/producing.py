@@ -122,11 +122,12 @@ async def cancel(queue: Queue, wishes: Sequence[Cancellation]) -> list[CancelCod
 
 @dataclass(frozen=True, slots=True)
 class Flushed:
-    """What a flush removed."""
+    """What a flush removed; `instances` are rented machines whose rows were kept."""
 
     jobs: int
     records: int
     keys: tuple[str, ...]
+    instances: int = 0
 
 
 async def flush(queue: Queue, *, hard: bool, force: bool) -> Flushed:
@@ -153,7 +154,7 @@ async def flush(queue: Queue, *, hard: bool, force: bool) -> Flushed:
                 hint="stop them first, or flush with --force: what they run is then thrown away",
             )
         case "flushed":
-            return Flushed(int(reply[1]), int(reply[2]), tuple(as_text(key) for key in reply[3]))
+            return Flushed(int(reply[1]), int(reply[2]), tuple(as_text(key) for key in reply[3]), int(reply[4]))
         case "streams":
             raise QueueError(
                 f"nothing was flushed: new intakes or lanes came up each of {FLUSH_TRIES} times",

@@ -2,15 +2,15 @@
 --- Empties the queue: soft takes what is waiting, delayed or leased; `hard` = 1 the terminal records too, and what is
 -- still to be published or called back.
 -- The counter of fences stays, so that a late worker of before is still refused. So do quotas, the ledger and what was
--- measured, which are about the world outside; only what was reserved for the jobs is free again. Refused while a watcher is alive,
--- unless `force` = 1. The rows are members of `intakes` and `lanes` that the caller has read and that name no stream.
+-- measured, and the rows of rented machines, whose bills run on: they are about the world outside. Only what was reserved
+-- for the jobs is free again. Refused while a watcher is alive, unless `force` = 1. The rows are members of `intakes` and `lanes` that the caller has read and that name no stream.
 -- KEYS: index result failed due delayed key key_wait history_done history_failed history_cancelled
 -- KEYS: expiry progress events control wake outbox outbox_callback callback_due rejected sessions counters intakes lanes
--- KEYS: deadlines spend_open
+-- KEYS: deadlines spend_open instances
 -- STREAMS: intakes lanes
 -- ARGV: hard force
 -- EACH: set member
--- REPLY: 'flushed', jobs removed, records removed, names of the keys removed; or 'alive' and the live sessions;
+-- REPLY: 'flushed', jobs removed, records removed, names of the keys removed, rented machines kept; or 'alive' and the live sessions;
 -- REPLY: or 'streams' when there is an intake or lane that the caller did not name, so that none is left behind
 -- EVENTS: flushed
 -- INCLUDE: base streams spend
@@ -73,4 +73,4 @@ if jobs + records > 0 then
 end
 redis.call('XADD', K.events, 'MAXLEN', '~', KEPT, '*', 'type', 'flushed', 'hard', hard)
 wake('room')
-return { 'flushed', jobs, records, removed }
+return { 'flushed', jobs, records, removed, redis.call('HLEN', K.instances) }

@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
 --- Looks at what the queue keeps beside the index: due times, delayed payloads, progress, expiries, conflict keys,
 -- those who wait for them, and the money reserved. Each is judged and mended in this one step.
--- KEYS: index result failed due delayed key key_wait progress expiry wake spend_open
+-- KEYS: index result failed due delayed key key_wait progress expiry wake spend spend_open instances
 -- ARGV: repair
 -- EACH: kind name
 -- REPLY: per finding: kind, request_id or key, detail, 1 repaired or 0
--- INCLUDE: base rows streams conflict spend
+-- INCLUDE: base rows streams conflict spend rent
 local mending = repair == '1'
 local findings = {}
 
@@ -115,6 +115,13 @@ function look.spend_open(name)
     look_at_sum()
     return
   end
+  local intent = string.match(name, '^rent:(.*)$')
+  if intent and redis.call('HEXISTS', K.instances, intent) == 0 and redis.call('HEXISTS', K.spend_open, name) == 1 then
+    report('reservation_of_nobody', intent, 'money reserved for a rented machine without a row', mending)
+    if mending then
+      money_release(name)
+    end
+  end
   local request_id = string.match(name, '^job:(.*)$')
   local row = request_id and read_row(request_id)
   local paid = row and row.state ~= 'D' and money_lane(row.stream)
@@ -122,6 +129,16 @@ function look.spend_open(name)
     report('reservation_of_nobody', request_id, 'money reserved for a job in no lane that is paid for', mending)
     if mending then
       money_release(name)
+    end
+  end
+end
+
+function look.instances(intent)
+  local row = rent_read(intent)
+  if row and redis.call('HEXISTS', K.spend_open, 'rent:' .. intent) == 0 then
+    report('rent_not_reserved', intent, 'a rented machine without what it may still cost', mending)
+    if mending then
+      rent_reserve(intent, row)
     end
   end
 end

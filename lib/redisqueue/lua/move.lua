@@ -62,7 +62,7 @@ end
 
 local function affordable(ask, request_id)
   local price = tonumber(ask.price)
-  return price == 0
+  return price == 0 or not money_lane(ask.lane)
     or money_reserve('job:' .. request_id, price, cap, '', string.match(ask.lane, '^lane:([^:]+):') or '')
 end
 

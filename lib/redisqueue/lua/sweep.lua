@@ -4,15 +4,16 @@
 -- A session ages only while the server is seen: a gap in the sweep's own TIME of more than 2 S, or a negative one,
 -- moves every expiry by that gap, never beyond TIME + L.
 -- Lanes whose readers are all gone give back what waits in them too.
--- A paid call of a session that has ended was perhaps made: it is charged at the most that it may have cost.
--- KEYS: index due delayed sessions sweep heartbeat events wake progress spend spend_open
+-- A paid call of a session that has ended was perhaps made: it is charged at the most that it may have cost. What is
+-- reserved for rented machines is made to fit their rows.
+-- KEYS: index due delayed sessions sweep heartbeat events wake progress spend spend_open instances
 -- STREAMS: intakes lanes
 -- ARGV: interval_ms life_ms resume force deaths_max entries_max bytes_max
 -- REPLY: 1 or 0 (not yet), ms until the next sweep, sessions ended, jobs put back, 1 when another call gets further,
 -- REPLY: lost entries (lane, entry id)…, poison (request_id, generation, lane, entry id, deaths, home, job)…,
 -- REPLY: lanes that had to get their group again, of the jobs put back those that no watcher had been given
 -- EVENTS: queued
--- INCLUDE: base rows streams spend put_back
+-- INCLUDE: base rows streams spend rent put_back
 local now, interval, life = now_ms(), tonumber(interval_ms), tonumber(life_ms)
 local last = tonumber(redis.call('HGET', K.sweep, 'at') or digits(now))
 local gap = now - last
@@ -49,6 +50,7 @@ if resume == '0' then
       money_settle(open[i], held.micro)
     end
   end
+  rent_reconcile()
 end
 
 local entries_left, bytes_left = tonumber(entries_max), tonumber(bytes_max)

@@ -1,11 +1,12 @@
 -- Money, in whole millionths of a dollar: what each UTC day was charged, and what is reserved for what may still be.
 -- A reservation is one field of `spend_open`, <micro>|<drawn>|<session>|<backend>|<request_id>; the field `sum` is all of
--- them together. Its name is `job:<request_id>` for what a move reserves and `call:<id>` for one call, which first draws
--- on what its job has. A day is a number, days since 1970, so that no script needs a calendar.
+-- them together. Its name is `job:<request_id>` for what a move reserves, `rent:<intent>` for a rented machine (see
+-- rent.lua) and `call:<id>` for one call, which first draws on what its job has. A day is a number, days since 1970, so that no script needs a calendar.
 -- What is reserved stands until it is settled or released: no cap is passed by what is only under way.
 
 local MS_A_DAY = 86400000
-local METAL = 'lane:metal:'
+-- On these a job costs nothing of its own: a rented machine is paid for by the hour, and its money is reserved as a whole.
+local NOT_PAID_BY_THE_JOB = { metal = true, vast = true }
 
 local function money_day()
   return digits(math.floor(now_ms() / MS_A_DAY))
@@ -13,7 +14,8 @@ end
 
 -- Whether jobs in this stream may have money reserved: those on metal never look.
 local function money_lane(stream)
-  return string.sub(stream, 1, 5) == 'lane:' and string.sub(stream, 1, #METAL) ~= METAL
+  local backend = string.match(stream, '^lane:([^:]*):')
+  return backend ~= nil and not NOT_PAID_BY_THE_JOB[backend]
 end
 
 local function money_parse(raw)
