@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.fakes.vast_faults import Rule, listing, no_credit, no_instance, offer_gone, refused
@@ -36,6 +37,7 @@ _ROUTES: Final = tuple(
         ("GET", r"/api/v0/ssh/", "account_keys"),
         ("POST", r"/api/v0/ssh/", "account_key"),
         ("GET", r"/api/v0/users/current", "user"),
+        ("GET", r"/api/v0/gpu_names/unique/", "gpu_names"),
     )
 )
 
@@ -77,6 +79,7 @@ class Api:
             "account_keys": lambda: self._account_keys(caller),
             "account_key": lambda: self._account_key(caller, str(body.get("ssh_key"))),
             "user": lambda: self._user(caller),
+            "gpu_names": lambda: Reply(200, {"gpu_names": sorted({each.gpu for each in self._market.offers.values()})}),
         }
         if operation in doing:
             return doing[operation]()
@@ -134,7 +137,7 @@ class Api:
         if after:
             rows = [row for row in rows if (row["id"] < after if descending else row["id"] > after)]
         token = str(rows[limit - 1]["id"]) if len(rows) > limit else None
-        labels = {str(row["label"]): 1 for row in rows}
+        labels = dict(Counter(str(row["label"]) for row in rows))
         page = {
             "success": True,
             "instances": rows[:limit],

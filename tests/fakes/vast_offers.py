@@ -85,6 +85,7 @@ class Offer:
             "reliability": self.reliability,
             "reliability2": self.reliability,
             "dlperf": 90.0,
+            "dlperf_per_dphtotal": 90.0 / (base + storage),
             "score": 100.0 / (base + storage),
             "geolocation": self.place,
             "duration": 30 * 86_400.0,

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sys
 import threading
+import traceback
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -122,10 +124,18 @@ class Wire:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def _answered(self, asked: Asked) -> Reply | None:
+        """The reply; a mistake of the fake is one that says so, on stderr too, for the test that hits it."""
+        try:
+            return await self._answer(asked)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is told
+            sys.stderr.write(traceback.format_exc())
+            return Reply(500, f"the fake has failed: {exc!r}")
+
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             asked = await _read(reader)
-            reply = None if asked is None else await self._answer(asked)
+            reply = await self._answered(asked)
             if reply is None:
                 writer.transport.abort()
                 return
@@ -140,7 +150,7 @@ class Wire:
                 await writer.wait_closed()
 
 
-async def _read(reader: asyncio.StreamReader) -> Asked | None:
+async def _read(reader: asyncio.StreamReader) -> Asked:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     method, target, _ = head[0].split(" ", 2)
     headers = {
