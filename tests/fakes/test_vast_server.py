@@ -35,6 +35,7 @@ def refusal(doing: Any, *words: Any, **named: Any) -> tuple[int, str]:
     with pytest.raises(requests.HTTPError) as caught:
         doing(*words, **named)
     reply = caught.value.response
+    assert reply is not None
     return reply.status_code, reply.json()["error"]
 
 

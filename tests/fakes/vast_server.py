@@ -57,7 +57,10 @@ class Request:
 
 
 class FakeVast:
-    """The fake; `requests` in order of arrival. Seconds of lives and bills are the market's, `speed` a real one."""
+    """The fake; `requests` in order of arrival.
+
+    Seconds of lives and bills are those of its clock: `speed` a real one, or a clock of the test's own.
+    """
 
     def __init__(
         self,
@@ -69,13 +72,14 @@ class FakeVast:
         credit: float | Mapping[str, float] = 100.0,
         one_listing: bool = False,
         speed: float = 1.0,
+        clock: MarketClock | None = None,
     ) -> None:
         found = [Offer(id=101), Offer(id=102, dph=0.3), Offer(id=103, dph=0.4)] if offers is None else list(offers)
         if hosts is not None:
             need_sshd()
         accounts = set((keys or {}).values()) | {MAIN}
         money = {each: float(credit) for each in accounts} if isinstance(credit, int | float) else dict(credit)
-        self.clock = MarketClock(speed)
+        self.clock = clock or MarketClock(speed)
         self.requests: list[Request] = []
         self.rules: list[Rule] = []
         self.market = Market(
