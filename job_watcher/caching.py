@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from loguru import logger
 
@@ -24,10 +24,10 @@ from lib.jobqueue.artifact_key import artifact_key, content_parts
 from lib.setting_fields.compute import NO_SPEECH
 from lib.stores.cache import Made
 from lib.tasks.base import TaskResult
-from lib.voice_synth.made_by import made_by_of_job, made_by_of_result, made_by_there
+from lib.voice_synth.made_by import made_by_of_result, made_by_there, makers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from lib.clock import Clock
     from lib.jobqueue import Catalogue, JobSpec
@@ -37,10 +37,8 @@ if TYPE_CHECKING:
     from lib.settings import Settings
     from lib.stores.artifacts import StoredOutput
     from lib.stores.cache import ArtifactCache, Entry, Why
+    from lib.voice_synth.made_by import Maker
     from lib.voice_synth.voices import VoiceRegistry
-
-    Maker = Callable[[JobSpec], Mapping[str, Part]]
-    """What would make a job on one backend; may block."""
 
 LOOK_SECONDS: Final = 30.0
 """The most that looking, and noting, may take of a job's time."""
@@ -167,33 +165,9 @@ def caching_of(
     settings: Settings, cache: ArtifactCache, kinds: Catalogue, voices: VoiceRegistry, clock: Clock
 ) -> Caching:
     """The cache of a watcher with these settings; imports no engine."""
-    # A watcher of other work never asks an engine.
-    from lib.capabilities.speech import WarmEngines  # noqa: PLC0415
-    from lib.voice_synth.engines.registry import make_engine  # noqa: PLC0415
-
-    known = WarmEngines(make_engine).known
-    makers: dict[str, Maker] = {"metal": lambda job: made_by_of_job(job, known, voices)}
-    if settings.gemini_speech_model != NO_SPEECH:
-        makers["cloud"] = _of_the_cloud(settings.gemini_speech_model, voices)
+    speaks = settings.gemini_speech_model != NO_SPEECH
+    makers = makers_of(voices, settings.gemini_speech_model if speaks else "")
     return Caching(cache, kinds, makers, voices, clock)
-
-
-def _of_the_cloud(model: str, voices: VoiceRegistry) -> Maker:
-    from lib.voice_synth.engines.gemini import GeminiEngine  # noqa: PLC0415 - as above
-
-    engine = GeminiEngine(_Named(model))
-    return lambda job: made_by_of_job(job, lambda _: engine, voices, only=engine.name)
-
-
-@dataclass(frozen=True, slots=True)
-class _Named:
-    """A speech model of which only the name is asked."""
-
-    model: str
-
-    def speak(self, text: str, voice_name: str, style: str) -> NoReturn:
-        """Nobody asks it to."""
-        raise AssertionError((text, voice_name, style))
 
 
 def _as_result(entry: Entry, stored: Sequence[StoredOutput]) -> TaskResult:

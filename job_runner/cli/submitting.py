@@ -38,6 +38,10 @@ Replace = Annotated[
     bool, typer.Option("--replace", help="Start finished jobs whose content has changed again, with the new content.")
 ]
 
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Make them anew, even where the files of an equal job are there.")
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
@@ -59,8 +63,11 @@ def submit_and_tell(  # noqa: PLR0913 - what three commands have in common
     redis_url: str | None,
     by_hand: Mapping[str, Any] | None = None,
     manifests: Manifests | None = None,
+    anew: bool = False,
 ) -> None:
     """Queue the jobs of `files` and say what became of each; `command` is what was typed, for what to type next.
+
+    `anew`: each is made, also where the files of an equal job are there.
 
     Raises:
         InvalidJobsError: with every mistake of all files; nothing was queued.
@@ -93,7 +100,14 @@ def submit_and_tell(  # noqa: PLR0913 - what three commands have in common
         ) as jobs:
             done = with_queue(
                 settings,
-                lambda queue: submit_jobs(queue, settings, jobs, backlog=backlog, replace=replace, tell=asked),
+                lambda queue: submit_jobs(
+                    queue,
+                    settings,
+                    map(_made_anew, jobs) if anew else jobs,
+                    backlog=backlog,
+                    replace=replace,
+                    tell=asked,
+                ),
             )
     except InvalidJobsError as exc:
         if voicing.refused:
@@ -115,6 +129,11 @@ def submit_and_tell(  # noqa: PLR0913 - what three commands have in common
         output.say(line)
     if done.refused or done.short_of_replicas:
         raise typer.Exit(1)
+
+
+def _made_anew(job: JobSpec) -> JobSpec:
+    # Whether it is taken from elsewhere is no part of what it is: its content hash stays.
+    return job.model_copy(update={"cache": False})
 
 
 def _show(done: Enqueued, output: Output) -> None:
