@@ -15,10 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lib.redisqueue import instances
 from lib.redisqueue.connection import connect
+from lib.redisqueue.fsck import fsck
 from lib.redisqueue.queue import Queue
 from lib.redisqueue.rights import COMMANDS, ENVELOPE, ROLES, missing_rights
 from tests.chaos.yard import MODULES, Yard
+from tests.conformance.renting import Renting
+from tests.conformance.stage import Stage
 from tests.support.wait import wait_until
 from tests.support.watchers import RUNNER, environment_of, run_program
 
@@ -193,6 +197,29 @@ async def test_a_whole_life_under_least_rights(place: Place) -> None:
     stats: Any = await yard.queue.client.info("commandstats")
     used = {name.removeprefix("cmdstat_") for name, seen in stats.items() if seen["calls"] > 0}
     assert _granted("jobs") - used <= _FOR_RARE_MOMENTS
+
+
+async def test_machines_are_rented_under_least_rights(place: Place) -> None:
+    """Each step of a row's life, the sweep and the views: the server refuses nothing."""
+    queue = Queue.over(connect(place.url("jobs")), place.url("jobs"), place.yard.prefix)
+    await queue.refresh_streams()
+    renting = await Renting(Stage(queue, "own")).opened()
+    try:
+        rented = await renting.advanced(await renting.rent(), 5, state="idle")
+        assert await instances.ask_end(queue, rented.intent)
+        await instances.exclude(queue, "m-1", 60, "probe")
+        await queue.client.hset(queue.keys.of("instances"), "broken00", "junk")
+        assert (await fsck(queue, repair=True))[0].repaired
+        await renting.stage.kill(renting.session)
+        other = await Renting(renting.stage).opened("other")
+        taken = await instances.adopt(queue, other.session, rented.intent)
+        assert taken is not None
+        await place.run("status")
+        assert await instances.end(queue, other.session, taken, 5) is not None
+        assert (len(await instances.bills(queue)), len(await instances.excluded(queue))) == (1, 1)
+        assert await place.refusals() == []
+    finally:
+        await queue.client.aclose()
 
 
 async def test_a_producer_may_queue_and_look_and_no_more(place: Place) -> None:

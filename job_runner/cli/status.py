@@ -68,6 +68,7 @@ def lines(document: dict[str, Any], output: Output) -> list[str]:
     shown.append("")
     shown += _backlogs(document["backlogs"], output)
     shown += _lanes(document["lanes"], output)
+    shown += _instances(document, output)
     return shown + _watchers(document, output)
 
 
@@ -85,6 +86,51 @@ def _lanes(lanes: dict[str, Any], output: Output) -> list[str]:
     for entry in lanes.values():
         table.row(f"{entry['backend']} {entry['capability']}", str(entry["waiting"]), str(entry["running"]), style="")
     return [*table.lines(output.width, output.paint), ""]
+
+
+def _instances(document: dict[str, Any], output: Output) -> list[str]:
+    """Rented machines, each with the time until it is given back at the latest."""
+    if not document["instances"]:
+        return []
+    table = Table(
+        ("INSTANCE", "STATE", "GPU", "JOBS", "COST", "AN HOUR", "LEFT"),
+        ("left", "left", "left", "right", "right", "right", "right"),
+    )
+    for entry in document["instances"]:
+        if entry["damaged"]:
+            table.row(entry["intent"], "damaged", *"-----", details=("its row cannot be read",), style="failed")
+            continue
+        ending = entry["state"] == "destroying" or not entry["owner_alive"]
+        table.row(
+            entry["intent"],
+            entry["state"],
+            entry["gpu"] or "-",
+            str(entry["jobs"]),
+            f"${entry['usd']:.4f}",
+            f"${entry['usd_per_hour']:.3f}",
+            _until(entry["expires_at"], document["timestamp"]),
+            details=_troubles(entry),
+            style="failed" if ending else "done" if entry["state"] in {"draining", "idle"} else "",
+        )
+    return [*table.lines(output.width, output.paint), ""]
+
+
+def _troubles(entry: dict[str, Any]) -> list[str]:
+    """What keeps a rented machine from working on."""
+    said = [f"why: {entry['reason']}"] if entry["reason"] else []
+    if not entry["owner_alive"]:
+        said.append("its watcher is gone: the next one destroys it")
+    if entry["told_to_end"] and entry["state"] != "destroying":
+        said.append("its end was asked for")
+    return said
+
+
+def _until(moment: str | None, now: str) -> str:
+    """How long until then; `-` where it is over."""
+    if moment is None:
+        return "-"
+    seconds = (datetime.fromisoformat(moment) - datetime.fromisoformat(now)).total_seconds()
+    return seconds_text(seconds) if seconds > 0 else "-"
 
 
 def _watchers(document: dict[str, Any], output: Output) -> list[str]:
@@ -125,6 +171,8 @@ def _next_steps(document: dict[str, Any]) -> list[str]:
         )
     if document["stream"]["stale_pel"] and alive:
         steps.append("stale: their watcher has gone; the next sweep takes them back")
+    if any(entry["damaged"] for entry in document["instances"]):
+        steps.append("damaged: `job-runner doctor --fsck --repair` takes such a row away; nothing is rented beside it")
     if document["totals"]["failed"]:
         steps.append(
             "failed: `job-runner history --status failed` says why; permanent: mend the file, then "

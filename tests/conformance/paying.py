@@ -38,7 +38,7 @@ class Paying:
         assert await stage.codes(submission(request_id)) == ["queued"]
         if not stage.epoch:
             await stage.lead()
-        await sessions.ensure_lanes(stage.queue, [METAL, CLOUD])
+        await sessions.ensure_lanes(stage.queue, sorted({METAL, CLOUD, lane}))
         order = Move("stream", lane, 1, 1000, (lane,), 1000, price=price)
         limits = RateLimits(jobs=1_000_000, window_ms=60_000, budget=budget)
         moved = await conducting.move(stage.queue, stage.leader, stage.epoch, [order], limits=limits)

@@ -131,6 +131,19 @@ async def test_jobs_on_metal_never_look_at_money(paying: Paying) -> None:
     stage.damaged("money that was reserved by hand")
 
 
+@pytest.mark.parametrize("way", ["finish", "put back"])
+async def test_jobs_on_rented_machines_have_no_money_of_their_own(paying: Paying, way: str) -> None:
+    """The machine is paid for by the hour: whatever a move says of a price, nothing is reserved for the job."""
+    stage = paying.stage
+    lease = await paying.job("a", lane="lane:vast:speech", price=700, budget=100)
+    assert await paying.open() == {}
+    if way == "finish":
+        assert await stage.finish(paying.session, ending(lease)) == ["ok"]
+    else:
+        assert (await stage.kill(paying.session)).put_back == 1
+    assert await paying.money() == (0, 0)
+
+
 async def test_the_calls_of_a_dead_session_are_charged_at_their_most(paying: Paying) -> None:
     """Perhaps they were made; what the dead one says later changes nothing. A living one's calls are left alone."""
     stage = paying.stage

@@ -99,6 +99,7 @@ class Truth:
     sessions: dict[str, float]
     counters: dict[str, int]
     reserved: dict[str, str]
+    instances: dict[str, str]
     fence: int
     keys: set[str] = field(default_factory=set)
 
@@ -133,7 +134,7 @@ async def read_truth(queue: Queue) -> Truth:
         known_intakes, known_lanes = await pipe.execute()
     intakes = sorted({text(name) for name in known_intakes} | set(queue.intakes) | {"stream"})
     lanes = sorted({text(name) for name in known_lanes} | set(queue.lanes))
-    hashes = ("index", "result", "failed", "delayed", "key", "progress", "counters", "spend_open")
+    hashes = ("index", "result", "failed", "delayed", "key", "progress", "counters", "spend_open", "instances")
     zsets = ("due", "key_wait", "expiry", "sessions")
     async with client.pipeline(transaction=False) as pipe:
         for name in hashes:
@@ -150,7 +151,8 @@ async def read_truth(queue: Queue) -> Truth:
         # A lane without its stream or group has nothing pending; every other error is one.
         found: list[Any] = await pipe.execute(raise_on_error=False)
     replies = iter([_unless_no_group(reply) for reply in found])
-    index, result, failed, delayed, holders, progress, counters, reserved = (_hash(next(replies)) for _ in hashes)
+    found_hashes = (_hash(next(replies)) for _ in hashes)
+    index, result, failed, delayed, holders, progress, counters, reserved, instances = found_hashes
     due, key_wait, expiry, sessions = (_scores(next(replies)) for _ in zsets)
     histories = {status: {e: f["id"] for e, f in _stream(next(replies)).items()} for status in HISTORIES}
     return Truth(
@@ -162,6 +164,7 @@ async def read_truth(queue: Queue) -> Truth:
         progress=progress,
         counters={name: int(value) for name, value in counters.items()},
         reserved=reserved,
+        instances=instances,
         due=due,
         waiters=[_waiter(member) for member in key_wait],
         expiry=expiry,
@@ -298,9 +301,14 @@ def _money(truth: Truth) -> Iterator[str]:
     for name in held:
         kind, _, request_id = name.partition(":")
         row = truth.rows.get(request_id)
-        paid = row is not None and row.stream.startswith("lane:") and not row.stream.startswith("lane:metal:")
+        paid = row is not None and row.stream.startswith("lane:") and row.stream.split(":")[1] not in {"metal", "vast"}
         if kind == "job" and not paid:
             yield f"{request_id}: money is reserved for a job in no lane that is paid for"
+        if kind == "rent" and request_id not in truth.instances:
+            yield f"{request_id}: money is reserved for a rented machine without a row"
+    for intent, raw in truth.instances.items():
+        if raw.count("|") > 5 and held.get(f"rent:{intent}") != int(raw.split("|")[3]):
+            yield f"{intent}: a rented machine for which {held.get(f'rent:{intent}')} is reserved: {raw}"
 
 
 def _records(truth: Truth) -> Iterator[str]:

@@ -13,6 +13,8 @@ end
 quota_note_server()
 local row = rent_read(intent)
 if row and row.owner == session and row.version == 1 and row.rest == rest then
+  -- Written again, so that the caller's WAIT waits for it.
+  rent_write(intent, row)
   return { 'ok', row.fence }
 end
 local rows = redis.call('HLEN', K.instances)
