@@ -126,6 +126,23 @@ MONEY: Final[dict[str, Any]] = {
         "makespan_floor_seconds": "number: no schedule ends before",
         "makespan_floor_by_the_rules_seconds": "number: none that keeps Rules A and B",
         "cost_usd": "number",
+        "rented": {
+            "usd": "number: part of cost_usd",
+            "idle_share": "number: which part of what was paid for was no work, starts included",
+            "usd_per_job": "number | null",
+            "machines": [
+                {
+                    "name": "text",
+                    "from_seconds": "number",
+                    "ready_seconds": "number | null",
+                    "to_seconds": "number",
+                    "usd": "number",
+                    "jobs": "whole",
+                    "taken_away": "boolean",
+                    "why": "text",
+                }
+            ],
+        },
         "utilisation": {"<backend>": "number: 0 to 1"},
         "metal_idle_while_jobs_waited_seconds": "number",
         "deadlines": {

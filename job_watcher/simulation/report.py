@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from job_watcher.simulation.running import drawn
 from lib.money import MICRO
 from lib.routing import bounds, deadline_bounds
+from lib.routing.places import FREE, RENTED
 from lib.routing.timeline import Bar, clock, draw
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ def works(scenario: Scenario, seed: int) -> dict[str, bounds.Work]:
         }
         seconds = {backend: min((each.seconds for each in all_), default=inf) for backend, all_ in took.items()}
         price = min((each.micro for each in took.get("cloud", ())), default=0)
-        work = bounds.Work(seconds.get("metal", inf), seconds.get("cloud", inf), job.arrival, job.deadline, price)
+        # A rented machine counts as one more of the free ones that starts at once: no bound is too high by that.
+        own = min(seconds.get(FREE, inf), seconds.get(RENTED, inf))
+        work = bounds.Work(own, seconds.get("cloud", inf), job.arrival, job.deadline, price)
         if work.fastest < inf:
             found[job.id] = work
     return found
@@ -54,7 +57,8 @@ def works(scenario: Scenario, seed: int) -> dict[str, bounds.Work]:
 def machine(scenario: Scenario) -> bounds.Machine:
     """The slots and the limit of a scenario."""
     rate = scenario.limits.rate()
-    return bounds.Machine(scenario.slots("metal"), scenario.slots("cloud"), rate.jobs, rate.window_ms / 1000)
+    rented = scenario.renting.max_instances if scenario.renting is not None else 0
+    return bounds.Machine(scenario.slots(FREE) + rented, scenario.slots("cloud"), rate.jobs, rate.window_ms / 1000)
 
 
 def floors(run: Run) -> Floors:
@@ -66,9 +70,11 @@ def floors(run: Run) -> Floors:
     rules = bounds.Rules(limits.metal_queue_max, limits.cloud_queue_max)
     ended_ones = {ended.job.id for ended in run.jobs if ended.status == "done"}
     done = [work for job, work in jobs.items() if job in ended_ones]
+    any_schedule = bounds.makespan(done, there)
     return Floors(
-        bounds.makespan(done, there),
-        bounds.conducted(done, there, rules),
+        any_schedule,
+        # The rules say nothing of machines that come and go.
+        any_schedule if scenario.renting is not None else bounds.conducted(done, there, rules),
         deadline_bounds.meetable(list(jobs.values()), there),
         deadline_bounds.cheapest(met, there),
     )
@@ -82,6 +88,7 @@ def picture(run: Run, title: str = "") -> str:
 
 def utilisation(run: Run) -> dict[str, float]:
     """Of each backend: which part of its slots' time until the end was used."""
+    # Of rented machines `rented` says it: theirs is not the whole time.
     backends = sorted({name for watcher in run.scenario.watchers for name in watcher.slots})
     busy = {name: sum(each.end - each.begin for each in run.attempts if each.backend == name) for name in backends}
     room = {name: run.scenario.slots(name) * run.makespan for name in backends}
@@ -103,6 +110,7 @@ def document(run: Run) -> dict[str, Any]:
         "makespan_floor_seconds": round(floor.makespan, 3),
         "makespan_floor_by_the_rules_seconds": round(floor.conducted, 3),
         "cost_usd": run.micro / MICRO,
+        "rented": _rented(run),
         "utilisation": {name: round(share, 4) for name, share in utilisation(run).items()},
         "metal_idle_while_jobs_waited_seconds": round(run.idle_while_waiting, 3),
         "deadlines": {
@@ -128,6 +136,45 @@ def document(run: Run) -> dict[str, Any]:
             for each in run.attempts
         ],
     }
+
+
+def _rented(run: Run) -> dict[str, Any]:
+    """The machines: what they cost, and which part of that was no work."""
+    paid = sum((each.ended or each.created) - each.created for each in run.machines)
+    jobs = sum(each.jobs for each in run.machines)
+    return {
+        "usd": run.rent / MICRO,
+        "idle_share": round(1 - sum(each.busy for each in run.machines) / paid, 4) if paid else 0.0,
+        "usd_per_job": round(run.rent / MICRO / jobs, 6) if jobs else None,
+        "machines": [
+            {
+                "name": each.name,
+                "from_seconds": each.created,
+                "ready_seconds": each.ready,
+                "to_seconds": each.ended,
+                "usd": each.micro / MICRO,
+                "jobs": each.jobs,
+                "taken_away": each.lost,
+                "why": each.why,
+            }
+            for each in run.machines
+        ],
+    }
+
+
+def _rented_lines(run: Run) -> list[str]:
+    told = _rented(run)
+    if not run.machines:
+        return []
+    each = f", ${told['usd_per_job']:.4f} a job" if told["usd_per_job"] is not None else ""
+    count = len(run.machines)
+    found = [f"rented      {count} machine{'s' * (count > 1)}: ${told['usd']:.4f}{each}; idle {told['idle_share']:.0%}"]
+    for machine in run.machines[:_LATE_SHOWN]:
+        until = clock(machine.ended or machine.created)
+        found.append(f"            {machine.name}: {clock(machine.created)} to {until}, {machine.jobs} jobs")
+    if count > _LATE_SHOWN:
+        found.append(f"            and {count - _LATE_SHOWN} more; --json names all")
+    return found
 
 
 def _due(ended: Ended) -> tuple[float, str]:
@@ -159,6 +206,7 @@ def lines(run: Run, *, verbose: bool = False) -> list[str]:
         f"            none that keeps Rules A and B before {ruled}",
         f"cost        ${told['cost_usd']:.4f}",
         "used        " + ", ".join(f"{name} {share:.0%}" for name, share in told["utilisation"].items()),
+        *_rented_lines(run),
     ]
     if dates["jobs"]:
         found.append(

@@ -15,10 +15,12 @@ from statistics import mean, median
 from typing import TYPE_CHECKING, Final, Literal
 
 from job_watcher.retrying import Again, RetryPolicy
+from job_watcher.simulation.fleet import Fleet, Rented
 from job_watcher.simulation.telling import Told
 from job_watcher.simulation.world import DAY_MS, Slot, Standing, World
 from lib.errors import TemporaryError
 from lib.redisqueue.keys import parse_intake, parse_lane
+from lib.routing.places import RENTED
 from lib.routing.policy import decide
 from lib.routing.view import Decision, Estimate, IntakeClass, LaneClass, Limits, Urgent, View
 
@@ -84,6 +86,7 @@ class Run:
     lines: tuple[tuple[float, str], ...]
     idle_while_waiting: float = 0.0
     seed: int = 0
+    machines: tuple[Rented, ...] = ()
 
     @property
     def makespan(self) -> float:
@@ -93,7 +96,12 @@ class Run:
     @property
     def micro(self) -> int:
         """What all of it cost, in millionths of a dollar."""
-        return sum(ended.micro for ended in self.jobs)
+        return sum(ended.micro for ended in self.jobs) + self.rent
+
+    @property
+    def rent(self) -> int:
+        """What the rented machines cost of that."""
+        return sum(machine.micro for machine in self.machines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +148,9 @@ class _Simulation:
         self._wake_ms: int | None = None
         self._standing = {job.id: Standing(job, str(job.intake)) for job in scenario.jobs}
         self._intakes: dict[str, IntakeClass] = {}
+        self.fleet = (
+            None if scenario.renting is None else Fleet(scenario, scenario.renting, self.world, seed, self._plan)
+        )
         self._lanes = tuple(LaneClass(name, *_parts(name)) for name in self.world.held)
         limits = scenario.limits
         self._limits = Limits(
@@ -160,6 +171,7 @@ class _Simulation:
             while self._events and self._events[0][0] == at_ms:
                 self._happen(*heapq.heappop(self._events)[2:])
             self._round()
+            self._rent()
         ends = tuple(
             Ended(
                 each.job,
@@ -171,7 +183,19 @@ class _Simulation:
             for each in self._standing.values()
         )
         lines = tuple((at_ms / 1000, text) for at_ms, text in self.told.lines)
-        return Run(self.scenario, ends, tuple(self.attempts), tuple(self.given), lines, self.idle, self.seed)
+        machines: tuple[Rented, ...] = ()
+        if self.fleet is not None:
+            self.fleet.close()
+            machines = tuple(self.fleet.machines)
+        return Run(self.scenario, ends, tuple(self.attempts), tuple(self.given), lines, self.idle, self.seed, machines)
+
+    def _plan(self, seconds: float, what: str, about: Rented | None) -> None:
+        self._at(round(seconds * 1000), what, about)
+
+    def _rent(self) -> None:
+        """Rent and give back as the fleet decides; what comes back is dealt out anew."""
+        if self.fleet is not None and self.fleet.round():
+            self._round()
 
     def _at(self, at_ms: int, what: str, about: object) -> None:
         self._numbers += 1
@@ -185,6 +209,8 @@ class _Simulation:
             self.world.accept(about)
         elif isinstance(about, Slot):
             self._end(about)
+        elif self.fleet is not None:
+            self.fleet.happen(what, about if isinstance(about, Rented) else None)
 
     def _round(self) -> None:
         """As the conductor's: move until nothing moves, then see when to look again."""
@@ -281,6 +307,8 @@ class _Simulation:
         self.world.end(slot, status, took.micro)
         told: Literal["done", "failed", "retried"] = "retried" if status == "waiting" else status
         self.attempts.append(Attempt(job.id, backend, slot.name, slot.since_ms / 1000, self.world.now_ms / 1000, told))
+        if self.fleet is not None and backend == RENTED:
+            self.fleet.worked(slot.watcher, (self.world.now_ms - slot.since_ms) / 1000)
         if len(self.attempts) % _TELL_EACH == 0:
             self._progress(len(self.attempts))
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from lib.job_rate import TRANSIT_MS
 from lib.jobqueue.moves import RateLimits
 from lib.redisqueue.keys import DEFAULT_BACKLOG, PINS, IntakeName, Pin, Priority
+from lib.routing.places import RENTED
 from lib.routing.view import Estimate
 
 if TYPE_CHECKING:
@@ -90,6 +91,25 @@ class SimLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class SimRenting:
+    """Machines that may be rented: the settings of the same names, and what a machine is like.
+
+    `hourly` is millionths of a dollar, storage included. `starts` is seconds from the wish to the first job;
+    `preempted` how often in an hour it is taken away, on the average. A machine runs one job at a time.
+    """
+
+    hourly: int
+    starts: float = 240.0
+    max_instances: int = 1
+    idle_grace: float = 75.0
+    max_runtime: float = 7200.0
+    batch_min: int = 1
+    batch_max_wait: float = 300.0
+    preempted: float = 0.0
+    offers: frozenset[str] = frozenset({"speech"})
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """Everything that a simulation is made of, but for the seed."""
 
@@ -98,14 +118,19 @@ class Scenario:
     limits: SimLimits = field(default_factory=SimLimits)
     policy: Policy = "local-first"
     title: str = "simulation"
+    renting: SimRenting | None = None
 
     def slots(self, backend: str) -> int:
         """Of all watchers together."""
         return sum(watcher.slots.get(backend, 0) for watcher in self.watchers)
 
     def runs(self, job: SimJob, backend: str) -> bool:
-        """Whether some watcher could run it there."""
-        return backend in job.backends() and any(
+        """Whether some watcher, or a machine that could be rented, could run it there."""
+        if backend not in job.backends():
+            return False
+        if backend == RENTED and self.renting is not None and job.capability in self.renting.offers:
+            return True
+        return any(
             watcher.slots.get(backend, 0) and job.capability in watcher.offers.get(backend, frozenset())
             for watcher in self.watchers
         )

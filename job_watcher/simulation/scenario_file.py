@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from job_watcher.simulation.scenario import Scenario, SimJob, SimLimits, SimWatcher
+from job_watcher.simulation.scenario import Scenario, SimJob, SimLimits, SimRenting, SimWatcher
 from lib.errors import InvalidJobsError, Problem
 from lib.jobfile.document import read_document
 from lib.money import MICRO
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 MAX_JOBS: Final = 100_000
 _MAX_BYTES: Final = 10_000_000
 
-Backend = Literal["metal", "cloud"]
+Owned = Literal["metal", "cloud"]
+Backend = Literal["metal", "vast", "cloud"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,120}$")]
 Word = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")]
 BacklogName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?$")]
@@ -44,8 +45,8 @@ class WatcherPart(_Part):
     """A watcher."""
 
     name: Name
-    slots: dict[Backend, Annotated[int, Field(ge=0, le=1000)]] = Field(min_length=1)
-    offers: dict[Backend, list[Word]] = Field(default_factory=dict)
+    slots: dict[Owned, Annotated[int, Field(ge=0, le=1000)]] = Field(min_length=1)
+    offers: dict[Owned, list[Word]] = Field(default_factory=dict)
 
     def made(self) -> SimWatcher:
         """Of a backend without `offers` it offers `any`."""
@@ -61,6 +62,34 @@ class LimitsPart(_Part):
     cloud_queue_max: Annotated[int, Field(ge=1, le=10_000)] = 5
     cloud_jobs_per_minute: Annotated[float, Field(ge=0.001, le=100_000)] = 2.0
     budget_per_day_usd: Dollars | None = None
+
+
+class RentedPart(_Part):
+    """Machines that may be rented: the settings of the same meaning, and what a machine is like."""
+
+    usd_per_hour: Annotated[float, Field(gt=0, le=1000)]
+    starts: Annotated[float, Field(ge=0, le=86_400)] = 240.0
+    max_instances: Annotated[int, Field(ge=1, le=100)] = 1
+    idle_grace: Annotated[float, Field(ge=0, le=86_400)] = 75.0
+    max_runtime: Annotated[float, Field(ge=60, le=2_592_000)] = 7200.0
+    batch_min: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    batch_max_wait: Annotated[float, Field(ge=0, le=604_800)] = 300.0
+    preempted_per_hour: Annotated[float, Field(ge=0, le=3600)] = 0.0
+    offers: list[Word] = Field(default=["speech"], min_length=1)
+
+    def made(self) -> SimRenting:
+        """In millionths of a dollar."""
+        return SimRenting(
+            round(self.usd_per_hour * MICRO),
+            self.starts,
+            self.max_instances,
+            self.idle_grace,
+            self.max_runtime,
+            self.batch_min,
+            self.batch_max_wait,
+            self.preempted_per_hour,
+            frozenset(self.offers),
+        )
 
 
 class JobsPart(_Part):
@@ -126,6 +155,7 @@ class ScenarioFile(_Part):
     jobs: list[JobsPart] = Field(min_length=1)
     watchers: list[WatcherPart] = Field(min_length=1)
     limits: LimitsPart = LimitsPart()
+    rented: RentedPart | None = None
     policy: Policy = "local-first"
     title: Annotated[str, Field(min_length=1, max_length=200)] = "simulation"
 
@@ -135,6 +165,8 @@ class ScenarioFile(_Part):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{what}: named twice: {', '.join(twice)}")
+        if self.rented is not None and self.limits.budget_per_day_usd is None:
+            raise ValueError("rented: nothing is rented without limits.budget_per_day_usd")
         total = sum(job.count for job in self.jobs)
         if total > MAX_JOBS:
             raise ValueError(f"jobs: {total} are too many; at most {MAX_JOBS} can be simulated")
@@ -165,6 +197,7 @@ def read(path: Path) -> Scenario:
         SimLimits(limits.metal_queue_max, limits.cloud_queue_max, limits.cloud_jobs_per_minute, budget=budget),
         told.policy,
         told.title,
+        None if told.rented is None else told.rented.made(),
     )
 
 

@@ -16,7 +16,7 @@ from lib.jobqueue.moves import LiveWatcher, Move, RateState, Survey
 from lib.redisqueue.keys import LaneName, parse_intake, parse_lane
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from job_watcher.simulation.scenario import Scenario, SimJob
 
@@ -99,9 +99,16 @@ class World:
         self.watchers: list[LiveWatcher] = []
         self._entries = 0
         for watcher in scenario.watchers:
-            self._join(watcher.name, dict(watcher.slots), dict(watcher.offers))
+            self.join(watcher.name, dict(watcher.slots), dict(watcher.offers))
 
-    def _join(self, name: str, slots: dict[str, int], offers: dict[str, frozenset[str]]) -> None:
+    def open_lanes(self, backend: str, capabilities: Iterable[str]) -> None:
+        """The lanes of a backend that nobody reads yet."""
+        for capability in sorted(capabilities):
+            self.lanes.setdefault(str(LaneName(backend, capability)), deque())
+            self.held.setdefault(str(LaneName(backend, capability)), 0)
+
+    def join(self, name: str, slots: dict[str, int], offers: dict[str, frozenset[str]]) -> None:
+        """A watcher begins to live, or a machine to work."""
         every = frozenset[str]().union(*offers.values()) if offers else frozenset()
         self.watchers.append(LiveWatcher(name, f"{name}:1", every, slots, 0, offers))
         for backend, count in sorted(slots.items()):
@@ -110,6 +117,30 @@ class World:
                 self.lanes.setdefault(lane, deque())
                 self.held.setdefault(lane, 0)
             self.slots += [Slot(name, backend, number + 1, lanes) for number in range(count)]
+
+    def leave(self, name: str) -> list[Standing]:
+        """A watcher is gone: what it ran goes back and uses up no attempt, as does what nobody reads any more."""
+        self.watchers = [each for each in self.watchers if each.name != name]
+        gone = [slot for slot in self.slots if slot.watcher == name]
+        self.slots = [slot for slot in self.slots if slot.watcher != name]
+        back = [(slot.backend, slot.busy) for slot in gone if slot.busy is not None]
+        for slot in gone:
+            slot.busy = None
+        read = {lane for slot in self.slots for lane in slot.lanes}
+        for lane in {lane for slot in gone for lane in slot.lanes} - read:
+            backend = parse_lane(lane).backend
+            for _, standing in self.lanes[lane]:
+                standing.attempts += 1  # taken back below, as of the others
+                back.append((backend, standing))
+            self.lanes[lane].clear()
+        for backend, standing in back:
+            self.held[str(LaneName(backend, standing.job.capability))] -= 1
+            self.ledger.settle(standing.reserved, 0)
+            standing.reserved = 0
+            standing.attempts -= 1
+            standing.intake = str(parse_intake(standing.intake).high())
+            self.accept(standing)
+        return [standing for _, standing in back]
 
     def accept(self, standing: Standing) -> None:
         """Queue a job, or put one back."""
