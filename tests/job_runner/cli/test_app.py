@@ -46,7 +46,7 @@ def test_every_command_has_examples(runner: JobRunner, name: str) -> None:
 OFFLINE = {"plan", "compile", "execute-manifest", "run", "logs"}
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in {"server", "watch", "workflow"}])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in {"cache", "server", "watch", "workflow"}])
 def test_shared_options_stand_after_every_command(runner: JobRunner, name: str) -> None:
     """The same flags mean the same everywhere; what works without a queue needs no Redis."""
     words = [word for line in runner(name, "--help").out.splitlines() for word in line.split()]
