@@ -103,7 +103,7 @@ def rows(speakers: Sequence[str], count: int, name: str) -> Iterator[str]:
     for number in range(count):
         text = _SENTENCE * (1 + number // len(speakers) % 4)
         who = speakers[number % len(speakers)]
-        yield f'- {{output_name: {name}/{number:03d}, {who}, text: "{text.strip()}"}}\n'
+        yield f'- {{output_name: {name}/{number:03d}, {who}, text: "{text.strip()}", cache: no}}\n'
 
 
 def row_of(planned: Mapping[str, Any], way: str) -> Mapping[str, Any]:

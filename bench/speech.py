@@ -91,7 +91,7 @@ async def spoken_queued(stand: Stand, running: Process, name: str, texts: Sequen
 
     """
     specs = [
-        normalize_job_spec({"output_name": f"{name}/{number:04d}", "voice": "newsroom", "text": text})
+        normalize_job_spec({"output_name": f"{name}/{number:04d}", "voice": "newsroom", "text": text, "cache": False})
         for number, text in enumerate(texts)
     ]
     await producing.submit(stand.queue, [submission_of(spec, BUILT_IN) for spec in specs])
