@@ -54,13 +54,13 @@ async def connect(
     pause = _FIRST_PAUSE_SECONDS
     last: Exception | None = None
     while (left := end - clock()) > 0:
-        guard = _Guard(known)
+        guard = _Guard(known, first=not any(options["known_hosts"]))
         try:
             async with asyncio.timeout(min(left, _TRY_SECONDS)):
                 connection = await asyncssh.connect(
                     address.host, address.port, client_factory=lambda guard=guard: guard, **options
                 )
-            return Host(connection, name, guard.seen or known or b"", guard.lost)
+            return Host(connection, name, _key_of(connection), guard.lost)
         except asyncssh.HostKeyNotVerifiable as exc:
             raise HostKeyChangedError(
                 f"{name} has another host key than before", hint="another machine answers there, or somebody between"
@@ -80,19 +80,23 @@ async def connect(
 
 
 class _Guard(asyncssh.SSHClient):
-    """Looks at the host's key, and at the end of the connection."""
+    """Looks at the host's key, and at the end of the connection. `first`: any key is let by where none is pinned."""
 
-    def __init__(self, known: bytes | None) -> None:
+    def __init__(self, known: bytes | None, *, first: bool) -> None:
         self._known = _bare(known) if known is not None else None
-        self.seen = b""
+        self._first = first
         self.lost = asyncio.Event()
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:  # noqa: ARG002
-        self.seen = _bare(key.export_public_key("openssh"))
-        return self._known is None or self.seen == self._known
+        return self._first if self._known is None else _bare(key.export_public_key("openssh")) == self._known
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self.lost.set()
+
+
+def _key_of(connection: asyncssh.SSHClientConnection) -> bytes:
+    key = connection.get_server_host_key()
+    return b"" if key is None else _bare(key.export_public_key("openssh"))
 
 
 def _bare(line: bytes) -> bytes:

@@ -125,7 +125,7 @@ class RemoteProcess:
             self.pid = int(line)
 
     async def lines(self) -> AsyncIterator[str]:
-        """What it says on stdout, line by line, without the newline; ends when it closes stdout. To be read once.
+        """What it says on stdout, line by line, without the newline; ends with the program. To be read once.
 
         Raises:
             HostLostError: the connection broke.

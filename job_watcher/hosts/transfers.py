@@ -122,8 +122,11 @@ async def _listed(sftp: asyncssh.SFTPClient, directory: str, extent: Extent, hos
             if said in {".", ".."}:
                 continue
             seen += 1
+            # The name of an entry is one part, whatever else could be joined to a path.
+            if "/" in said:
+                raise HostAnswerError(f"{host} lists an entry {said[:120]!r}, which is refused")
             name = safe_name(f"{folder}/{said}" if folder else said, host)
-            if seen > extent.files or name.count("/") > folder.count("/") + 1 or name.count("/") >= _DEEPEST:
+            if seen > extent.files or name.count("/") >= _DEEPEST:
                 raise HostAnswerError(f"{host} lists more than is allowed below {directory}: {name[:120]}")
             if entry.attrs.type == asyncssh.FILEXFER_TYPE_DIRECTORY:
                 folders.append(name)

@@ -1,0 +1,59 @@
+"""Hosts for the tests of this folder: real sshd processes on loopback, killed with all that they started."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from job_watcher.hosts.connection import Host, connect
+from tests.job_watcher.hosts.sshd import Sshd, marked
+from tests.support.servers import ServerMissingError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+
+def _sshd(directory: Path) -> Sshd:
+    server = Sshd(directory)
+    try:
+        return server.start()
+    except ServerMissingError as exc:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(exc))
+        pytest.skip(str(exc))
+
+
+def _end(server: Sshd) -> None:
+    server.stop()
+    for pid in marked(f"HOME={server.home}"):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def shared_sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """One for all tests that do it no harm."""
+    server = _sshd(tmp_path_factory.mktemp("sshd"))
+    yield server
+    _end(server)
+
+
+@pytest.fixture
+def own_sshd(tmp_path: Path) -> Iterator[Sshd]:
+    """One for one test, which may stop it, pause it or change its key."""
+    server = _sshd(tmp_path / "sshd")
+    yield server
+    _end(server)
+
+
+@pytest.fixture
+async def host(shared_sshd: Sshd) -> AsyncIterator[Host]:
+    """A connection to the shared one."""
+    found = await connect(shared_sshd.address, shared_sshd.keys, None, 10)
+    yield found
+    await found.aclose()
