@@ -211,10 +211,10 @@ async def test_machines_are_rented_under_least_rights(place: Place) -> None:
         await queue.client.hset(queue.keys.of("instances"), "broken00", "junk")
         assert (await fsck(queue, repair=True))[0].repaired
         await renting.stage.kill(renting.session)
+        await place.run("status")
         other = await Renting(renting.stage).opened("other")
         taken = await instances.adopt(queue, other.session, rented.intent)
         assert taken is not None
-        await place.run("status")
         assert await instances.end(queue, other.session, taken, 5) is not None
         assert (len(await instances.bills(queue)), len(await instances.excluded(queue))) == (1, 1)
         assert await place.refusals() == []
