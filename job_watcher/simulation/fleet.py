@@ -27,6 +27,7 @@ _HOUR: Final = 3600.0
 _LOOKED_AT: Final = 200
 """So many jobs of an intake say what those behind them take."""
 
+_MOMENT: Final = 0.001
 _SLOWEST_START: Final = 2.0
 """A start may take so many times what it takes on the average."""
 
@@ -65,6 +66,7 @@ class Fleet:
     at: Callable[[float, str, Rented | None], None]
     machines: list[Rented] = field(default_factory=list)
     _wakes: float = -1.0
+    _worked: bool = False
 
     def __post_init__(self) -> None:
         self.world.open_lanes(RENTED, self.renting.offers)
@@ -142,9 +144,11 @@ class Fleet:
 
     def _note_quiet(self) -> None:
         held = sum(count for lane, count in self.world.held.items() if lane.startswith(f"lane:{RENTED}:"))
-        if held or any(self._waiting()):
+        works = bool(held) or any(self._waiting())
+        if works or self._worked:
             for machine in self.living():
                 machine.quiet_since = self.now
+        self._worked = works
 
     def _waiting(self) -> Iterator[list[Standing]]:
         for name, standing in self.world.intakes.items():
@@ -254,7 +258,8 @@ class Fleet:
             for each in self.living()
             if each.ready is not None and not demand.waiting and not demand.held
         ]
-        coming = [time for time in times if time > self.now]
+        # Events lie on whole milliseconds: one later is surely past.
+        coming = [time + _MOMENT for time in times if time + _MOMENT > self.now]
         if coming and not self.now < self._wakes <= min(coming):
             self._wakes = min(coming)
             self.at(self._wakes, "look", None)
