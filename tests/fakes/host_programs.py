@@ -37,7 +37,8 @@ fi
 mib=" MiB" percent=" %"
 case $format in *,nounits,*) mib= percent= ;; esac
 head= row=
-for field in $(echo "$fields" | tr ',' ' '); do
+IFS=,
+for field in $fields; do
     case $field in
     name|gpu_name) value=$name ;;
     driver_version) value=570.86.15 ;;

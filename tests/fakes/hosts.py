@@ -47,7 +47,8 @@ class HostPlan:
     """What a host is like. `sshd_late` is seconds before its sshd listens, `disk_mb` the size of its home, if limited.
 
     `gpu`: as `nvidia-smi` shows it, and `memory_mb` its memory; `no_driver` and `mismatch` fail as a bad driver does,
-    `slow` never answers, `none` is not there. `env` is seen by everything there.
+    `slow` never answers, `none` is not there. `bytes_a_second` is all that its network carries each way. `programs`
+    are scripts that come first in PATH, by name: a worker that lies, for one. `env` is seen by everything there.
     """
 
     sshd_late: float = 0.0
@@ -55,6 +56,8 @@ class HostPlan:
     gpu_name: str = "NVIDIA GeForce RTX 4090"
     memory_mb: int = 24_564
     disk_mb: int | None = None
+    bytes_a_second: int | None = None
+    programs: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -80,6 +83,7 @@ class Host:
         self.plan = plan
         self.user = pwd.getpwuid(os.geteuid()).pw_name
         self.port = _free_port()
+        self._sshd_port = self.port if plan.bytes_a_second is None else _free_port()
         self._onstart = onstart
         self._onstart_env = dict(onstart_env or {})
         self._env = {**plan.env, **(env or {})}
@@ -137,6 +141,11 @@ class Host:
             if self._onstart:
                 self._spawn(["/bin/sh", str(self.etc / "onstart")], "onstart", self._onstart_env)
             self._start_sshd(self.plan.sshd_late)
+            if self.plan.bytes_a_second is not None:
+                relay = str(HOUSE / "tests/fakes/host_relay.py")
+                ends = (self.port, self._sshd_port, self.plan.bytes_a_second)
+                self._spawn([sys.executable, "-I", "-S", relay, *map(str, ends)], "relay", {})
+                self._wait_for(self.port)
         return self
 
     def kill(self) -> None:
@@ -177,8 +186,12 @@ class Host:
     def _start_sshd(self, late: float) -> None:
         run = f"exec {SSHD} -D -e -f {shlex.quote(str(self.etc / 'sshd_config'))}"
         self._sshd = int(self._spawn(["/bin/sh", "-c", f"sleep {late}; {run}" if late else run], "sshd", {}))
+        if not late:
+            self._wait_for(self._sshd_port)
+
+    def _wait_for(self, port: int) -> None:
         end = time.monotonic() + _UP_SECONDS
-        while not late and not _listens(self.port):
+        while not _listens(port):
             if time.monotonic() > end or not Path(f"/proc/{self._sshd}/stat").exists():
                 said = self.log
                 self.kill()
@@ -239,20 +252,21 @@ class Host:
             "esac\n"
         )
         (self.etc / "sshd_config").write_text(
-            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.etc}/host_key\nPidFile none\n"
+            f"Port {self._sshd_port}\nListenAddress 127.0.0.1\nHostKey {self.etc}/host_key\nPidFile none\n"
             f"AuthorizedKeysFile {self.etc}/authorized_keys {self.home}/.ssh/authorized_keys\n"
+            # The default exchange of keys takes an old processor a tenth of a second more.
+            "KexAlgorithms curve25519-sha256\n"
             "UsePAM no\nStrictModes no\nUseDNS no\nPasswordAuthentication no\nPrintMotd no\nMaxStartups 100\n"
             f"PermitRootLogin prohibit-password\nMaxSessions 100\nSubsystem sftp internal-sftp\n"
             f'SetEnv "PATH={self._environment()["PATH"]}" "HOME={self.home}"\n'
             f"ForceCommand /bin/sh {shlex.quote(str(enter))}\n"
         )
-        program = self.directory / "bin" / "nvidia-smi"
-        if self.plan.gpu == "none":
-            program.unlink(missing_ok=True)
-        else:
-            memory = 2048 if self.plan.gpu == "small" else self.plan.memory_mb
-            figures = f"kind={self.plan.gpu}\nname={shlex.quote(self.plan.gpu_name)}\nmemory={memory}\n"
-            program.write_text(f"#!/bin/sh\n{figures}{NVIDIA_SMI}")
+        memory = 2048 if self.plan.gpu == "small" else self.plan.memory_mb
+        figures = f"kind={self.plan.gpu}\nname={shlex.quote(self.plan.gpu_name)}\nmemory={memory}\n"
+        gpu = {} if self.plan.gpu == "none" else {"nvidia-smi": f"#!/bin/sh\n{figures}{NVIDIA_SMI}"}
+        for name, text in {**gpu, **self.plan.programs}.items():
+            program = self.directory / "bin" / name
+            program.write_text(text)
             program.chmod(0o755)
 
     def remove(self) -> None:
