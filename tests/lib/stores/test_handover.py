@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+
+    from lib.stores.artifacts import ArtifactStore
     from lib.stores.handover import PresignedPut
 
 JOB_DIR = "0123abcd/1-7"
@@ -134,7 +136,8 @@ async def test_a_grant_shows_no_secret(s3: S3Bench) -> None:
 
 def test_a_local_store_hands_nothing_over(tmp_path: Path) -> None:
     """Only who has the disk writes to it."""
-    assert LocalArtifacts(tmp_path).handover() is None
+    store: ArtifactStore = LocalArtifacts(tmp_path)
+    assert store.handover() is None
 
 
 @pytest_asyncio.fixture
