@@ -12,10 +12,11 @@ import pytest
 
 from lib.jobqueue.outbox import OutboxEntry
 from lib.jobqueue.protocol import Retry
-from lib.redisqueue import conducting, leasing, upkeep
+from lib.redisqueue import conducting, instances, leasing, upkeep
 from lib.redisqueue.connection import connect
 from lib.redisqueue.fsck import fsck
 from lib.redisqueue.queue import Queue
+from tests.conformance.renting import Renting
 from tests.conformance.stage import METAL, Stage, ending, submission
 from tests.conformance.truth import Truth, contradictions, imbalance, read_truth
 from tests.support.aof import changes, growing_file
@@ -67,6 +68,19 @@ async def _every_transition(stage: Stage) -> None:
     await stage.kill(dead)
     await queue.client.zadd(queue.keys.of("expiry"), {"done": 1}, xx=True)
     await upkeep.expire(queue)
+    await _every_step_of_a_rent(stage)
+
+
+async def _every_step_of_a_rent(stage: Stage) -> None:
+    """A machine changes hands and is gone; another one is left."""
+    first, second = await Renting(stage).opened("first"), await Renting(stage).opened("second")
+    rented = await first.advanced(await first.rent(), 100, state="idle")
+    await stage.kill(first.session)
+    taken = await instances.adopt(stage.queue, second.session, rented.intent)
+    assert taken is not None
+    await instances.ask_end(stage.queue, rented.intent)
+    await instances.end(stage.queue, second.session, taken, 50)
+    await second.advanced(await second.rent("bbbb0002"), 10)
 
 
 async def _replay(stage: Stage, change: Change) -> None:

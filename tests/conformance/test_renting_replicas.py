@@ -46,7 +46,7 @@ async def renting(pair: tuple[RealServer, RealServer], prefix: str) -> AsyncIter
 async def test_an_intent_is_on_a_replica_before_anything_is_paid(
     renting: Renting, pair: tuple[RealServer, RealServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is there when the answer comes, also the second time; a replica that hangs means no rent and no reservation."""
+    """It is there when the answer comes, also the second time; a replica that hangs means no rent, nothing reserved."""
     _, replica = pair
     key = renting.stage.queue.keys.of("instances")
     for _ in range(2):
