@@ -35,7 +35,7 @@ class Reapable:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class KnownRows:
     """The rows of the queue, read after the listing came, and the sessions that were alive then.
 
     In this order: a row is written before its machine is asked for, so of a listing that came first each machine has
@@ -57,7 +57,7 @@ def adoptable(rows: Iterable[Instance], living: Collection[str]) -> tuple[str, .
 
 
 def reapable(
-    listing: Sequence[Seen] | None, rows: Rows | None, namespace: str, now: float, *, max_runtime: float
+    listing: Sequence[Seen] | None, rows: KnownRows | None, namespace: str, now: float, *, max_runtime: float
 ) -> tuple[Reapable, ...]:
     """The machines to destroy; None for listing or rows: unknown, so none.
 
@@ -69,7 +69,9 @@ def reapable(
     return tuple(_reaped(listing, rows, namespace, now, max_runtime))
 
 
-def _reaped(listing: Sequence[Seen], rows: Rows, namespace: str, now: float, max_runtime: float) -> Iterator[Reapable]:
+def _reaped(
+    listing: Sequence[Seen], rows: KnownRows, namespace: str, now: float, max_runtime: float
+) -> Iterator[Reapable]:
     known = {row.intent: row for row in rows.instances}
     for seen in listing:
         label = parse_label(seen.label, namespace)
@@ -89,7 +91,7 @@ def _is_young(seen: Seen, label: Label, now: float, max_runtime: float) -> bool:
     return now - max(asked, seen.started_at or 0.0) < GRACE_SECONDS
 
 
-def _unowned(seen: Seen, label: Label, row: Instance | None, rows: Rows) -> Why | None:
+def _unowned(seen: Seen, label: Label, row: Instance | None, rows: KnownRows) -> Why | None:
     """Why nobody owns it; None: somebody does, or that is not known."""
     if label.intent in rows.damaged:
         return None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lib.market.base import Seen
 from lib.market.instance import STATES
 from lib.market.labels import Label, parse_label
-from lib.market.reaping import GRACE_SECONDS, Rows, Reapable, adoptable, reapable
+from lib.market.reaping import GRACE_SECONDS, KnownRows, Reapable, adoptable, reapable
 from tests.lib.market.lives import NOW, in_state
 
 if TYPE_CHECKING:
@@ -38,15 +38,15 @@ def row(owner: str = "alive", *, market_id: str = "c1") -> Instance:
 
 
 def reaped(
-    listing: Sequence[Seen] | None, known: Rows | None, now: float = LATE, namespace: str = OURS
+    listing: Sequence[Seen] | None, known: KnownRows | None, now: float = LATE, namespace: str = OURS
 ) -> list[tuple[str, str]]:
     """Market ids and why."""
     return [(each.market_id, each.why) for each in reapable(listing, known, namespace, now, max_runtime=RUNTIME)]
 
 
-def rows(*instances: Instance) -> Rows:
+def rows(*instances: Instance) -> KnownRows:
     """These, with one session alive."""
-    return Rows(instances, frozenset({"alive"}))
+    return KnownRows(instances, frozenset({"alive"}))
 
 
 NONE = rows()
@@ -78,13 +78,13 @@ def test_adoption_in_vain_takes_nothing_from_a_living_owner() -> None:
 
 
 @pytest.mark.parametrize("known", [NONE, OWNED, ORPHANED, replace(NONE, settled=False)])
-def test_an_expired_one_is_always_reaped(known: Rows) -> None:
+def test_an_expired_one_is_always_reaped(known: KnownRows) -> None:
     """WATCHER_MAX_RUNTIME is hard, whoever owns it."""
     assert reaped([listed()], known, NOW + RUNTIME) == [("c1", "expired")]
 
 
 @pytest.mark.parametrize("known", [NONE, OWNED, None])
-def test_an_unknown_listing_reaps_nothing(known: Rows | None) -> None:
+def test_an_unknown_listing_reaps_nothing(known: KnownRows | None) -> None:
     """An odd answer is no empty one; and an empty one has nothing to reap."""
     assert reaped(None, known, NOW + RUNTIME) == []
     assert reaped([], known, NOW + RUNTIME) == []
@@ -156,7 +156,7 @@ _row = st.builds(
     st.sampled_from(["", "c1", "c2"]),
 )
 _rows = st.builds(
-    Rows,
+    KnownRows,
     st.lists(_row, max_size=3, unique_by=lambda each: each.intent).map(tuple),
     st.just(frozenset({"alive"})),
     st.frozensets(names, max_size=1),
@@ -166,12 +166,12 @@ _rows = st.builds(
 
 
 @given(st.lists(_seen, max_size=6), _rows, st.floats(NOW, NOW + 9000))
-def test_what_is_reaped_is_ours_and_owned_by_nobody_alive_or_over(listing: list[Seen], known: Rows, now: float) -> None:
+def test_what_is_reaped_is_ours_and_owned_by_nobody_alive_or_over(
+    listing: list[Seen], known: KnownRows, now: float
+) -> None:
     """Whatever listing and rows say."""
     found = {row.intent: row for row in known.instances}
-    by_id = {
-        (each.market_id, parsed.intent): (each, parsed) for each in listing if (parsed := parse_label(each.label, OURS))
-    }
+    ours = {(each.market_id, label.intent) for each in listing if (label := parse_label(each.label, OURS))}
     for each in reapable(listing, known, OURS, now, max_runtime=RUNTIME):
         assert (each.market_id, each.intent) in ours
         if each.why == "expired":
@@ -184,7 +184,7 @@ def test_what_is_reaped_is_ours_and_owned_by_nobody_alive_or_over(listing: list[
 
 
 @given(st.lists(_seen, max_size=6), _rows, st.floats(NOW, NOW + 9000))
-def test_what_is_expired_never_stays(listing: list[Seen], known: Rows, now: float) -> None:
+def test_what_is_expired_never_stays(listing: list[Seen], known: KnownRows, now: float) -> None:
     """Every machine of ours whose time is over is named."""
     over = {
         each.market_id
