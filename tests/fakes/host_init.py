@@ -1,9 +1,10 @@
 """The first process of a rented host: all others there are its children, and none outlives it.
 
 It runs by itself, `python -I -S host_init.py [--disk DIR MB]`, and imports nothing of the house. Orders come on stdin,
-one JSON a line, each answered by one line: `{"spawn": argv, "env": {}, "cwd": dir, "log": file}`, `{"freeze": pids}`,
-`{"thaw": []}`, `{"list": []}`. At the end of stdin, so when whoever started it dies, it kills everything below it:
-it is the subreaper, so a daemon that left its parent is still below it.
+one JSON a line, each answered by one line: `{"spawn": argv, "env": {}, "cwd": dir, "log": file}`, and `freeze`, `thaw`,
+`kill` and `list` with a process id each: that one and all below it, 0: all below this one. At the end of stdin, so when
+whoever started it dies, it kills everything below it: it is the subreaper, so a daemon that left its parent is still
+below it.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from pathlib import Path
 _PR_SET_CHILD_SUBREAPER = 36
 _CLONE_NEWNS = 0x00020000
 _MS_REC_PRIVATE = 0x4000 | 0x40000
+_SIGNALS = {"freeze": signal.SIGSTOP, "thaw": signal.SIGCONT, "kill": signal.SIGKILL}
 
 
-def _below() -> list[int]:
-    """All processes under this one, however deep."""
+def _below(root: int) -> list[int]:
+    """All processes under this one, however deep, and it too unless it is our own."""
     children: dict[int, list[int]] = {}
     for each in Path("/proc").iterdir():
         if not each.name.isdigit():
@@ -34,18 +36,22 @@ def _below() -> list[int]:
             if after[0] != b"Z":
                 children.setdefault(int(after[1]), []).append(int(each.name))
     found: list[int] = []
-    ahead = [os.getpid()]
+    ahead = [root]
     while ahead:
         below = children.get(ahead.pop(), [])
         found += below
         ahead += below
-    return found
+    return found if root == os.getpid() else [root, *found]
 
 
-def _signal(pids: list[int], number: int) -> None:
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            os.kill(pid, number)
+def _signal(root: int, number: int) -> None:
+    """To all of them, and to those that were begun meanwhile."""
+    reached: set[int] = set()
+    while new := set(_below(root)) - reached:
+        for pid in new:
+            with contextlib.suppress(OSError):
+                os.kill(pid, number)
+        reached |= new
 
 
 def _reap(*_: object) -> None:
@@ -55,8 +61,8 @@ def _reap(*_: object) -> None:
 
 
 def _kill_all() -> None:
-    while below := _below():
-        _signal(below, signal.SIGKILL)
+    while _below(os.getpid()):
+        _signal(os.getpid(), signal.SIGKILL)
         _reap()
         time.sleep(0.002)
 
@@ -87,10 +93,11 @@ def _obey(order: dict[str, object]) -> object:
             )
         child.returncode = 0  # it is reaped by the handler, never waited for
         return child.pid
-    if "list" in order:
-        return _below()
-    number = signal.SIGSTOP if "freeze" in order else signal.SIGCONT
-    _signal(list(order.get("freeze") or order.get("thaw") or _below()), number)  # type: ignore[call-overload]
+    [(doing, root)] = order.items()
+    root = int(str(root)) or os.getpid()
+    if doing == "list":
+        return _below(root)
+    _signal(root, _SIGNALS[doing])
     return None
 
 

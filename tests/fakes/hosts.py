@@ -162,26 +162,22 @@ class Host:
 
     def freeze(self, *, all_of_it: bool = False) -> None:
         """Its sshd and every session stand still and answer nothing; `all_of_it`: whatever else runs there too."""
-        pids = [] if all_of_it else _tree(self._sshd)
-        self._order({"freeze": pids})
+        self._order({"freeze": 0 if all_of_it else self._sshd})
 
     def thaw(self) -> None:
         """Everything goes on."""
-        self._order({"thaw": []})
+        self._order({"thaw": 0})
 
     def swap_key(self) -> None:
         """From now on it answers with another host key, as a machine in the middle would; sessions are ended."""
         with self._lock:
             self._make_key()
-            pids = _tree(self._sshd)
-            for pid in pids:
-                with contextlib.suppress(OSError):
-                    os.kill(pid, 9)
+            self._order({"kill": self._sshd})
             self._start_sshd(0.0)
 
     def processes(self) -> list[int]:
         """Everything that runs there, beside its first process."""
-        return [] if self._init is None else list(self._order({"list": []}))
+        return [] if self._init is None else list(self._order({"list": 0}))
 
     def _start_sshd(self, late: float) -> None:
         run = f"exec {SSHD} -D -e -f {shlex.quote(str(self.etc / 'sshd_config'))}"
@@ -294,19 +290,6 @@ def _free_port() -> int:
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _tree(pid: int) -> list[int]:
-    """A process and all below it."""
-    found, ahead = [pid], [pid]
-    while ahead:
-        parent = ahead.pop()
-        for each in Path("/proc").iterdir():
-            with contextlib.suppress(OSError):
-                if each.name.isdigit() and int((each / "stat").read_bytes().rpartition(b")")[2].split()[1]) == parent:
-                    found.append(int(each.name))
-                    ahead.append(int(each.name))
-    return found
 
 
 @atexit.register

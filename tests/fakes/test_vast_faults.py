@@ -10,7 +10,8 @@ import pytest
 import requests
 
 from tests.fakes.billing import MarketClock
-from tests.fakes.vast_faults import FAULTS, Rule
+from tests.fakes.vast_faults import FAULTS, OPERATIONS, Rule
+from tests.fakes.vast_offers import Offer
 from tests.fakes.vast_sdk import create, listed, sdk
 from tests.fakes.vast_server import FakeVast
 from tests.support.wait import wait_until
@@ -241,28 +242,34 @@ def test_a_slow_reply_is_the_right_one(market: FakeVast) -> None:
     assert time.monotonic() - began >= 0.05
 
 
-@pytest.mark.parametrize(
-    ("fault", "operation"), [(fault, each) for fault in sorted(FAULTS) for each in sorted(FAULTS[fault])]
-)
-def test_every_fault_can_be_had_on_every_call_that_it_is_for(fault: str, operation: str) -> None:
+@pytest.mark.parametrize("operation", sorted(OPERATIONS))
+def test_every_fault_can_be_had_on_every_call_that_it_is_for(operation: str) -> None:
     """Each is recorded as what it was, and the next call is answered rightly."""
-    with FakeVast() as market:
-        instance = market.place("a-label", offer=103)
-        market.script(Rule(fault, on=operation, seconds=0.001))
-        ask = sdk(market)
-        calls: dict[str, Any] = {
-            "search": ask.search_offers,
-            "create": lambda: ask.create_instance(101, image="x"),
-            "show": lambda: ask.client.get(f"/instances/{instance}/", query_args={"owner": "me"}),
-            "list": lambda: ask.show_instances_v1({}),
-            "change": lambda: ask.label_instance(instance, "other"),
-            "destroy": lambda: ask.destroy_instance(instance),
-            "ssh_key": lambda: ask.attach_ssh(instance, "ssh-ed25519 AAAA"),
-            "user": ask.show_user,
-        }
-        try:
-            calls[operation]()
-        except (requests.RequestException, KeyError, TypeError, AttributeError):
-            assert fault not in {"slow", "lingers", "ignored"}
-        assert [(each.operation, each.fault) for each in market.requests] == [(operation, fault)]
-        assert ask.show_user()["username"] == "main"
+    faults = sorted(fault for fault, operations in FAULTS.items() if operation in operations)
+    with FakeVast(offers=[Offer(id=each) for each in range(1, 2 * len(faults) + 1)]) as market:
+        for number, fault in enumerate(faults, 1):
+            instance = market.place("a-label", offer=len(faults) + number)
+            market.forget()
+            market.script(Rule(fault, on=operation, seconds=0.001))
+            try:
+                call(market, operation, number, instance)
+            except (requests.RequestException, KeyError, TypeError, AttributeError):
+                assert fault not in {"slow", "lingers", "ignored"}
+            assert [(each.operation, each.fault) for each in market.requests] == [(operation, fault)]
+            assert sdk(market).show_user()["username"] == "main"
+
+
+def call(market: FakeVast, operation: str, offer: int, instance: int) -> None:
+    """Make one call of this kind."""
+    ask = sdk(market)
+    calls: dict[str, Callable[[], Any]] = {
+        "search": ask.search_offers,
+        "create": lambda: ask.create_instance(offer, image="x"),
+        "show": lambda: ask.client.get(f"/instances/{instance}/", query_args={"owner": "me"}),
+        "list": lambda: ask.show_instances_v1({}),
+        "change": lambda: ask.label_instance(instance, "other"),
+        "destroy": lambda: ask.destroy_instance(instance),
+        "ssh_key": lambda: ask.attach_ssh(instance, "ssh-ed25519 AAAA"),
+        "user": ask.show_user,
+    }
+    calls[operation]()
