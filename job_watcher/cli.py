@@ -31,13 +31,14 @@ if TYPE_CHECKING:
     from job_watcher.outcomes import Tally
     from lib.redaction import Redactor
 
-BACKENDS: Final = ("metal", "cloud")
+BACKENDS: Final = ("metal", "cloud", "vast")
 
 _EPILOG = """\b
 Examples:
   job-watcher                        work until told to stop
   job-watcher --drain                work until all is done, then end
   job-watcher --backends metal,cloud here and on the cloud
+  job-watcher --backends metal,vast  here and on rented machines
   job-watcher --consumer-name desk   under a name that no other has
   job-watcher ping                   is a watcher from here alive?
 
@@ -101,7 +102,7 @@ def watch(  # noqa: PLR0913 - one parameter for each flag
     ctx: typer.Context,
     *,
     backends: Annotated[
-        str, typer.Option("--backends", help="Where jobs may run here: metal, cloud, or both.")
+        str, typer.Option("--backends", help="Where jobs may run: metal, cloud, vast, with commas.")
     ] = "metal",
     once: Annotated[bool, typer.Option("--once", help="Work off what waits now, then end.")] = False,
     drain: Annotated[

@@ -53,6 +53,7 @@ class Workshop:
         self.queue = wiring.open_queue(settings)
         self.clock = SystemClock()
         _tell_of_the_cloud(settings, backends)
+        _tell_of_renting(settings, backends)
         self.backends = make_backends(backends, self._tasks, settings, self.queue, self.clock)
         self._store = wiring.artifacts(settings, on_secrets=redact.learn)
         cache = wiring.artifact_cache(settings, on_secrets=redact.learn)
@@ -136,6 +137,17 @@ def _tell_of_the_cloud(settings: Settings, backends: Collection[str]) -> None:
         logger.warning("GEMINI_API_KEY is not set: the cloud takes only jobs that need no model")
     elif key and not cloud and backends:
         logger.info("GEMINI_API_KEY is set, and not used here: `--backends metal,cloud` would")
+
+
+def _tell_of_renting(settings: Settings, backends: Collection[str]) -> None:
+    """The same of machines to rent."""
+    rents, key, own = "vast" in backends, bool(settings.vast_api_key), bool(settings.ssh_hosts)
+    if rents and not (key or own):
+        logger.warning("neither VAST_API_KEY nor SSH_HOSTS is set: no machine is rented")
+    elif rents and key and not own and settings.budget_per_day_usd is None:
+        logger.warning("BUDGET_PER_DAY_USD is not set: no machine that costs is rented without it")
+    elif (key or own) and not rents and backends:
+        logger.info("VAST_API_KEY or SSH_HOSTS is set, and not used here: `--backends metal,vast` would")
 
 
 def own_version() -> str:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection
 
+    from lib.clock import Clock
     from lib.jobqueue import Catalogue
+    from lib.market.base import GpuMarket
     from lib.redisqueue.connection import Client
     from lib.redisqueue.queue import Queue
     from lib.settings import Settings
@@ -105,6 +107,20 @@ def artifact_cache(
     from lib.stores.cache_disk import DiskCache
 
     return DiskCache(settings.watcher_output_root)
+
+
+def markets(settings: Settings, clock: Clock) -> dict[str, GpuMarket]:
+    """Where machines are rented, by name: `ssh` for hosts of one's own, `vast`; none where nothing is set."""
+    found: dict[str, GpuMarket] = {}
+    if settings.ssh_hosts:
+        from lib.market.ssh import SshHosts
+
+        found["ssh"] = SshHosts(settings.ssh_hosts, clock)
+    if settings.vast_api_key:
+        from lib.market.vast import VastMarket
+
+        found["vast"] = VastMarket(settings.vast_api_key, clock=clock, url=settings.vast_url)
+    return found
 
 
 def cloud_price(settings: Settings) -> Callable[[str, float, float], float]:

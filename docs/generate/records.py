@@ -89,6 +89,7 @@ KEYS: Final = {
     "lock": "the leader's session, its epoch, and whether it only conducts",
     "heartbeat": "watcher → what it says of itself",
     "instances": "intent → a rented machine: version, fence, state, what is reserved, cost, owner, the rest as JSON",
+    "namespace": "what the labels of rented machines begin with: drawn once, so that two queues never meet at a market",
     "bills": "what instances came to, newest last; capped",
     "excluded": "machine that failed → until when nobody rents it, in ms, and why",
     "counters": "accepted, expired, flushed",

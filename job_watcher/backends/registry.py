@@ -54,7 +54,24 @@ def _paid_models(settings: Settings, queue: Queue, clock: Clock) -> PaidModels |
     return PaidModels.of(settings, queue, clock)
 
 
+def _vast(_: TaskRegistry, settings: Settings, queue: Queue, clock: Clock) -> Backend:
+    from job_watcher.backends.vast.backend import Vast
+    from job_watcher.backends.vast.demand import Lookout
+    from job_watcher.backends.vast.fleet import Fleet
+    from job_watcher.backends.vast.hands import Means
+    from job_watcher.backends.vast.reaper import Reaper
+    from lib import wiring
+    from lib.renting.shopping import Shopping
+
+    markets = wiring.markets(settings, clock)
+    means = Means.of(settings, wiring.voices(settings, check_files=True), wiring.artifacts(settings).handover(), clock)
+    lookout = Lookout(queue, clock, settings, wiring.cloud_price(settings))
+    fleet = Fleet(settings, queue, clock, markets, means, lookout, Shopping(settings, queue, clock, markets))
+    return Vast(fleet, Reaper(markets, clock, lambda: fleet.books), settings.watcher_batch_max_jobs)
+
+
 _MAKERS: Final[dict[str, Callable[[TaskRegistry, Settings, Queue, Clock], Backend]]] = {
     "metal": _metal,
     "cloud": _cloud,
+    "vast": _vast,
 }

@@ -53,6 +53,7 @@ _FIXED: Final = {
     "lock": ("watcher:lock", "hash"),
     "heartbeat": ("watcher:heartbeat", "hash"),
     "instances": ("watcher:instance", "hash"),
+    "namespace": ("watcher:namespace", "string"),
     "bills": ("watcher:bills", "stream"),
     "excluded": ("watcher:excluded", "hash"),
     "counters": ("metrics:jobs", "hash"),

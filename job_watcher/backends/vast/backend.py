@@ -1,0 +1,88 @@
+"""The backend `vast`: speech jobs on machines that are rented for them, many at once, in micro-batches.
+
+It offers places only while a machine is ready; the fleet sees to it that one is when enough waits. What a job costs is
+the machine's bill, so its own record names no dollars.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from job_watcher.backends.vast.demand import CAPABILITIES
+from lib.errors import PausedError, PermanentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from job_watcher.backends.vast.fleet import Fleet
+    from job_watcher.backends.vast.reaper import Reaper
+    from job_watcher.duties import FlushedDuty
+    from job_watcher.session import Session
+    from job_watcher.work_dirs import WorkDir
+    from lib.jobqueue import Capability, JobSpec
+    from lib.jobqueue.protocol import Lease
+    from lib.tasks.base import TaskResult
+
+
+class Vast:
+    """Jobs on rented machines; `batch_max_jobs` are given to each at once."""
+
+    def __init__(self, fleet: Fleet, reaper: Reaper, batch_max_jobs: int) -> None:
+        self._fleet = fleet
+        self._reaper = reaper
+        self._batch = batch_max_jobs
+
+    @property
+    def name(self) -> str:
+        """`vast`."""
+        return "vast"
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Speech; what needs nothing is done elsewhere."""
+        return CAPABILITIES
+
+    @property
+    def slots(self) -> int:
+        """A micro-batch for each machine that is ready; one where none is, for which nothing is offered."""
+        return self._batch * max(1, self._fleet.ready)
+
+    @property
+    def duties(self) -> Mapping[str, FlushedDuty]:
+        """To rent and to end, and to look for what nobody ends."""
+        return {"rented machines": self._fleet, "reaper": self._reaper}
+
+    async def prepare(self) -> None:
+        """Nothing: what a market needs is loaded when it is asked first."""
+
+    async def lacks(self, capability: Capability) -> str | None:
+        """Whether a machine is ready that can do such jobs."""
+        return self._fleet.lacks(capability)
+
+    async def run(
+        self,
+        job: JobSpec,
+        lease: Lease,
+        work_dir: WorkDir,
+        on_progress: Callable[[dict[str, Any]], None],
+        on_room: Callable[[], None] = lambda: None,  # noqa: ARG002 - a micro-batch has no such moment
+        session: Session | None = None,  # noqa: ARG002 - what is paid for is the machine, not the job
+    ) -> TaskResult:
+        """Give it to the machine that has least to do; it goes there with others."""
+        if job.task != "speak":
+            raise PermanentError(
+                f"task {job.task!r} cannot run on a rented machine, which only speaks", hint="set `backend: metal`"
+            )
+        capability = "speaker" if job.speaker else "speech"
+        hands = self._fleet.choose(capability)
+        if hands is None:
+            why = self._fleet.lacks(capability) or "no rented machine is ready"
+            raise PausedError(why, capability=capability)
+        return await hands.speak(job, lease.attempts_used + 1, lease, work_dir, on_progress)
+
+    async def warm(self) -> None:
+        """Nothing: a machine is rented for work that waits, not for work that may come."""
+
+    async def aclose(self) -> None:
+        """Leave the machines and close the markets."""
+        await self._fleet.aclose()

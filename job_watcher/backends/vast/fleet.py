@@ -1,0 +1,346 @@
+"""The rented machines of one watcher: looks at what waits, decides, rents, and keeps each machine until it is gone.
+
+A duty of the watcher's life. Whether to rent is `lib.market.deciding`'s to say, which offer `lib.renting.shopping`'s;
+the queue lets one watcher rent at a time and keeps the money. Nothing is rented while the session is not fresh, or once
+the watcher stops: then what is rented is ended, and what is not proven gone by then is found by its row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from loguru import logger
+
+from job_watcher.backends.vast.hands import HostHands
+from job_watcher.cancelling import cancel_all
+from job_watcher.hosts.deadman import onstart
+from job_watcher.hosts.keys import HostKeys, OwnKeys
+from lib.errors import JobRunnerError
+from lib.failpoints import reach
+from lib.market import events as ev
+from lib.market.deciding import Limits, decide
+from lib.market.errors import CreditError, KeyRefusedError, MarketError, OfferGoneError
+from lib.market.life import LifeLimits
+from lib.money import MICRO
+from lib.redisqueue import instances, sessions
+from lib.redisqueue.namespace import namespace
+from lib.renting.ending import orphans
+from lib.renting.keeping import Books, Keeper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from job_watcher.backends.vast.demand import Lookout
+    from job_watcher.backends.vast.hands import Means
+    from job_watcher.session import Session
+    from lib.clock import Clock
+    from lib.market.base import GpuMarket, MarketOffer
+    from lib.market.deciding import Decision
+    from lib.redisqueue.instances import Rows
+    from lib.redisqueue.queue import Queue
+    from lib.renting.shopping import Shopping
+    from lib.settings import Settings
+
+FLUSH_SECONDS: Final = 9.0
+"""So long a watcher that stops waits for the proof that its machines are gone: less than a step of its stop takes."""
+
+LOOK_SECONDS: Final = 1.0
+"""How often it is looked whether a machine has ended all that it had; the queue is asked at the watcher's interval."""
+
+NO_OFFER_SECONDS: Final = 15.0
+"""Between two searches of which the first found nothing: a market counts them."""
+
+REFUSED_SECONDS: Final = 60.0
+"""A market that has no money of ours left, or refuses the key, is asked again after so long."""
+
+
+@dataclass(slots=True, eq=False)
+class _Kept:
+    """A machine in our hands; `hands` None of one that was taken over only to be ended."""
+
+    keeper: Keeper
+    hands: HostHands | None
+    task: asyncio.Task[object]
+
+
+@dataclass(slots=True)
+class Fleet:
+    """All of them. `begin` is called at the start of each life of the watcher."""
+
+    settings: Settings
+    queue: Queue
+    clock: Clock
+    markets: Mapping[str, GpuMarket]
+    means: Means
+    lookout: Lookout
+    shopping: Shopping
+    closed: bool = False
+    why: str = "nothing has been looked at yet"
+    blocked: str = ""
+    """Why nothing can be rented however much waits, for the time being; empty: something may."""
+    _session: Session | None = None
+    _on_change: Callable[[], None] = lambda: None
+    _books: Books | None = None
+    _ahead: float = 0.0
+    _kept: dict[str, _Kept] = field(default_factory=dict)
+    _dropped: set[asyncio.Task[object]] = field(default_factory=set)
+    _looked_at: float = float("-inf")
+    _not_before: float = float("-inf")
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def begin(self, session: Session, on_change: Callable[[], None]) -> None:
+        """A life begins.
+
+        What was rented under the last one belongs to a session that has ended: it is given up, and found by its row.
+        """
+        for kept in self._kept.values():
+            kept.task.cancel()
+            self._dropped.add(kept.task)
+            kept.task.add_done_callback(self._dropped.discard)
+        self._kept = {}
+        self._session, self._on_change, self._books = session, on_change, None
+        self.closed = False
+        self._looked_at = self._not_before = float("-inf")
+
+    @property
+    def hopes(self) -> bool:
+        """Whether a job that waits for a rented machine may yet be done here."""
+        return not self.closed and not self.blocked and bool(self.markets)
+
+    @property
+    def ready(self) -> int:
+        """How many machines take jobs now."""
+        return len(self._ready())
+
+    def lacks(self, capability: str) -> str | None:
+        """Why no such job can be done just now."""
+        ready = self._ready()
+        if not ready:
+            on_the_way = [kept.keeper.instance for kept in self._kept.values()]
+            if on_the_way:
+                return "no rented machine is ready: " + ", ".join(f"{each.state}" for each in on_the_way)
+            return f"no machine is rented: {self.blocked or self.why}"
+        if capability == "speaker" and not any(hands.speakers for hands in ready):
+            return "no rented machine has an engine for speakers"
+        return None
+
+    def choose(self, capability: str) -> HostHands | None:
+        """The machine for the next such job: the one that has least to do."""
+        able = [each for each in self._ready() if capability != "speaker" or each.speakers]
+        return min(able, key=lambda each: each.in_hand, default=None)
+
+    async def run_once(self) -> None:
+        """Look at the machines, and at intervals at the queue."""
+        self._told_of_work()
+        if self.clock.elapsed() - self._looked_at >= self.settings.watcher_poll_interval or self._news.is_set():
+            self._news.clear()
+            self._looked_at = self.clock.elapsed()
+            await self._round()
+        try:
+            async with asyncio.timeout(min(LOOK_SECONDS, self.settings.watcher_poll_interval)):
+                await self._news.wait()
+        except TimeoutError:
+            return
+
+    async def flush(self) -> None:
+        """End all machines; what is not proven gone in time stays a row that others end."""
+        self.closed = True
+        for kept in self._kept.values():
+            kept.keeper.tell(ev.ToldToEnd("its watcher ends"))
+        tasks = [kept.task for kept in self._kept.values()]
+        if tasks:
+            logger.info("ending {} rented machines", len(tasks))
+            _, late = await asyncio.wait(tasks, timeout=FLUSH_SECONDS)
+            for kept in self._kept.values():
+                if kept.task in late:
+                    logger.warning(
+                        "rented machine {} is not proven gone; another watcher, or `job-watcher reap --once`, ends it",
+                        kept.keeper.instance.intent,
+                    )
+            await cancel_all(late)
+
+    async def aclose(self) -> None:
+        """Give up what is left; a row says what exists."""
+        self.closed = True
+        await cancel_all([*(kept.task for kept in self._kept.values()), *self._dropped])
+        await self.means.left(FLUSH_SECONDS)
+        for market in self.markets.values():
+            await market.aclose()
+
+    @property
+    def books(self) -> Books | None:
+        """What this life writes in; None until it has looked once."""
+        return self._books
+
+    def now(self) -> float:
+        """Unix seconds by the server's clock."""
+        return self._ahead + self.clock.elapsed()
+
+    def _ready(self) -> list[HostHands]:
+        return [kept.hands for kept in self._kept.values() if kept.hands is not None and kept.hands.takes_jobs]
+
+    def _told_of_work(self) -> None:
+        for kept in self._kept.values():
+            if kept.hands is None:
+                continue
+            kept.keeper.jobs_done = kept.hands.jobs_done
+            if kept.hands.in_hand == 0 and kept.keeper.instance.state == "draining":
+                kept.keeper.tell(ev.NoWork())
+
+    async def _round(self) -> None:
+        session = self._session
+        if session is None or not self.markets:
+            return
+        if self._books is None:
+            name = await namespace(self.queue)
+            limits = LifeLimits(max_runtime=self.settings.watcher_max_runtime, idle=self.settings.watcher_idle_grace)
+            self._books = Books(self.queue, session.id, name, self.clock, self.now, limits, lambda: session.fresh)
+        rows = await instances.rows(self.queue)
+        self._ahead = rows.now - self.clock.elapsed()
+        await self._take_over(self._books, rows)
+        self._tell_those_told(rows)
+        decision = await self._decide(rows)
+        for intent in decision.release:
+            if intent in self._kept:
+                self._kept[intent].keeper.tell(ev.ToldToEnd("no work for it"))
+        for _ in range(decision.rent):
+            if not await self._rent(self._books, rows):
+                return
+            rows = await instances.rows(self.queue)
+
+    async def _take_over(self, books: Books, rows: Rows) -> None:
+        """The rows of dead watchers, and those of ours that nobody here keeps."""
+        found, _ = await orphans(books, self.markets, rows.instances, await sessions.live_sessions(self.queue))
+        for row in rows.instances:
+            if row.owner == books.session and row.intent not in self._kept and row.market in self.markets:
+                keeper = Keeper(row, self.markets[row.market], books)
+                keeper.tell(ev.ToldToEnd("nobody drives it"))
+                found.append(keeper)
+        for keeper in found:
+            self._keep(keeper, None)
+
+    def _tell_those_told(self, rows: Rows) -> None:
+        for intent in rows.told_to_end & self._kept.keys():
+            self._kept[intent].keeper.tell(ev.ToldToEnd("asked for"))
+
+    async def _decide(self, rows: Rows) -> Decision:
+        demand = await self.lookout.look(self.shopping.served)
+        limits = Limits(
+            max_instances=self.shopping.most,
+            batch_min=self.settings.watcher_batch_min,
+            batch_max_wait=self.settings.watcher_batch_max_wait,
+            idle_grace=self.settings.watcher_idle_grace,
+            max_runtime=self.settings.watcher_max_runtime,
+            budget_left=await self.shopping.budget_left(rows.instances),
+            hurry=self.settings.conductor_policy == "local-first",
+        )
+        decision = decide(demand, rows.instances, limits, await self.shopping.figures(rows.instances))
+        if decision.why != self.why and decision.code != "nothing_waits":
+            logger.info("rented machines: {}", decision.why)
+        self.why = decision.why
+        if decision.code in {"no_budget", "budget"}:
+            self.blocked = decision.why
+        elif self.clock.elapsed() >= self._not_before:
+            self.blocked = ""
+        may = self._session is not None and self._session.fresh and bool(self._session.offer.slots) and not self.closed
+        return decision if may and self.clock.elapsed() >= self._not_before else replace(decision, rent=0)
+
+    async def _rent(self, books: Books, rows: Rows) -> bool:
+        """Write an intent for the best offer and begin its life; False where there is nothing more to try now."""
+        choice = await self._choose(rows)
+        if choice is None:
+            return False
+        market, offer = choice
+        budget = self.settings.budget_per_day_usd
+        intent = f"i{secrets.token_hex(8)}"
+        instance = self.shopping.intent(intent, market, offer, books)
+        answer = await instances.intend(
+            self.queue,
+            books.session,
+            instance,
+            living=rows.living,
+            most=self.shopping.most,
+            reserve=self.shopping.reserve(instance, books),
+            cap=None if budget is None else round(budget * MICRO),
+        )
+        if isinstance(answer, instances.RentRefused):
+            self._refused_by_queue(answer)
+            return False
+        reach("rent.intended")
+        rented = market.name != "ssh"
+        keys = HostKeys.make(f"job-runner {intent}") if rented else OwnKeys(self.settings.vast_ssh_key)
+        rent = self.shopping.rent(
+            answer.instance,
+            offer,
+            books,
+            public_key=keys.public if isinstance(keys, HostKeys) else "",
+            onstart=onstart(self.settings.vast_dead_man, self.settings.vast_url) if rented else "",
+        )
+        assert self._session is not None  # noqa: S101 - a round has one
+        hands = HostHands(intent, keys, self.means, self._session, rented, self._changed)
+        keeper = Keeper(answer.instance, market, books, hands, rent, self._changed, self._refused_by(market, offer.id))
+        hands.tell, hands.look = keeper.tell, keeper.look
+        self.blocked = ""
+        self._keep(keeper, hands)
+        return True
+
+    async def _choose(self, rows: Rows) -> tuple[GpuMarket, MarketOffer] | None:
+        try:
+            choice = await self.shopping.choose(max(1, self.settings.watcher_batch_min), rows.instances)
+        except JobRunnerError as exc:
+            # The market's trouble is this backend's alone.
+            said = exc.message
+            choice = None
+        else:
+            said = "no machine on the market fits VAST_MAX_DPH, VAST_DISK and VAST_QUERY, or all that do are left out"
+        if choice is None:
+            if said != self.why:
+                logger.warning("rented machines: {}", said)
+            self.why = said
+            self._not_before = self.clock.elapsed() + NO_OFFER_SECONDS
+        return choice
+
+    def _refused_by_queue(self, answer: instances.RentRefused) -> None:
+        said = {
+            "no_budget": "BUDGET_PER_DAY_USD is not set, and nothing that costs is rented without it",
+            "budget": f"the day's budget is reached: ${answer.spent / MICRO:.2f} is spent or reserved",
+            "replicas": "no replica of the server took the intent",
+        }
+        if answer.why not in said:
+            return
+        if said[answer.why] != self.blocked:
+            logger.warning("rented machines: {}", said[answer.why])
+        self.why = self.blocked = said[answer.why]
+        self._changed()
+
+    def _refused_by(self, market: GpuMarket, offer: str) -> Callable[[MarketError], None]:
+        def told(error: MarketError) -> None:
+            if isinstance(error, OfferGoneError):
+                self.shopping.gone(market.name, offer)
+            if isinstance(error, CreditError | KeyRefusedError):
+                self.why = self.blocked = error.message
+                self._not_before = self.clock.elapsed() + REFUSED_SECONDS
+                logger.error("rented machines: {}", error.message)
+            self._news.set()
+
+        return told
+
+    def _keep(self, keeper: Keeper, hands: HostHands | None) -> None:
+        intent = keeper.instance.intent
+        task: asyncio.Task[object] = asyncio.create_task(keeper.keep(), name=f"rented {intent}")
+        self._kept[intent] = _Kept(keeper, hands, task)
+        task.add_done_callback(lambda ended: self._ended(intent, ended))
+
+    def _ended(self, intent: str, task: asyncio.Task[object]) -> None:
+        if self._kept.get(intent) is not None and self._kept[intent].task is task:
+            del self._kept[intent]
+            self._news.set()
+        if not task.cancelled() and task.exception() is not None:
+            logger.opt(exception=task.exception()).error("keeping rented machine {} failed", intent)
+        self._changed()
+
+    def _changed(self) -> None:
+        self._on_change()

@@ -1,0 +1,270 @@
+"""What is done on a rented host, in the order of its life: come in, look at it, try it, give it jobs, leave it.
+
+The market and the row are `lib.renting.keeping`'s; here is only what goes over ssh. While a watcher's session is fresh
+it tells the host so; a host that hears nothing destroys itself. Made by the fleet, one an instance; told by its keeper.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from loguru import logger
+
+from job_watcher.backends.vast.canary import sing
+from job_watcher.hosts.batches import BatchRunner, WorkerOn
+from job_watcher.hosts.bootstrap import install
+from job_watcher.hosts.connection import connect
+from job_watcher.hosts.deadman import renew, revive
+from job_watcher.hosts.errors import HostError
+from job_watcher.hosts.probe import Wants, probe
+from job_watcher.hosts.wheel import make_wheel, own_version
+from lib.errors import TaskError
+from lib.market import events as ev
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+    from pathlib import Path
+
+    from job_watcher.hosts.connection import Host
+    from job_watcher.hosts.keys import HostKeys, OwnKeys
+    from job_watcher.session import Session
+    from job_watcher.work_dirs import WorkDir
+    from lib.clock import Clock
+    from lib.jobqueue import JobSpec
+    from lib.jobqueue.protocol import Lease
+    from lib.market.base import Address
+    from lib.market.events import Event
+    from lib.settings import Settings
+    from lib.stores.handover import Handover
+    from lib.tasks.base import TaskResult
+    from lib.voice_synth.library import VoiceLibrary
+
+PROBE_SECONDS: Final = 60.0
+INSTALL_SECONDS: Final = 600.0
+LEAVE_SECONDS: Final = 15.0
+"""How long a host may take to be left in order; after that its connection is simply dropped."""
+
+_RENEWALS: Final = 5
+"""So often the dead-man is renewed within its time: some may be lost."""
+
+
+@dataclass(slots=True)
+class Means:
+    """What every host of one watcher is driven with. `wheel` is made when the first bare machine needs it."""
+
+    voices: VoiceLibrary
+    handover: Handover | None
+    clock: Clock
+    batch_max_jobs: int
+    disk_gb: float
+    dead_man: float
+    market_url: str
+    wheel_dir: Path
+    leaving: set[asyncio.Task[None]] = field(default_factory=set)
+    _wheel: asyncio.Task[Path] | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, voices: VoiceLibrary, handover: Handover | None, clock: Clock) -> Means:
+        """As the settings say."""
+        return cls(
+            voices,
+            handover,
+            clock,
+            settings.watcher_batch_max_jobs,
+            float(settings.vast_disk),
+            settings.vast_dead_man,
+            settings.vast_url,
+            settings.jobs_state_dir / "wheels",
+        )
+
+    async def wheel(self) -> Path:
+        """The wheel of this very version."""
+        if self._wheel is None:
+            self._wheel = asyncio.create_task(asyncio.to_thread(self._make_wheel))
+        return await asyncio.shield(self._wheel)
+
+    def _make_wheel(self) -> Path:
+        self.wheel_dir.mkdir(parents=True, exist_ok=True)
+        return make_wheel(self.wheel_dir)
+
+    async def left(self, seconds: float) -> None:
+        """Wait until all hosts that are being left are left."""
+        if self.leaving:
+            await asyncio.wait(self.leaving, timeout=seconds)
+
+
+@dataclass(slots=True, eq=False)
+class HostHands:
+    """One host. `rented` is False for a machine of the user's own, which needs neither card nor dead-man.
+
+    `look` asks the market how it is, `tell` is the keeper's; `on_change` hears when it takes jobs, or none any more.
+    """
+
+    intent: str
+    keys: HostKeys | OwnKeys
+    means: Means
+    session: Session
+    rented: bool
+    on_change: Callable[[], None]
+    tell: Callable[[Event], None] = lambda _: None
+    look: Callable[[], Awaitable[Event | None]] | None = None
+    ready: bool = False
+    speakers: bool = False
+    jobs_done: int = 0
+    _host: Host | None = None
+    _runner: BatchRunner | None = None
+    _worker: str = ""
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _closed: bool = False
+
+    @property
+    def takes_jobs(self) -> bool:
+        """Whether a job may be given to it now."""
+        return self.ready and self._runner is not None and self._runner.fault is None
+
+    @property
+    def in_hand(self) -> int:
+        """How many jobs it has."""
+        return 0 if self._runner is None else self._runner.in_hand
+
+    async def connect(self, address: Address, seconds: float) -> Event:
+        """Come in, and see that its dead-man is at work: before it is given anything."""
+        try:
+            host = await connect(address, self.keys, None, seconds)
+        except HostError as exc:
+            return ev.Lost(exc.message)
+        if self._closed:
+            await host.aclose()
+            return ev.Lost("it was given up", blame=False)
+        self._host = host
+        if self.rented:
+            if not await revive(host, self.means.dead_man, self.means.market_url):
+                logger.bind(instance_id=self.intent).warning(
+                    "rented machine {} cannot end itself when no watcher speaks to it: it has no key for that",
+                    self.intent,
+                )
+            self._begin(self._keep_alive(host), "renewals")
+        return ev.Connected()
+
+    async def probe(self) -> Event:
+        """Look at it; where the worker is missing or of another version, it is installed."""
+        host = self._need()
+        found = await probe(host, Wants(self.means.disk_gb if self.rented else 0.0, card=self.rented), PROBE_SECONDS)
+        if found.problem:
+            return ev.Probed(found.problem)
+        self._worker = found.worker
+        if found.version != own_version():
+            if not self.rented:
+                there = f"version {found.version}" if found.version else "no job-runner"
+                return ev.Probed(f"it has {there}, this watcher is {own_version()}; install the same on it")
+            self._worker = await install(host, await self.means.wheel(), seconds=INSTALL_SECONDS, on_step=self._say)
+        return ev.Probed()
+
+    async def canary(self) -> Event:
+        """Start the worker, and let it speak a word."""
+        worker = WorkerOn(argv=(self._worker,), directory=f"job-runner-{self.intent}")
+        self._runner = BatchRunner(
+            self._need(),
+            self.means.voices,
+            most_jobs=self.means.batch_max_jobs,
+            worker=worker,
+            handover=self.means.handover,
+        )
+        return ev.CanaryEnded(await sing(self._runner, self.intent))
+
+    def open(self) -> None:
+        """It takes jobs; who has them hears when it does not any more."""
+        if self._runner is None or self._closed:
+            return
+        self.ready = True
+        self._begin(self._watch(self._runner), "watch")
+        self.on_change()
+
+    def close(self) -> None:
+        """Leave it: in the background, since a dead host answers nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        was_ready, self.ready = self.ready, False
+        for task in self._tasks:
+            task.cancel()
+        leaving = asyncio.create_task(self._leave(), name=f"leave {self.intent}")
+        self.means.leaving.add(leaving)
+        leaving.add_done_callback(self.means.leaving.discard)
+        if was_ready:
+            self.on_change()
+
+    async def speak(
+        self,
+        job: JobSpec,
+        number: int,
+        lease: Lease,
+        work_dir: WorkDir,
+        on_progress: Callable[[dict[str, Any]], None],
+    ) -> TaskResult:
+        """One attempt of one job, as `job_watcher.hosts.batches` has it; raises what that raises."""
+        runner = self._runner
+        if runner is None:
+            raise HostError("the rented machine was left")
+        self.tell(ev.Work())
+        result = await runner.speak(job, number, lease, work_dir, on_progress)
+        self.jobs_done += 1
+        return result
+
+    def _need(self) -> Host:
+        if self._host is None:
+            raise HostError("nobody is connected to it")
+        return self._host
+
+    def _say(self, step: str) -> None:
+        logger.bind(instance_id=self.intent).info("rented machine {}: {}", self.intent, step)
+
+    def _begin(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        task = asyncio.create_task(work, name=f"{what} of {self.intent}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _watch(self, runner: BatchRunner) -> None:
+        fault = await runner.unfit()
+        self.ready = False
+        self.on_change()
+        # One that was taken away is no bad machine, and the market knows it.
+        said = await self._ask_market()
+        gone = isinstance(said, ev.Absent) or (isinstance(said, ev.Shown) and said.status != "running")
+        self.tell(said if said is not None and gone else ev.Lost(fault.message))
+
+    async def _ask_market(self) -> Event | None:
+        if self.look is None:
+            return None
+        try:
+            return await self.look()
+        except Exception as exc:  # noqa: BLE001 - whatever it was: the host is lost all the same
+            logger.bind(instance_id=self.intent).warning("a lost machine cannot be looked at: {}", exc)
+            return None
+
+    async def _keep_alive(self, host: Host) -> None:
+        """Only while the session is fresh: nobody else could end this machine if this watcher were cut off."""
+        while True:
+            if self.session.fresh:
+                try:
+                    if not await renew(host):
+                        await revive(host, self.means.dead_man, self.means.market_url)
+                except HostError as exc:
+                    logger.bind(instance_id=self.intent).debug("its dead-man was not renewed: {}", exc.message)
+                except TaskError as exc:
+                    logger.bind(instance_id=self.intent).warning("its dead-man was not renewed: {}", exc.message)
+            await self.means.clock.sleep(min(60.0, self.means.dead_man / _RENEWALS))
+
+    async def _leave(self) -> None:
+        runner, host = self._runner, self._host
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                if runner is not None:
+                    await runner.aclose()
+        except (TimeoutError, TaskError) as exc:
+            logger.bind(instance_id=self.intent).debug("its worker was not ended: {}", exc)
+        finally:
+            if host is not None:
+                await host.aclose()

@@ -1,0 +1,63 @@
+"""Looks now and then for rented machines that nobody owns, and ends them. A duty of every watcher that rents.
+
+Machines of dead watchers that have a row are taken over by the fleet, at its own interval. Here it is about those that
+only the market knows: rented by one who died before it could say so, or forgotten by a server that lost its data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from loguru import logger
+
+from lib.errors import JobRunnerError
+from lib.renting.ending import destroy, strays
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from lib.clock import Clock
+    from lib.market.base import GpuMarket
+    from lib.renting.keeping import Books
+
+EVERY_SECONDS: Final = 60.0
+"""A listing is a request or more at the market, and a machine that is found so late has cost a cent."""
+
+
+@dataclass(slots=True)
+class Reaper:
+    """`books` are the fleet's of this life; None until it has some."""
+
+    markets: Mapping[str, GpuMarket]
+    clock: Clock
+    books: Callable[[], Books | None]
+    every: float = EVERY_SECONDS
+    _unknown: set[str] = field(default_factory=set)
+
+    async def run_once(self) -> None:
+        """Look once at every market, and wait."""
+        books = self.books()
+        if books is None:
+            await self.clock.sleep(1.0)
+            return
+        for market in self.markets.values():
+            await self._reap(books, market)
+        await self.clock.sleep(self.every)
+
+    async def flush(self) -> None:
+        """Nothing is kept."""
+
+    async def _reap(self, books: Books, market: GpuMarket) -> None:
+        try:
+            found = await strays(books, market)
+        except JobRunnerError as exc:
+            # Unknown is not empty: nothing is ended and nothing forgotten.
+            if market.name not in self._unknown:
+                logger.warning("what is rented at {} is not known: {}", market.name, exc.message)
+            self._unknown.add(market.name)
+            return
+        self._unknown.discard(market.name)
+        for stray in found:
+            if not await destroy(market, stray, self.clock):
+                logger.error("{} {} was asked to end and may still cost money", market.name, stray.market_id)

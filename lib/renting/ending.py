@@ -1,0 +1,206 @@
+"""Ends what nobody keeps: machines whose watcher is gone, and machines that no row knows. Fails closed.
+
+A row whose owner's session is gone is taken over and brought to its end. What only the market knows is found by its
+label and destroyed: what bears no label of this namespace is somebody else's. Where rows or listing are not known for
+sure nothing is destroyed. Called by the watcher's fleet and reaper, `job-watcher reap` and `job-runner instances`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from loguru import logger
+
+from lib.errors import JobRunnerError, SessionLostError
+from lib.market.labels import parse_label
+from lib.market.reaping import KnownRows, adoptable, reapable
+from lib.redisqueue import instances, sessions
+from lib.redisqueue.connection import edge
+from lib.renting.keeping import Books, Keeper
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+    from typing import Any
+
+    from lib.clock import Clock
+    from lib.market.base import GpuMarket, Seen
+    from lib.market.instance import Instance
+    from lib.market.life import LifeLimits
+    from lib.market.reaping import Reapable
+    from lib.redisqueue.instances import Bill
+    from lib.redisqueue.queue import Queue
+
+PROVE_SECONDS: Final = 2.0
+"""Between two looks whether a machine that was asked to end is gone."""
+
+PROVE_TRIES: Final = 5
+
+
+@dataclass(slots=True)
+class Ended:
+    """What was found and ended.
+
+    `strays` are machines that no row knew, by their id at the market; `left` says of each that may still cost why.
+    """
+
+    bills: list[Bill] = field(default_factory=list)
+    strays: list[Reapable] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+
+
+async def orphans(
+    books: Books, markets: Mapping[str, GpuMarket], rows: Sequence[Instance], living: Collection[str]
+) -> tuple[list[Keeper], frozenset[str]]:
+    """Take over the rows whose owners are gone; their keepers, not yet begun, and what could not be taken over.
+
+    Rows of a market that is not set up here are left to somebody who has its key.
+    """
+    found: list[Keeper] = []
+    failed: set[str] = set()
+    by_intent = {each.intent: each for each in rows}
+    for intent in adoptable(rows, living):
+        market = markets.get(by_intent[intent].market)
+        if market is None:
+            continue
+        taken = await instances.adopt(books.queue, books.session, intent)
+        if taken is None:
+            failed.add(intent)
+        else:
+            logger.bind(instance_id=intent).warning("the watcher of rented machine {} is gone: ending it", intent)
+            found.append(Keeper(taken, market, books))
+    return found, frozenset(failed)
+
+
+async def strays(books: Books, market: GpuMarket, unadopted: frozenset[str] = frozenset()) -> list[Reapable]:
+    """The machines at this market that nobody owns; nothing is done to them.
+
+    Raises:
+        JobRunnerError: market or queue do not say for sure what there is.
+
+    """
+    listing = await market.listed()
+    # Read after the listing: a row is older than its machine, and a machine older than its owner's last word.
+    rows = await instances.rows(books.queue)
+    living = await sessions.live_sessions(books.queue)
+    known = KnownRows(
+        rows.instances,
+        living,
+        frozenset(each.intent for each in rows.damaged),
+        unadopted,
+        settled=await _settled(books.queue),
+    )
+    found = reapable(listing, known, books.namespace, rows.now, max_runtime=books.limits.max_runtime)
+    await _forget_damaged(books, rows, listing, settled=known.settled)
+    return list(found)
+
+
+async def _forget_damaged(books: Books, rows: instances.Rows, listing: Sequence[Seen], *, settled: bool) -> None:
+    """Rows that nobody can read, of which the market has no machine."""
+    there = {label.intent for seen in listing if (label := parse_label(seen.label, books.namespace)) is not None}
+    gone = [row for row in rows.damaged if row.intent not in there]
+    if gone and settled:
+        await instances.drop_damaged(books.queue, gone)
+
+
+async def destroy(market: GpuMarket, stray: Reapable, clock: Clock) -> bool:
+    """Destroy a machine that nobody owns; whether it is proven gone."""
+    logger.bind(instance_id=stray.intent, market_id=stray.market_id).warning(
+        "nobody owns rented machine {} of {} ({}): destroying it", stray.market_id, market.name, stray.why
+    )
+    for _ in range(PROVE_TRIES):
+        try:
+            await market.destroy(stray.market_id)
+            if await market.show(stray.market_id) is None:
+                return True
+        except JobRunnerError as exc:
+            logger.warning("{}: {}", market.name, exc.message)
+        await clock.sleep(PROVE_SECONDS)
+    return False
+
+
+async def end_all(books: Books, markets: Mapping[str, GpuMarket], *, seconds: float) -> Ended:
+    """Everything that nobody owns, once; what is not proven gone after `seconds` is told."""
+    ended = Ended()
+    rows = await instances.rows(books.queue)
+    keepers, unadopted = await orphans(books, markets, rows.instances, await sessions.live_sessions(books.queue))
+    await _keep_all(keepers, ended, seconds)
+    for market in markets.values():
+        try:
+            found = await strays(books, market, unadopted)
+        except JobRunnerError as exc:
+            ended.left.append(f"{market.name}: what is there is not known, so nothing was ended ({exc.message})")
+            continue
+        for stray in found:
+            if await destroy(market, stray, books.clock):
+                ended.strays.append(stray)
+            else:
+                ended.left.append(f"{market.name} {stray.market_id}: not proven gone; ask again")
+    return ended
+
+
+async def _keep_all(keepers: Sequence[Keeper], ended: Ended, seconds: float) -> None:
+    tasks = {asyncio.create_task(keeper.keep()): keeper for keeper in keepers}
+    if not tasks:
+        return
+    done, late = await asyncio.wait(tasks, timeout=seconds)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*late, return_exceptions=True)
+    for task in late:
+        ended.left.append(f"{tasks[task].instance.intent}: not proven gone after {seconds:g} s; ask again")
+    for task in done:
+        bill = task.result()
+        if bill is not None:
+            ended.bills.append(bill)
+
+
+async def _settled(queue: Queue) -> bool:
+    """Whether the server has been up for a while: an owner writes again what it forgot, at its next step."""
+    async with edge(queue.url):
+        info: Any = await queue.client.info("server")
+    return int(info.get("uptime_in_seconds", 0)) >= SETTLED_SECONDS
+
+
+SETTLED_SECONDS: Final = 30
+"""An owner's steps follow one another at half of this."""
+
+
+@asynccontextmanager
+async def visiting(
+    queue: Queue, limits: LifeLimits, clock: Clock, *, name: str, namespace: str
+) -> AsyncIterator[Books]:
+    """Books of one who only came to end what nobody owns: a session for the length of a block, which runs no job.
+
+    Raises:
+        NameTakenError: another of this name is at it.
+
+    """
+    session = f"{name}:{clock.now().timestamp():.6f}"
+    life_ms = 60_000
+
+    async def beat() -> None:
+        while True:
+            await clock.sleep(life_ms / 6000)
+            try:
+                renewed = await sessions.renew(queue, session, name=name, life_ms=life_ms, heartbeat=_BEAT, held=())
+            except JobRunnerError:
+                continue
+            if not renewed.alive:
+                raise SessionLostError(f"session {session} has ended")
+
+    await sessions.open_session(queue, session, name=name, previous="", life_ms=life_ms, heartbeat=_BEAT)
+    ahead = await sessions.server_time_ms(queue) / 1000 - clock.elapsed()
+    beating = asyncio.create_task(beat())
+    try:
+        yield Books(queue, session, namespace, clock, lambda: ahead + clock.elapsed(), limits)
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+        await sessions.close_session(queue, session, name=name)
+
+
+_BEAT: Final = b'"capabilities":[],"slots":{},"running":0,"version":"0"}'
+"""It offers nothing."""

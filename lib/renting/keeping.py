@@ -1,0 +1,349 @@
+"""Keeps one rented machine from its intent to the proof that it is gone: asks its market, and saves each step first.
+
+What to do next is `lib.market.life`'s to say; here it is done. Each step stands in the machine's row before anything
+follows from it, so whoever finds the row knows what may exist. Only what ends a machine is done also while the queue
+does not answer: it can do no harm. What happens on the host itself is for `Hands`; who has none, such as the reaper,
+can only end it. Called by `job_watcher.backends.vast` and `lib.renting.ending`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+from loguru import logger
+
+from lib.errors import JobRunnerError, UnreachableError
+from lib.failpoints import reach
+from lib.market import events as ev
+from lib.market import life
+from lib.market.errors import BusyError, CreditError, KeyRefusedError, MarketError, OfferGoneError
+from lib.market.labels import parse_label
+from lib.redisqueue import instances
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+    from typing import Any
+
+    from lib.clock import Clock
+    from lib.market.base import Address, GpuMarket, MarketOffer, RentOrder, Seen
+    from lib.market.events import Action, Event
+    from lib.market.instance import Instance
+    from lib.redisqueue.instances import Bill
+    from lib.redisqueue.queue import Queue
+
+SAVE_AGAIN_SECONDS: Final = 0.5
+"""Between two tries to save a step while the queue does not answer."""
+
+_PLAIN_REFUSALS: Final = (OfferGoneError, CreditError, KeyRefusedError, BusyError)
+
+
+class Hands(Protocol):
+    """What is done on the host: each returns what came of it; none of them is called after `close`."""
+
+    async def connect(self, address: Address, seconds: float) -> Event:
+        """Come in by ssh within so many seconds: `Connected` or `Lost`."""
+
+    async def probe(self) -> Event:
+        """Look at it, and install what is missing: `Probed`."""
+
+    async def canary(self) -> Event:
+        """Run one small job: `CanaryEnded`."""
+
+    def open(self) -> None:
+        """It takes jobs from now on."""
+
+    def close(self) -> None:
+        """It takes none from now on; those it has go back. Returns at once. Repeatable."""
+
+
+class NoHands:
+    """Of one who can only end machines."""
+
+    async def connect(self, address: Address, seconds: float) -> Event:  # noqa: ARG002 - it has no key to come in with
+        """Cannot."""
+        return ev.Lost("its ssh key died with its watcher", blame=False)
+
+    async def probe(self) -> Event:
+        """Cannot."""
+        return ev.Lost("nobody is connected to it", blame=False)
+
+    async def canary(self) -> Event:
+        """Cannot."""
+        return ev.Lost("nobody is connected to it", blame=False)
+
+    def open(self) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rent:
+    """What is rented, as long as it is not: the offer, and the order that asks for it."""
+
+    offer: MarketOffer
+    order: RentOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Where the rows are, and who writes. `now` is Unix seconds of the server; `may_pay` the session's self-stop."""
+
+    queue: Queue
+    session: str
+    namespace: str
+    clock: Clock
+    now: Callable[[], float]
+    limits: life.LifeLimits = field(default_factory=life.LifeLimits)
+    may_pay: Callable[[], bool] = lambda: True
+
+
+@dataclass(slots=True, eq=False)
+class Keeper:
+    """One machine in its keeper's hands.
+
+    `on_step` hears of each saved step, `on_refused` what the market said to a create. `bill` is there once it is gone.
+    """
+
+    instance: Instance
+    market: GpuMarket
+    books: Books
+    hands: Hands = field(default_factory=NoHands)
+    rent: Rent | None = None
+    on_step: Callable[[], None] = lambda: None
+    on_refused: Callable[[MarketError], None] = lambda _: None
+    jobs_done: int = 0
+    """Set by whoever gives it jobs; saved with its next step."""
+    bill: Bill | None = None
+    _events: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
+    _works: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+
+    async def keep(self) -> Bill | None:
+        """Go on until it is proven gone, and return its bill; None when it is somebody else's now."""
+        log = logger.bind(instance_id=self.instance.intent)
+        if self.rent is not None:
+            self._events.put_nowait(ev.Recorded())
+        try:
+            while self.instance.state != "gone":
+                if not await self._follow(await self._next()):
+                    log.warning("the rented machine {} is somebody else's to end now", self.instance.intent)
+                    return None
+        finally:
+            self.hands.close()
+            for work in self._works.values():
+                work.cancel()
+            await asyncio.gather(*self._works.values(), return_exceptions=True)
+        return self.bill
+
+    def tell(self, event: Event) -> None:
+        """Say what has happened to it; looked at in its turn."""
+        self._events.put_nowait(event)
+
+    async def look(self) -> Event | None:
+        """How the market shows it now; None where it has no answer."""
+        return _shown(await self._show(self.instance.market_id)) if self.instance.market_id else None
+
+    async def _next(self) -> Event:
+        wait = life.next_tick(self.instance, self.books.now()) - self.books.now()
+        try:
+            # Never zero: what is due again at once must not keep the loop busy.
+            async with asyncio.timeout(max(wait, 0.01)):
+                return await self._events.get()
+        except TimeoutError:
+            return ev.Tick()
+
+    async def _follow(self, event: Event) -> bool:
+        """Save what follows from it, then do it; False when the row is not ours any more."""
+        before = replace(self.instance, jobs_done=max(self.instance.jobs_done, self.jobs_done))
+        step = life.step(before, event, self.books.now(), self.books.limits)
+        while (saved := await self._save(step)) == "again":
+            # Nothing is begun that nobody could find again; to end a machine needs no row. What may have been written
+            # is written again just as it was.
+            self._do([each for each in step.actions if isinstance(each, ev.Close | ev.Destroy | ev.Show)])
+            await self.books.clock.sleep(SAVE_AGAIN_SECONDS)
+        if saved == "lost":
+            return False
+        self._tell_of(before, step.instance)
+        if isinstance(event, ev.Created):
+            reach("rent.recorded")
+        self.on_step()
+        self._do(step.actions)
+        return True
+
+    async def _save(self, step: life.Step) -> Literal["saved", "lost", "again"]:
+        """Write the step into the row; `again` when the queue does not answer."""
+        books = self.books
+        if step.instance == self.instance and not step.charge:
+            return "saved"
+        try:
+            if any(isinstance(each, ev.End) for each in step.actions):
+                self.bill = await instances.end(books.queue, books.session, step.instance, step.charge)
+                if self.bill is None:
+                    return "lost"
+                self.instance = step.instance
+                reach("rent.gone")
+                return "saved"
+            row = await instances.advance(books.queue, books.session, step.instance, step.charge)
+        except JobRunnerError as exc:
+            if not isinstance(exc, UnreachableError):
+                logger.bind(instance_id=self.instance.intent).warning("the row of a rented machine: {}", exc.message)
+            return "again"
+        if row is None:
+            return "lost"
+        self.instance = row
+        return "saved"
+
+    def _tell_of(self, before: Instance, after: Instance) -> None:
+        if before.state != after.state:
+            name = f"{after.gpu or 'machine'} {after.machine_id} of {after.market}"
+            why = f" ({after.reason})" if after.state in {"destroying", "gone"} and after.reason else ""
+            log = logger.bind(instance_id=after.intent, market_id=after.market_id)
+            log.info("rented machine {}, {}: {}{}", after.intent, name, after.state, why)
+
+    def _do(self, actions: Sequence[Action]) -> None:
+        """Begin them; those that ask the market come one after the other, in their order."""
+        asked = [each for each in actions if isinstance(each, ev.Create | ev.LookForLabel | ev.Show | ev.Destroy)]
+        if asked:
+            # A destroy waits for no question that hangs; a create goes on to its end, for what it did must be known.
+            destroys = any(isinstance(each, ev.Destroy) for each in asked)
+            self._begin("destroy" if destroys else "market", self._ask(asked))
+        for action in actions:
+            match action:
+                case ev.Open():
+                    self.hands.open()
+                    reach("rent.draining")
+                case ev.Close():
+                    host = self._works.pop("host", None)
+                    if host is not None:
+                        host.cancel()
+                    self.hands.close()
+                case ev.Exclude():
+                    self._begin("exclude", self._exclude(action))
+                case ev.Alarm():
+                    self._alarm(action)
+                case _:
+                    self._do_on_host(action)
+
+    def _do_on_host(self, action: Action) -> None:
+        match action:
+            case ev.Connect(address):
+                reach("rent.running")
+                self._begin("host", self._on_host(self._connect(address), "rent.connected"))
+            case ev.Probe():
+                self._begin("host", self._on_host(self.hands.probe(), "rent.probed"))
+            case ev.RunCanary():
+                self._begin("host", self._on_host(self.hands.canary(), "rent.canary"))
+
+    def _alarm(self, alarm: ev.Alarm) -> None:
+        now = self.instance
+        logger.bind(instance_id=now.intent).error(
+            "rented machine {} ({} {}) was asked to end {} times and may still cost money: {}",
+            now.intent,
+            now.market,
+            now.market_id or "?",
+            alarm.asked,
+            alarm.why,
+        )
+
+    def _begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """One of each kind at a time: what still runs is not asked twice."""
+        running = self._works.get(name)
+        if running is not None and not running.done():
+            if name != "host":
+                work.close()
+                return
+            # The state it worked for is over.
+            running.cancel()
+        self._works[name] = asyncio.create_task(work, name=f"{name} of {self.instance.intent}")
+
+    async def _connect(self, address: Address) -> Event:
+        return await self.hands.connect(address, max(1.0, self.instance.deadline - self.books.now()))
+
+    async def _on_host(self, work: Coroutine[Any, Any, Event], place: str) -> None:
+        try:
+            event = await work
+        except JobRunnerError as exc:
+            event = ev.Lost(exc.message)
+        except Exception as exc:  # noqa: BLE001 - a bug with one host must not leave it billing until its deadline
+            logger.opt(exception=True).error("a rented machine's host: {}", type(exc).__name__)
+            event = ev.Lost(f"{type(exc).__name__}", blame=False)
+        reach(place)
+        self.tell(event)
+
+    async def _exclude(self, machine: ev.Exclude) -> None:
+        try:
+            await instances.exclude(self.books.queue, machine.machine_id, machine.seconds, machine.why)
+        except JobRunnerError as exc:
+            logger.warning("machine {} could not be left out for a while: {}", machine.machine_id, exc.message)
+
+    async def _ask(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            try:
+                event = await self._asked(action)
+            except JobRunnerError as exc:
+                # No answer is no event: the next tick asks again.
+                logger.bind(instance_id=self.instance.intent).warning("{}: {}", self.market.name, exc.message)
+                continue
+            except Exception as exc:  # noqa: BLE001 - an odd answer is none, and must not end the keeping
+                logger.opt(exception=True).error("{}: {}", self.market.name, type(exc).__name__)
+                continue
+            if event is not None:
+                self.tell(event)
+
+    async def _asked(self, action: Action) -> Event | None:
+        market_id = self.instance.market_id
+        match action:
+            case ev.Create():
+                return await self._create()
+            case ev.LookForLabel():
+                return await self._look_for_label()
+            case ev.Show():
+                return _shown(await self._show(market_id))
+            case ev.Destroy():
+                if self.rent is None and await self._show(market_id) is None:
+                    return ev.Absent(plain=True)
+                reach("rent.before_destroy")
+                await self.market.destroy(market_id)
+                reach("rent.destroy_asked")
+        return None
+
+    async def _create(self) -> Event:
+        if self.rent is None or not self.books.may_pay():
+            return ev.Refused("the session's margin has passed")
+        reach("rent.before_create")
+        try:
+            market_id = await self.market.create(self.rent.offer, self.rent.order)
+        except Exception as exc:  # noqa: BLE001 - whatever it was, unless it was plain the machine may be there
+            said = exc.message if isinstance(exc, JobRunnerError) else f"{type(exc).__name__}: {exc}"
+            if isinstance(exc, MarketError):
+                self.on_refused(exc)
+            if isinstance(exc, _PLAIN_REFUSALS):
+                return ev.Refused(said)
+            logger.bind(instance_id=self.instance.intent).warning("{}; looking for it by its label", said)
+            return ev.Uncertain()
+        reach("rent.created")
+        return ev.Created(market_id)
+
+    async def _look_for_label(self) -> Event:
+        for seen in await self.market.listed():
+            if self._is_mine(seen):
+                return ev.Created(seen.market_id)
+        return ev.Absent(plain=False)
+
+    async def _show(self, market_id: str) -> Seen | None:
+        """As the market shows it; None also where another intent has a machine of this name by now."""
+        seen = await self.market.show(market_id)
+        if seen is None or not seen.label or self._is_mine(seen):
+            return seen
+        return None if parse_label(seen.label, self.books.namespace) else seen
+
+    def _is_mine(self, seen: Seen) -> bool:
+        label = parse_label(seen.label, self.books.namespace)
+        return label is not None and label.intent == self.instance.intent
+
+
+def _shown(seen: Seen | None) -> Event:
+    return ev.Absent(plain=True) if seen is None else ev.Shown(seen.status, seen.address, seen.message)

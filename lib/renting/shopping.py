@@ -1,0 +1,167 @@
+"""What a machine would cost now, which one would be rented, and with which order: settings, market and history at once.
+
+Your own hosts come before those that cost. Which offer is the best is `lib.market.offers`'s to say, from the batch, the
+bills and what failed lately. Nothing is rented here. Called by the watcher's fleet and by `job-runner offers`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from lib.market import life
+from lib.market.base import HostWants, RentOrder
+from lib.market.figures import learn
+from lib.market.offers import USUAL_START_SECONDS, BatchNeeds, RentHistory, bid, rank
+from lib.money import MICRO
+from lib.redisqueue import instances, spend
+from lib.renting.keeping import Rent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lib.clock import Clock
+    from lib.jobqueue import Capability
+    from lib.market.base import GpuMarket, MarketOffer
+    from lib.market.figures import Figures, Learnt
+    from lib.market.instance import Instance
+    from lib.market.offers import Ranked
+    from lib.redisqueue.queue import Queue
+    from lib.renting.keeping import Books
+    from lib.settings import Settings
+
+GONE_SECONDS: Final = 300.0
+"""An offer that somebody else took, or that the market would not give, is left out for so long."""
+
+OWN_START_SECONDS: Final = 20.0
+"""To come in, look round and load a model, on a machine that runs already."""
+
+BILLS_READ: Final = 100
+REFRESH_SECONDS: Final = 30.0
+
+_BARE_IMAGES: Final = ("ubuntu", "debian")
+_CHARACTERS_A_JOB: Final = 500
+
+
+@dataclass(slots=True)
+class Shopping:
+    """`markets` by name, as `lib.wiring.markets` makes them."""
+
+    settings: Settings
+    queue: Queue
+    clock: Clock
+    markets: Mapping[str, GpuMarket]
+    _gone: dict[tuple[str, str], float] = field(default_factory=dict)
+    _learnt: Learnt | None = None
+    _read_at: float = float("-inf")
+    _last_dph: int | None = None
+
+    @property
+    def served(self) -> tuple[Capability, ...]:
+        """What a machine that would be rented can do, as far as one can know before it is there."""
+        image = self.settings.vast_image.partition(":")[0].rpartition("/")[2]
+        cards = "vast" in self.markets and image not in _BARE_IMAGES
+        return ("speech", "speaker") if cards else ("speech",)
+
+    @property
+    def most(self) -> int:
+        """How many machines there may be at once, one's own among them."""
+        return len(self.settings.ssh_hosts) + (self.settings.vast_max_instances if "vast" in self.markets else 0)
+
+    @property
+    def max_dph(self) -> int:
+        """VAST_MAX_DPH in millionths of a dollar."""
+        return round(self.settings.vast_max_dph * MICRO)
+
+    async def figures(self, rows: Sequence[Instance]) -> Figures:
+        """What the next machine would take and cost."""
+        learnt = await self._history()
+        own = [each for each in rows if each.market == "ssh"]
+        if len(own) < len(self.settings.ssh_hosts):
+            return replace(learnt.figures(0), startup=OWN_START_SECONDS, startup_most=2 * OWN_START_SECONDS)
+        return learnt.figures(self.max_dph if self._last_dph is None else self._last_dph)
+
+    async def budget_left(self, rows: Sequence[Instance]) -> int | None:
+        """What of today's budget is neither spent nor reserved; None: there is none. One's own machines need none."""
+        own = [each for each in rows if each.market == "ssh"]
+        budget = self.settings.budget_per_day_usd
+        if len(own) < len(self.settings.ssh_hosts):
+            return self.max_dph * 1_000_000
+        if budget is None:
+            return None
+        return max(0, round(budget * MICRO) - (await spend.today(self.queue)).total)
+
+    async def ranked(self, market: GpuMarket, jobs: int) -> list[Ranked]:
+        """All offers of a market, the best for so many jobs first; those that cannot be taken last.
+
+        Raises:
+            MarketError, UnreachableError, SettingsError: as the market's search.
+
+        """
+        excluded = await instances.excluded(self.queue)
+        learnt = await self._history()
+        wants = HostWants(
+            disk_gb=self.settings.vast_disk,
+            max_dph=self.max_dph,
+            query=self.settings.vast_query,
+            interruptible=self.settings.vast_interruptible,
+            excluded=frozenset(excluded),
+        )
+        offers = await market.search(wants)
+        history = RentHistory(
+            excluded={machine: each.why for machine, each in excluded.items()},
+            usual_start=learnt.startup if learnt.started else USUAL_START_SECONDS,
+        )
+        disk = self.settings.vast_disk if market.name == "vast" else 0
+        batch = BatchNeeds(_CHARACTERS_A_JOB * max(1, jobs), disk, self.max_dph, jobs)
+        now = self.clock.elapsed()
+        return rank((each for each in offers if self._gone.get((market.name, each.id), 0.0) <= now), batch, history)
+
+    async def choose(self, jobs: int, rows: Sequence[Instance]) -> tuple[GpuMarket, MarketOffer] | None:
+        """What to rent next; None where nothing fits."""
+        for market in sorted(self.markets.values(), key=lambda each: each.name != "ssh"):
+            taken = [each for each in rows if each.market == market.name]
+            if market.name == "vast" and len(taken) >= self.settings.vast_max_instances:
+                continue
+            best = next((each for each in await self.ranked(market, jobs) if not each.refused), None)
+            if best is not None:
+                offer = best.offer
+                if offer.interruptible:
+                    offer = replace(offer, dph=bid(offer, self.max_dph, self.settings.vast_disk))
+                self._last_dph = offer.hourly(self.settings.vast_disk)
+                return market, offer
+        return None
+
+    def intent(self, name: str, market: GpuMarket, offer: MarketOffer, books: Books) -> Instance:
+        """The row of an intent to rent this."""
+        disk = float(self.settings.vast_disk) if market.name == "vast" else 0.0
+        return life.begin(name, market.name, offer, disk, books.now(), books.limits, owner=books.session)
+
+    def reserve(self, instance: Instance, books: Books) -> int:
+        """The most that it may cost."""
+        return life.worst_cost(instance.dph, books.limits.max_runtime)
+
+    def rent(self, instance: Instance, offer: MarketOffer, books: Books, *, public_key: str, onstart: str) -> Rent:
+        """The order for this row; nothing in it is a secret."""
+        order = RentOrder(
+            label=str(life.label_of(instance, books.namespace)),
+            image=self.settings.vast_image,
+            disk_gb=float(self.settings.vast_disk),
+            public_key=public_key,
+            onstart=onstart,
+            bid=offer.dph if offer.interruptible else None,
+        )
+        return Rent(offer, order)
+
+    def gone(self, market: str, offer: str) -> None:
+        """Somebody else has it: it is left out for a while."""
+        now = self.clock.elapsed()
+        self._gone = {key: until for key, until in self._gone.items() if until > now}
+        self._gone[market, offer] = now + GONE_SECONDS
+
+    async def _history(self) -> Learnt:
+        now = self.clock.elapsed()
+        if self._learnt is None or now - self._read_at >= REFRESH_SECONDS:
+            self._learnt = learn(await instances.bills(self.queue, BILLS_READ))
+            self._read_at = now
+        return self._learnt
