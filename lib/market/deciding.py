@@ -1,104 +1,71 @@
 """Decides whether to rent machines, how many, and which to give back. Pure; called by the fleet and the simulator.
 
 `decide` plays out what waits on all there is (the free machine, the cloud, what is rented already), with no, one, two …
-further machines, and compares. A further machine is rented only if a deadline needs it, if nobody else can do what
-waits, if it is cheaper than the cloud for what it takes from there, or if it saves those who wait at least as many
-seconds as are paid for without work: start-up and idle grace.
+further machines, and compares (`lib.market.outlook`). A further machine is rented only if a deadline needs it, if
+nobody else can do what waits, if it is cheaper than the cloud for what it takes from there, or if it saves those who
+wait at least as many seconds as are paid for without work: start-up and idle grace.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from lib.market.life import worst_cost
+from lib.market.needs import Capacity, Code, Decision, Demand, Limits, Waiting
+from lib.market.outlook import STARTING, Outlook, counted, dollars, machines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from lib.market.figures import Figures
     from lib.market.instance import Instance
 
-Code = Literal[
-    "nothing_waits", "gathering", "covered", "most", "no_budget", "budget", "not_worth",
-    "deadline", "only_rented", "cheaper", "sooner",
-]  # fmt: skip
-"""Why nothing is rented: nothing waits that could run there; too few wait for too short; those that are rented do it
-all; as many as may be are rented; no budget is set; what is left of it is less than one may cost; it would not repay
-itself. Why something is: a deadline needs it; nobody else can do it; the cloud would be dearer; it is much sooner."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Equal jobs that wait and could run on a rented machine, in the order in which they are served.
-
-    Seconds are of one job on one slot; None: it cannot run there, or is not allowed to. `cloud_price` is millionths of
-    a dollar for one. `deadline` is seconds from now, of all of them.
-    """
-
-    jobs: int
-    rented: float
-    metal: float | None = None
-    cloud: float | None = None
-    cloud_price: int = 0
-    deadline: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """Live slots of a backend; `busy` is how many seconds pass until they have ended what they hold already.
-
-    `per_second` bounds how many jobs may begin there, None: nothing does.
-    """
-
-    slots: int = 0
-    busy: float = 0.0
-    per_second: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """What waits at one moment, and what else works on it. `now` is Unix seconds of the server's clock.
-
-    `oldest` is how long the oldest job has waited, in seconds. `held` is how many jobs rented machines hold already,
-    in their lanes and running; `held_seconds` is what one of them takes. `quiet` is for how many seconds there has been
-    neither a job waiting for a rented machine nor one on it.
-    """
-
-    now: float
-    waiting: tuple[Waiting, ...] = ()
-    oldest: float = 0.0
-    held: int = 0
-    held_seconds: float = 0.0
-    quiet: float = 0.0
-    metal: Capacity = Capacity()
-    cloud: Capacity = Capacity()
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the settings say. `budget_left` is what of the day's budget is neither spent nor reserved; None: no budget.
-
-    `hurry`: whether machines are rented to be sooner, when no deadline asks for it (policy `local-first`).
-    """
-
-    max_instances: int
-    batch_min: int = 1
-    batch_max_wait: float = 300.0
-    idle_grace: float = 75.0
-    max_runtime: float = 7200.0
-    budget_left: int | None = None
-    hurry: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """How many to rent now, which intents to give back, and why: a sentence for people, and a code."""
-
-    rent: int = 0
-    release: tuple[str, ...] = ()
-    why: str = ""
-    code: Code = "nothing_waits"
+__all__ = ["Capacity", "Code", "Decision", "Demand", "Limits", "Waiting", "decide"]
 
 
 def decide(demand: Demand, fleet: Sequence[Instance], limits: Limits, figures: Figures) -> Decision:
     """Look at everything once; the same arguments lead to the same decision. `fleet` is all rows that are not gone."""
-    raise NotImplementedError
+    jobs = sum(group.jobs for group in demand.waiting)
+    if jobs == 0:
+        return Decision(0, tuple(_unneeded(demand, fleet, limits)), "nothing waits for a rented machine")
+    outlook = Outlook(demand, fleet, limits, figures)
+    reason = outlook.best_reason(_most(fleet, limits, figures))
+    if reason.count == 0:
+        return Decision(0, (), reason.why, reason.code)
+    refused = _refused(fleet, limits, figures)
+    if refused is not None:
+        return refused
+    return Decision(reason.count, (), f"{machines(reason.count)} for {counted(jobs)}: {reason.why}", reason.code)
+
+
+def _most(fleet: Sequence[Instance], limits: Limits, figures: Figures) -> int:
+    """How many may be rented; one is looked at in any case, so that it is told if it would not even be worth it."""
+    room = limits.max_instances - len(fleet)
+    worst = worst_cost(figures.dph, limits.max_runtime)
+    if worst > 0:
+        room = min(room, (limits.budget_left or 0) // worst)
+    return max(1, room)
+
+
+def _refused(fleet: Sequence[Instance], limits: Limits, figures: Figures) -> Decision | None:
+    """What forbids another machine that would be worth it."""
+    if len(fleet) >= limits.max_instances:
+        return Decision(0, (), f"{machines(len(fleet))}: as many as VAST_MAX_INSTANCES allows", "most")
+    worst = worst_cost(figures.dph, limits.max_runtime)
+    if worst == 0:
+        return None
+    if limits.budget_left is None:
+        return Decision(0, (), "BUDGET_PER_DAY_USD is not set, so nothing that costs is rented", "no_budget")
+    if worst > limits.budget_left:
+        left = f"{dollars(max(0, limits.budget_left))} of BUDGET_PER_DAY_USD is left"
+        return Decision(0, (), f"{left}, and a machine may cost {dollars(worst)}", "budget")
+    return None
+
+
+def _unneeded(demand: Demand, fleet: Sequence[Instance], limits: Limits) -> Iterator[str]:
+    """Those to give back when nothing waits: idle for the grace, or still starting for nobody."""
+    for instance in fleet:
+        idle = instance.state == "idle" and demand.now - instance.since >= limits.idle_grace
+        in_vain = instance.state in STARTING and demand.held == 0 and demand.quiet >= limits.idle_grace
+        if idle or in_vain:
+            yield instance.intent
