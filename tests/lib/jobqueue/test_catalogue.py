@@ -63,3 +63,9 @@ def test_a_batch_of_records_alone_keeps_its_answers() -> None:
     """What asks again would pay twice for being put back, so a kind must say that it does not."""
     assert [each.name for each in BUILT_IN.kinds if each.keeps_answers] == ["annotate"]
     assert not kind("own").keeps_answers
+
+
+def test_speech_alone_is_as_good_for_another_job() -> None:
+    """What other kinds give belongs to one job: a nap that another has slept, an answer that may be another today."""
+    assert [each.name for each in BUILT_IN.kinds if each.deterministic] == ["speak"]
+    assert not kind("own").deterministic
