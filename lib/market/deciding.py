@@ -50,7 +50,7 @@ def _most(fleet: Sequence[Instance], limits: Limits, figures: Figures) -> int:
 def _refused(fleet: Sequence[Instance], limits: Limits, figures: Figures) -> Decision | None:
     """What forbids another machine that would be worth it."""
     if len(fleet) >= limits.max_instances:
-        return Decision(0, (), f"{machines(len(fleet))}: as many as VAST_MAX_INSTANCES allows", "most")
+        return Decision(0, (), f"{machines(len(fleet))}: as many as VAST_MAX_INSTANCES and SSH_HOSTS allow", "most")
     worst = worst_cost(figures.dph, limits.max_runtime)
     if worst == 0:
         return None
