@@ -34,6 +34,7 @@ async def _serve(port: int, target: int, rate: int) -> None:
         await asyncio.gather(_pass_on(reader, back, rate), _pass_on(there, writer, rate))
 
     server = await asyncio.start_server(take, "127.0.0.1", port, limit=max(1024, rate // _STEPS_A_SECOND))
+    print("listens", flush=True)  # noqa: T201 - whoever starts it waits for this
     await server.serve_forever()
 
 

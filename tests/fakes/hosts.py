@@ -34,6 +34,7 @@ HOUSE: Final = Path(__file__).parents[2]
 SSHD: Final = "/usr/sbin/sshd"
 _SFTP: Final = "/usr/lib/openssh/sftp-server"
 _UP_SECONDS: Final = 20.0
+_TRIES: Final = 5
 
 Gpu = Literal["good", "no_driver", "mismatch", "small", "slow", "none"]
 
@@ -82,8 +83,7 @@ class Host:
         self.etc = directory / "etc"
         self.plan = plan
         self.user = pwd.getpwuid(os.geteuid()).pw_name
-        self.port = _free_port()
-        self._sshd_port = self.port if plan.bytes_a_second is None else _free_port()
+        self._take_ports()
         self._onstart = onstart
         self._onstart_env = dict(onstart_env or {})
         self._env = {**plan.env, **(env or {})}
@@ -142,10 +142,7 @@ class Host:
                 self._spawn(["/bin/sh", str(self.etc / "onstart")], "onstart", self._onstart_env)
             self._start_sshd(self.plan.sshd_late)
             if self.plan.bytes_a_second is not None:
-                relay = str(HOUSE / "tests/fakes/host_relay.py")
-                ends = (self.port, self._sshd_port, self.plan.bytes_a_second)
-                self._spawn([sys.executable, "-I", "-S", relay, *map(str, ends)], "relay", {})
-                self._wait_for(self.port)
+                self._start_relay(self.plan.bytes_a_second)
         return self
 
     def kill(self) -> None:
@@ -181,18 +178,42 @@ class Host:
 
     def _start_sshd(self, late: float) -> None:
         run = f"exec {SSHD} -D -e -f {shlex.quote(str(self.etc / 'sshd_config'))}"
-        self._sshd = int(self._spawn(["/bin/sh", "-c", f"sleep {late}; {run}" if late else run], "sshd", {}))
-        if not late:
-            self._wait_for(self._sshd_port)
+        said = self.directory / "log" / "sshd"
+        for _ in range(_TRIES):
+            self._write_config()
+            before = said.stat().st_size if said.exists() else 0
+            self._sshd = int(self._spawn(["/bin/sh", "-c", f"sleep {late}; {run}" if late else run], "sshd", {}))
+            if late or self._says(self._sshd, said, before, f" port {self._sshd_port}."):
+                return
+            # Somebody has taken the port since it was found free.
+            self._take_ports()
+        log = self.log
+        self.kill()
+        raise HostMissingError(f"sshd does not start: {log}")
 
-    def _wait_for(self, port: int) -> None:
+    def _start_relay(self, rate: int) -> None:
+        relay = str(HOUSE / "tests/fakes/host_relay.py")
+        ends = [str(each) for each in (self.port, self._sshd_port, rate)]
+        pid = int(self._spawn([sys.executable, "-I", "-S", relay, *ends], "relay", {}))
+        if not self._says(pid, self.directory / "log" / "relay", 0, "listens"):
+            self.kill()
+            raise HostMissingError(f"port {self.port} is taken")
+
+    def _says(self, pid: int, log: Path, after: int, words: str) -> bool:
+        """Wait until it has said this; False where it ended before."""
         end = time.monotonic() + _UP_SECONDS
-        while not _listens(port):
-            if time.monotonic() > end or not Path(f"/proc/{self._sshd}/stat").exists():
-                said = self.log
-                self.kill()
-                raise HostMissingError(f"sshd does not start: {said}")
-            time.sleep(0.005)
+        while time.monotonic() < end:
+            ended = not Path(f"/proc/{pid}/stat").exists()
+            if words.encode() in log.read_bytes()[after:]:
+                return True
+            if ended:
+                return False
+            time.sleep(0.002)
+        return False
+
+    def _take_ports(self) -> None:
+        self.port = _free_port()
+        self._sshd_port = self.port if self.plan.bytes_a_second is None else _free_port()
 
     def _spawn(self, argv: list[str], log: str, env: Mapping[str, str]) -> Any:
         return self._order(
@@ -241,21 +262,12 @@ class Host:
         enter = self.etc / "enter"
         enter.write_text(
             f"{exports}cd {shlex.quote(str(self.home))}\n"
-            'case "$SSH_ORIGINAL_COMMAND" in\n'
+            "command=$SSH_ORIGINAL_COMMAND\nunset SSH_ORIGINAL_COMMAND OLDPWD\n"
+            'case "$command" in\n'
             '"") exec "${SHELL:-/bin/sh}" ;;\n'
             f"internal-sftp) exec {_SFTP} ;;\n"
-            '*) exec "${SHELL:-/bin/sh}" -c "$SSH_ORIGINAL_COMMAND" ;;\n'
+            '*) exec "${SHELL:-/bin/sh}" -c "$command" ;;\n'
             "esac\n"
-        )
-        (self.etc / "sshd_config").write_text(
-            f"Port {self._sshd_port}\nListenAddress 127.0.0.1\nHostKey {self.etc}/host_key\nPidFile none\n"
-            f"AuthorizedKeysFile {self.etc}/authorized_keys {self.home}/.ssh/authorized_keys\n"
-            # The default exchange of keys takes an old processor a tenth of a second more.
-            "KexAlgorithms curve25519-sha256\n"
-            "UsePAM no\nStrictModes no\nUseDNS no\nPasswordAuthentication no\nPrintMotd no\nMaxStartups 100\n"
-            f"PermitRootLogin prohibit-password\nMaxSessions 100\nSubsystem sftp internal-sftp\n"
-            f'SetEnv "PATH={self._environment()["PATH"]}" "HOME={self.home}"\n'
-            f"ForceCommand /bin/sh {shlex.quote(str(enter))}\n"
         )
         memory = 2048 if self.plan.gpu == "small" else self.plan.memory_mb
         figures = f"kind={self.plan.gpu}\nname={shlex.quote(self.plan.gpu_name)}\nmemory={memory}\n"
@@ -264,6 +276,18 @@ class Host:
             program = self.directory / "bin" / name
             program.write_text(text)
             program.chmod(0o755)
+
+    def _write_config(self) -> None:
+        (self.etc / "sshd_config").write_text(
+            f"Port {self._sshd_port}\nListenAddress 127.0.0.1\nHostKey {self.etc}/host_key\nPidFile none\n"
+            f"AuthorizedKeysFile {self.etc}/authorized_keys {self.home}/.ssh/authorized_keys\n"
+            # The default exchange of keys takes an old processor a tenth of a second more.
+            "KexAlgorithms curve25519-sha256\n"
+            "UsePAM no\nStrictModes no\nUseDNS no\nPasswordAuthentication no\nPrintMotd no\nMaxStartups 100\n"
+            f"PermitRootLogin prohibit-password\nMaxSessions 100\nSubsystem sftp internal-sftp\n"
+            f'SetEnv "PATH={self._environment()["PATH"]}" "HOME={self.home}"\n'
+            f"ForceCommand /bin/sh {shlex.quote(str(self.etc / 'enter'))}\n"
+        )
 
     def remove(self) -> None:
         """Kill it, and delete its files: nothing is left."""
@@ -285,11 +309,6 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @atexit.register

@@ -327,3 +327,15 @@ def test_nothing_of_whoever_starts_it_is_there(tmp_path: Path, key: Path, monkey
         assert not any(b"canary" in each for each in environments)
     finally:
         host.kill()
+
+
+def test_a_port_that_was_taken_meanwhile_is_given_up(tmp_path: Path, key: Path) -> None:
+    """Between the look for a free port and the start, another test may have got it."""
+    host = host_in(tmp_path, key)
+    with socket.create_server(("127.0.0.1", host.port)) as taken:
+        try:
+            host.start()
+            assert host.port != taken.getsockname()[1]
+            assert ssh(host, key, "true").returncode == 0
+        finally:
+            host.kill()
