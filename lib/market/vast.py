@@ -42,7 +42,8 @@ class VastMarket:
     """An account at Vast.ai. `url` is another address of its API, `clock` measures waits; times are seconds.
 
     A new instance knows only the keys of the account. The one of its order is let in when `show` or `listed` first
-    sees it, by its label: a create whose reply was lost has no other name.
+    sees it, by its label: a create whose reply was lost has no other name. That an instance is gone is believed only
+    when both the question for it and the list say so: either of them has been wrong alone.
     """
 
     def __init__(
@@ -142,16 +143,14 @@ class VastMarket:
         return made
 
     async def show(self, market_id: str) -> Seen | None:
-        """How it is; None where the market itself says that there is none of that id."""
-        number_of_it = _id(market_id)
-        what = f"to show instance {market_id}"
-        row = await self._calls.ask(what, lambda sdk: _row(sdk, number_of_it), Urgency.LOOK)
-        if row is None:
+        """How it is; None where the market says that there is none of that id, and its list agrees."""
+        row = await self._row(market_id)
+        seen = (await self._pages()).rows.get(market_id) if row is None else seen_of(row)
+        if seen is None and row is None:
             self._known.discard(market_id)
             return None
-        seen = seen_of(row)
         if seen is None or seen.market_id != market_id:
-            raise nonsense(what)
+            raise nonsense(f"to show instance {market_id}")
         self._known.add(market_id)
         await self._let_in(seen)
         return seen
@@ -163,20 +162,18 @@ class VastMarket:
             UnknownListingError: as `lib.market.vast_wire.Pages` finds it, or what is missing is still there.
         """
         before = frozenset(self._known)
-        pages = Pages()
-        token = pages.add(await self._page(None))
-        while token is not None:
-            token = pages.add(await self._page(token))
-        for market_id in sorted(before - pages.rows.keys()):
-            if await self.show(market_id) is not None:
+        rows = (await self._pages()).rows
+        for market_id in sorted(before - rows.keys()):
+            if await self._row(market_id) is not None:
                 raise UnknownListingError(
                     f"Vast.ai's list of instances cannot be believed: {market_id} is not in it, and is there",
                     hint="nothing is concluded from it; it is asked again",
                 )
-        self._known.update(pages.rows)
-        for seen in pages.rows.values():
+            self._known.discard(market_id)
+        self._known.update(rows)
+        for seen in rows.values():
             await self._let_in(seen)
-        return list(pages.rows.values())
+        return list(rows.values())
 
     async def destroy(self, market_id: str) -> None:
         """Ask for its end, before whatever else waits to be asked."""
@@ -218,6 +215,18 @@ class VastMarket:
             f"Vast.ai was asked {what}, and its reply names no instance",
             hint="it may have been rented all the same: it is looked for by its label",
         )
+
+    async def _row(self, market_id: str) -> Any:
+        number_of_it = _id(market_id)
+        return await self._calls.ask(f"to show instance {market_id}", lambda sdk: _row(sdk, number_of_it), Urgency.LOOK)
+
+    async def _pages(self) -> Pages:
+        """The whole list."""
+        pages = Pages()
+        token = pages.add(await self._page(None))
+        while token is not None:
+            token = pages.add(await self._page(token))
+        return pages
 
     async def _page(self, token: str | None) -> Any:
         params: dict[str, Any] = {"select_filters": {}, "order_by": [{"col": "id", "dir": "asc"}], "limit": PAGE}

@@ -22,6 +22,9 @@ HOURS_A_MONTH: Final = 720
 
 LONGEST_MESSAGE: Final = 300
 
+_MOST: Final = 2**63
+"""No figure of the API reaches it; JSON knows numbers that are no float."""
+
 _LOADING: Final = frozenset({"", "created", "loading", "scheduling", "running"})
 """What a start passes through; `running` only until the container runs as well."""
 
@@ -36,15 +39,15 @@ _HOST: Final = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9.:-]{0,253}[A-Za-z0-9])?$")
 
 
 def number(value: Any) -> float | None:
-    """A finite number that is not below zero; anything else is None."""
+    """A number from zero up that is not beyond all sense; anything else is None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) and value >= 0 else None
+    return float(value) if 0 <= value < _MOST else None
 
 
 def whole(value: Any) -> int | None:
     """A positive whole number, as ids are."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < _MOST else None
 
 
 def money(value: Any) -> int:
@@ -114,10 +117,10 @@ def status_of(row: Mapping[str, Any]) -> Status:
 
 
 def seen_of(row: Any) -> Seen | None:
-    """One instance; None where it has no id or a label that is no text, without which it is nobody's."""
-    if not isinstance(row, dict):
+    """One instance; None where it has no id, or nothing is said of its label, without which it would be nobody's."""
+    if not isinstance(row, dict) or "label" not in row:
         return None
-    market_id, label = whole(row.get("id")), row.get("label")
+    market_id, label = whole(row.get("id")), row["label"]
     if market_id is None or not (label is None or isinstance(label, str)):
         return None
     started = number(row.get("start_date"))
@@ -165,12 +168,14 @@ class Pages:
         for row in page["instances"]:
             seen = seen_of(row)
             if seen is None:
-                raise _unknown("an instance without an id or with a label that is no text")
+                raise _unknown("an instance without an id or a label")
             if seen.market_id in self.rows:
                 raise _unknown(f"instance {seen.market_id} is on two pages")
             self.rows[seen.market_id] = seen
         token = page.get("next_token")
         if not token:
+            if self._total is None and "next_token" not in page:
+                raise _unknown("nothing says where it ends")
             self._end()
             return None
         if not isinstance(token, str) or token in self._tokens or len(self._tokens) >= self.MOST:
