@@ -62,7 +62,7 @@ tick=$((limit / 20)) pause=10
 seen= since=
 trap 'since=' USR1
 while :; do
-  read -r now rest </proc/uptime
+  read -r now rest <"${DEAD_MAN_CLOCK:-/proc/uptime}"
   now=${now%%.*} token=
   read -r token 2>/dev/null <"$dir/alive"
   if [ -z "$since" ] || [ "$token" != "$seen" ]; then seen=$token since=$now; fi
@@ -76,6 +76,8 @@ while :; do
   fi
 done
 """
+
+_BEGUN: Final = 'for _ in 1 2 3 4 5; do [ -s "$dir/dead-man.pid" ] && break; sleep 0.1; done'
 
 # The signal says the same where the disk is full.
 _RENEW: Final = """\
@@ -143,5 +145,5 @@ async def revive(host: Host, dead_man_seconds: float, url: str = "", *, seconds:
     Raises:
         HostLostError: the host did not answer.
     """
-    await host.run(["sh", "-c", onstart(dead_man_seconds, url, "sleep 0.3")], seconds=seconds)
+    await host.run(["sh", "-c", onstart(dead_man_seconds, url, _BEGUN)], seconds=seconds)
     return await renew(host, seconds)

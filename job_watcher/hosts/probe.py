@@ -147,7 +147,9 @@ def _problem(found: Probe, wants: Wants, smi: list[str], *, whole: bool) -> str:
     if not whole:
         return "it broke off in the middle of an answer"
     if wants.card and not found.cards:
-        return f"no graphics card works there: {smi[0][:_SHOWN] if smi else 'it has no nvidia-smi'}"
+        return (
+            f"no graphics card works there: {smi[0][:_SHOWN] if smi else 'nvidia-smi is not there, or does not answer'}"
+        )
     if found.disk_gb < wants.disk_gb * _LEAST_DISK_SHARE:
         return f"{found.disk_gb:.1f} GB of disk are free, of {wants.disk_gb:g} GB that were ordered"
     if found.memory_gb < wants.memory_gb:
