@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from job_watcher.hosts.batches import BatchRunner
 from job_watcher.hosts.connection import Host, connect
+from lib.voice_synth.library import VoiceLibrary
+from tests.job_watcher.hosts.batching import Jobs
+from tests.job_watcher.hosts.local_host import LocalHost, Nursery
 from tests.job_watcher.hosts.sshd import Sshd, marked
 from tests.support.servers import ServerMissingError
 
@@ -57,3 +61,27 @@ async def host(shared_sshd: Sshd) -> AsyncIterator[Host]:
     found = await connect(shared_sshd.address, shared_sshd.keys, None, 10)
     yield found
     await found.aclose()
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """One for all tests of batches."""
+    made = Nursery()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def local_host(nursery: Nursery, tmp_path: Path) -> LocalHost:
+    """A host with nothing wrong, without ssh."""
+    return LocalHost(tmp_path / "host", nursery)
+
+
+@pytest.fixture
+async def jobs(local_host: LocalHost, tmp_path: Path) -> AsyncIterator[Jobs]:
+    """A runner of at most four jobs a batch."""
+    (tmp_path / "work").mkdir()
+    runner = BatchRunner(local_host, VoiceLibrary(tmp_path / "voices"), most_jobs=4)
+    yield Jobs(runner, local_host, tmp_path / "work")
+    await runner.aclose()
+    assert not local_host.living
