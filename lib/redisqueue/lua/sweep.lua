@@ -50,7 +50,7 @@ if resume == '0' then
       money_settle(open[i], held.micro)
     end
   end
-  rent_reconcile()
+  rent_reconcile(open)
 end
 
 local entries_left, bytes_left = tonumber(entries_max), tonumber(bytes_max)

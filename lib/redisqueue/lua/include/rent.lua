@@ -69,13 +69,14 @@ local function rent_held(intent, session, fence, version, reserve)
   }
 end
 
--- What is reserved for no row is free again, and what a row must have reserved and has not is made anew.
-local function rent_reconcile()
+-- What is reserved for no row is free again, and what a row must have reserved and has not is made anew. `open` is all
+-- that is reserved, as HGETALL answers it.
+local function rent_reconcile(open)
   local raws = named(redis.call('HGETALL', K.instances))
-  for name in pairs(named(redis.call('HGETALL', K.spend_open))) do
-    local intent = string.match(name, '^rent:(.*)$')
+  for i = 1, #open, 2 do
+    local intent = string.match(open[i], '^rent:(.*)$')
     if intent and not raws[intent] then
-      money_release(name)
+      money_release(open[i])
     end
   end
   for intent, raw in pairs(raws) do
