@@ -69,8 +69,9 @@ class ListedBucket(Bucket):
 class S3Cache:
     """The entries beside the files of an `S3Artifacts`. One event loop uses it."""
 
-    def __init__(self, bucket: ListedBucket, prefix: str) -> None:
+    def __init__(self, bucket: ListedBucket, prefix: str, *, call_seconds: float = CALL_SECONDS) -> None:
         self._bucket = bucket
+        self._call_seconds = call_seconds
         self._store = f"{prefix}/{STORE_DIRECTORY}/"
         self._cache = f"{self._store}{CACHE_DIRECTORY}/"
         self._room = asyncio.Semaphore(AT_ONCE)
@@ -117,9 +118,9 @@ class S3Cache:
         found = await asyncio.gather(*(self._ask(lambda key=key: self._cleared(key, before)) for key in keys))  # type: ignore[misc]  # ditto
         return Cleared(len(keys), found.count("gone"), found.count("old"), found.count("unreadable"))
 
-    async def _ask(self, work: Callable[[], T], seconds: float = CALL_SECONDS) -> T:
+    async def _ask(self, work: Callable[[], T], seconds: float | None = None) -> T:
         async with self._room:
-            return await in_thread(lambda _: work(), seconds)
+            return await in_thread(lambda _: work(), self._call_seconds if seconds is None else seconds)
 
     async def _entries(self, listed: Sequence[tuple[str, datetime]]) -> list[Entry]:
         keys = [key for key, _ in listed if is_entry_name(key.rpartition("/")[2])]
