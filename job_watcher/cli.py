@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
+from job_watcher.commands import reap as reaping
 from job_watcher.commands import simulate as simulating
 from lib.command_line.boundary import EXIT_ERROR, EXIT_INTERRUPTED, Program
 from lib.command_line.output import Output
@@ -329,6 +330,7 @@ def ping(
 
 
 app.command(epilog=simulating.EPILOG)(simulating.simulate)
+app.command(epilog=reaping.EPILOG)(reaping.reap)
 
 PROGRAM: Final = Program("job-watcher", app, tells_interrupts=True)
 

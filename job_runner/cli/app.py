@@ -38,6 +38,8 @@ COMMANDS: Final[dict[str, str]] = {
     "retry": "Queue failed or cancelled jobs again.",
     "cancel": "End jobs: waiting ones at once, running ones within seconds.",
     "flush": "Empty the queue.",
+    "instances": "Show rented machines and their bills, and end them.",
+    "offers": "Show which machine would be rented now, and why.",
     "cache": "See why a job was made or taken from an earlier one, and clear what is out of date.",
     "dispatch": "Put the tasks of a manifest into a backlog, each once.",
     "verify": "Check that every task of a manifest is done, with a sound receipt.",

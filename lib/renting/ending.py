@@ -8,13 +8,12 @@ sure nothing is destroyed. Called by the watcher's fleet and reaper, `job-watche
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from loguru import logger
 
-from lib.errors import JobRunnerError, SessionLostError
+from lib.errors import JobRunnerError
 from lib.market.labels import parse_label
 from lib.market.reaping import KnownRows, adoptable, reapable
 from lib.redisqueue import instances, sessions
@@ -22,13 +21,12 @@ from lib.redisqueue.connection import edge
 from lib.renting.keeping import Books, Keeper
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from typing import Any
 
     from lib.clock import Clock
     from lib.market.base import GpuMarket, Seen
     from lib.market.instance import Instance
-    from lib.market.life import LifeLimits
     from lib.market.reaping import Reapable
     from lib.redisqueue.instances import Bill
     from lib.redisqueue.queue import Queue
@@ -37,6 +35,9 @@ PROVE_SECONDS: Final = 2.0
 """Between two looks whether a machine that was asked to end is gone."""
 
 PROVE_TRIES: Final = 5
+
+SETTLED_SECONDS: Final = 30
+"""A server that is up for so long has heard of every living owner again: their steps come at half of this."""
 
 
 @dataclass(slots=True)
@@ -162,45 +163,3 @@ async def _settled(queue: Queue) -> bool:
     async with edge(queue.url):
         info: Any = await queue.client.info("server")
     return int(info.get("uptime_in_seconds", 0)) >= SETTLED_SECONDS
-
-
-SETTLED_SECONDS: Final = 30
-"""An owner's steps follow one another at half of this."""
-
-
-@asynccontextmanager
-async def visiting(
-    queue: Queue, limits: LifeLimits, clock: Clock, *, name: str, namespace: str
-) -> AsyncIterator[Books]:
-    """Books of one who only came to end what nobody owns: a session for the length of a block, which runs no job.
-
-    Raises:
-        NameTakenError: another of this name is at it.
-
-    """
-    session = f"{name}:{clock.now().timestamp():.6f}"
-    life_ms = 60_000
-
-    async def beat() -> None:
-        while True:
-            await clock.sleep(life_ms / 6000)
-            try:
-                renewed = await sessions.renew(queue, session, name=name, life_ms=life_ms, heartbeat=_BEAT, held=())
-            except JobRunnerError:
-                continue
-            if not renewed.alive:
-                raise SessionLostError(f"session {session} has ended")
-
-    await sessions.open_session(queue, session, name=name, previous="", life_ms=life_ms, heartbeat=_BEAT)
-    ahead = await sessions.server_time_ms(queue) / 1000 - clock.elapsed()
-    beating = asyncio.create_task(beat())
-    try:
-        yield Books(queue, session, namespace, clock, lambda: ahead + clock.elapsed(), limits)
-    finally:
-        beating.cancel()
-        await asyncio.gather(beating, return_exceptions=True)
-        await sessions.close_session(queue, session, name=name)
-
-
-_BEAT: Final = b'"capabilities":[],"slots":{},"running":0,"version":"0"}'
-"""It offers nothing."""

@@ -48,7 +48,7 @@ FLUSH_SECONDS: Final = 9.0
 """So long a watcher that stops waits for the proof that its machines are gone: less than a step of its stop takes."""
 
 LOOK_SECONDS: Final = 1.0
-"""How often it is looked whether a machine has ended all that it had; the queue is asked at the watcher's interval."""
+"""How often it is looked at the rows, and whether a machine has ended all that it had."""
 
 NO_OFFER_SECONDS: Final = 15.0
 """Between two searches of which the first found nothing: a market counts them."""
@@ -89,6 +89,7 @@ class Fleet:
     _dropped: set[asyncio.Task[object]] = field(default_factory=set)
     _looked_at: float = float("-inf")
     _not_before: float = float("-inf")
+    _said: str = ""
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def begin(self, session: Session, on_change: Callable[[], None]) -> None:
@@ -135,12 +136,14 @@ class Fleet:
     async def run_once(self) -> None:
         """Look at the machines, and at intervals at the queue."""
         self._told_of_work()
-        if self.clock.elapsed() - self._looked_at >= self.settings.watcher_poll_interval or self._news.is_set():
+        rows = await self._look_round()
+        due = self.clock.elapsed() - self._looked_at >= self.settings.watcher_poll_interval
+        if rows is not None and (due or self._news.is_set()):
             self._news.clear()
             self._looked_at = self.clock.elapsed()
-            await self._round()
+            await self._round(rows)
         try:
-            async with asyncio.timeout(min(LOOK_SECONDS, self.settings.watcher_poll_interval)):
+            async with asyncio.timeout(min(LOOK_SECONDS, self.settings.watcher_poll_interval / 2)):
                 await self._news.wait()
         except TimeoutError:
             return
@@ -190,10 +193,11 @@ class Fleet:
             if kept.hands.in_hand == 0 and kept.keeper.instance.state == "draining":
                 kept.keeper.tell(ev.NoWork())
 
-    async def _round(self) -> None:
+    async def _look_round(self) -> Rows | None:
+        """The rows, of which those that nobody keeps are taken over: a dead watcher's machines cost until then."""
         session = self._session
         if session is None or not self.markets:
-            return
+            return None
         if self._books is None:
             name = await namespace(self.queue)
             limits = LifeLimits(max_runtime=self.settings.watcher_max_runtime, idle=self.settings.watcher_idle_grace)
@@ -202,12 +206,17 @@ class Fleet:
         self._ahead = rows.now - self.clock.elapsed()
         await self._take_over(self._books, rows)
         self._tell_those_told(rows)
+        return rows
+
+    async def _round(self, rows: Rows) -> None:
+        books = self._books
+        assert books is not None  # noqa: S101 - made when the rows were read
         decision = await self._decide(rows)
         for intent in decision.release:
             if intent in self._kept:
                 self._kept[intent].keeper.tell(ev.ToldToEnd("no work for it"))
         for _ in range(decision.rent):
-            if not await self._rent(self._books, rows):
+            if not await self._rent(books, rows):
                 return
             rows = await instances.rows(self.queue)
 
@@ -238,9 +247,9 @@ class Fleet:
             hurry=self.settings.conductor_policy == "local-first",
         )
         decision = decide(demand, rows.instances, limits, await self.shopping.figures(rows.instances))
-        if decision.why != self.why and decision.code != "nothing_waits":
+        if decision.rent or decision.code not in {self._said, "nothing_waits"}:
             logger.info("rented machines: {}", decision.why)
-        self.why = decision.why
+        self._said, self.why = decision.code, decision.why
         if decision.code in {"no_budget", "budget"}:
             self.blocked = decision.why
         elif self.clock.elapsed() >= self._not_before:

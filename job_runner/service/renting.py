@@ -1,0 +1,136 @@
+"""Rented machines for people: which there are, what they cost, which would be rented now; and ending them.
+
+A machine whose watcher lives is ended by that watcher, which is asked; one whose watcher is gone is ended here, if the
+market's key is here. Called by `instances` and `offers`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from lib import wiring
+from lib.clock import SystemClock
+from lib.errors import NotFoundError, RefusedError
+from lib.money import MICRO
+from lib.redisqueue import instances, sessions
+from lib.redisqueue.rent_views import bill_documents, documents
+from lib.renting.ending import orphans
+from lib.renting.shopping import Shopping
+from lib.renting.visiting import PROOF_SECONDS, ended_document, visiting
+from lib.renting.visiting import reap as reap_all
+
+if TYPE_CHECKING:
+    from lib.market.instance import Instance
+    from lib.market.offers import Ranked
+    from lib.redisqueue.queue import Queue
+    from lib.settings import Settings
+
+OFFERS_MAX: Final = 20
+
+
+async def listed(queue: Queue, *, bills: int) -> dict[str, Any]:
+    """The document of `instances list`: what is rented, and the newest bills."""
+    rows = await instances.rows(queue)
+    live = await sessions.live_sessions(queue)
+    found = await instances.bills(queue, bills) if bills else []
+    return {"instances": documents(rows, live), "bills": bill_documents(found)}
+
+
+async def destroy(queue: Queue, settings: Settings, name: str) -> dict[str, Any]:
+    """End the machine of this intent, or of this id at the market; what became of it.
+
+    `outcome` is `asked` where its watcher lives and will end it, `ended` where it was ended here and proven gone,
+    `left` where that is not proven yet.
+
+    Raises:
+        NotFoundError: no row has this name.
+        RefusedError: its watcher is gone, and its market is not set up here.
+
+    """
+    rows = await instances.rows(queue)
+    row = next((each for each in rows.instances if name in {each.intent, each.market_id}), None)
+    if row is None:
+        raise NotFoundError(
+            f"no rented machine is called {name!r}",
+            hint="`job-runner instances` shows them; `job-runner instances reap` finds what has no row",
+        )
+    if row.owner in await sessions.live_sessions(queue):
+        await instances.ask_end(queue, row.intent)
+        return _outcome(row, "asked")
+    clock = SystemClock()
+    markets = wiring.markets(settings, clock)
+    if row.market not in markets:
+        key = "SSH_HOSTS" if row.market == "ssh" else "VAST_API_KEY"
+        raise RefusedError(f"the watcher of {row.intent} is gone, and {key} is not set here", hint=f"set {key}")
+    async with visiting(queue, settings, clock) as books:
+        keepers, _ = await orphans(books, markets, [row], await sessions.live_sessions(queue))
+        for keeper in keepers:
+            try:
+                async with asyncio.timeout(PROOF_SECONDS):
+                    bill = await keeper.keep()
+            except TimeoutError:
+                break
+            if bill is not None:
+                return {**_outcome(row, "ended"), "bill": bill_documents([bill])[0]}
+    return _outcome(row, "left")
+
+
+def _outcome(row: Instance, outcome: str) -> dict[str, Any]:
+    return {"intent": row.intent, "market": row.market, "market_id": row.market_id or None, "outcome": outcome}
+
+
+async def reap(queue: Queue, settings: Settings) -> dict[str, Any]:
+    """End what nobody owns, at the markets that are set up here.
+
+    Raises:
+        RefusedError: none is.
+
+    """
+    clock = SystemClock()
+    return ended_document(await reap_all(queue, settings, wiring.markets(settings, clock), clock))
+
+
+async def offers(queue: Queue, settings: Settings, *, jobs: int) -> dict[str, Any]:
+    """What would be rented now for so many average jobs, and why; the best first.
+
+    Raises:
+        RefusedError: no market is set up here.
+        MarketError, UnreachableError: the market has no answer.
+
+    """
+    clock = SystemClock()
+    markets = wiring.markets(settings, clock)
+    if not markets:
+        raise RefusedError("no market is set up here", hint="set VAST_API_KEY or SSH_HOSTS")
+    shopping = Shopping(settings, queue, clock, markets)
+    rows = (await instances.rows(queue)).instances
+    found: list[dict[str, Any]] = []
+    choice = await shopping.choose(jobs, rows)
+    for market in sorted(markets.values(), key=lambda each: each.name != "ssh"):
+        for ranked in (await shopping.ranked(market, jobs))[:OFFERS_MAX]:
+            chosen = choice is not None and (market.name, ranked.offer.id) == (choice[0].name, choice[1].id)
+            found.append(_offer(market.name, ranked, chosen=chosen))
+    return {"jobs": jobs, "offers": found}
+
+
+def _offer(market: str, ranked: Ranked, *, chosen: bool) -> dict[str, Any]:
+    offer = ranked.offer
+    return {
+        "market": market,
+        "offer": offer.id,
+        "machine_id": offer.machine_id,
+        "gpu": offer.gpu or None,
+        "gpus": offer.gpus,
+        "gpu_memory_gb": offer.gpu_memory_gb,
+        "place": offer.place or None,
+        "reliability": offer.reliability,
+        "usd_per_hour": ranked.hourly / MICRO,
+        "usd": ranked.cost / MICRO,
+        "start_seconds": round(ranked.start_seconds, 1),
+        "work_seconds": round(ranked.work_seconds, 1),
+        "measured": ranked.measured,
+        "chosen": chosen,
+        "why": ranked.why,
+        "refused": ranked.refused or None,
+    }
