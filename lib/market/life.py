@@ -141,14 +141,17 @@ def worst_cost(dph: int, max_runtime: float) -> int:
 def step(instance: Instance, event: Event, now: float, limits: LifeLimits) -> Step:
     """What follows from the event at this moment; an event that means nothing in its state changes nothing.
 
-    What comes after a deadline comes too late, whether or not a tick was before it.
+    What comes after a deadline comes too late, whether or not a tick was before it: it is being destroyed then. What
+    the event says of its create is kept; an absence is looked for anew.
     """
     if instance.state == "gone":
         return Step(instance)
     actions: tuple[Action, ...] = ()
     then = instance
-    if then.state != "destroying" and now >= then.deadline:
+    late = then.state != "destroying" and now >= then.deadline
+    if late:
         then, actions = hopeless(then, now)
+        event = ev.Tick() if isinstance(event, ev.Absent) else event
     then, more = _ending(then, event, now) if then.state == "destroying" else _living(then, event, now, limits)
     return Step(then, actions + more, max(0, accrued(then, now) - then.cost))
 
@@ -276,7 +279,9 @@ def _ending(instance: Instance, event: Event, now: float) -> Then:
 
 def _answers(instance: Instance, event: ev.Refused | ev.Absent) -> bool:
     """Whether it is a proof for this instance: a refusal of the one create, or word of the one id."""
-    return isinstance(event, ev.Absent) == bool(instance.market_id)
+    if isinstance(event, ev.Absent):
+        return bool(instance.market_id)
+    return not instance.market_id and instance.created_at is not None
 
 
 def _entered(instance: Instance, state: InstanceState, now: float, limits: LifeLimits) -> Instance:
