@@ -239,7 +239,10 @@ class VastMarket:
         except (BusyError, CreditError, KeyRefusedError):
             raise
         except (MarketError, NonsenseError) as exc:
-            raise UnknownListingError(f"Vast.ai's list of instances did not come: {exc}", hint=exc.hint) from exc
+            raise UnknownListingError(
+                f"Vast.ai's list of instances did not come: {exc}",
+                hint=exc.hint or "nothing is concluded from it; it is asked again",
+            ) from exc
 
     async def _let_in(self, seen: Seen) -> None:
         """Add the key of its order, if that is still to do; a failure is tried again when it is seen again."""
