@@ -35,6 +35,7 @@ def checked(given: object, place: Callable[[], Path]) -> TaskResult:
     _check_json(given.result)
     if len(given.outputs) > MAX_OUTPUTS:
         raise PermanentError(f"the task returned {len(given.outputs)} outputs; at most {MAX_OUTPUTS} are kept")
+    _check_stored(given)
     if not given.outputs:
         return given
     work_dir = place()
@@ -62,6 +63,17 @@ def _check_json(result: dict[str, Any] | None) -> None:
             f"the task's result is {size} bytes of JSON; at most {MAX_RESULT_BYTES} are kept",
             hint="write it to a file in the work directory and return that as an Output",
         )
+
+
+def _check_stored(given: TaskResult) -> None:
+    """What is stored already was checked where it stands; here only whether a record can name it."""
+    names = [item.name for item in given.stored]
+    if names and given.outputs:
+        raise PermanentError("the task returned outputs beside those that are stored already")
+    if len(names) > MAX_OUTPUTS:
+        raise PermanentError(f"{len(names)} outputs are stored; at most {MAX_OUTPUTS} are kept")
+    if len(set(names)) != len(names):
+        raise PermanentError("two stored outputs have one name")
 
 
 def _check_output(output: Output, work_dir: Path, names: set[str], inside: set[Path]) -> None:

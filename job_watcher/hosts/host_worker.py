@@ -151,15 +151,12 @@ class HostWorker:
         except (LieError, HostAnswerError) as exc:
             raise disbelieved(self._host.name, str(exc)) from exc
         finally:
-            self._process = self._limit = None
+            self._process = None
             self.ready.clear()
             self._stop_timer()
-            for each in both:
-                each.cancel()
-            await asyncio.gather(*both, return_exceptions=True)
             for name in list(self._uploading):
                 self._hear_uploaded(Uploaded(name, "its worker is gone"))
-            await to_the_end(process.kill())
+            await to_the_end(_stopped(process, both))
         return await self._buried(process, silent)
 
     async def _buried(self, process: WorkerProcess, silent: str) -> str:
@@ -176,9 +173,12 @@ class HostWorker:
         return said
 
     async def _read(self, process: WorkerProcess) -> None:
-        async with asyncio.timeout(READY_SECONDS) as self._limit:
-            async for line in process.lines():
-                self._hear(event_of(line))
+        try:
+            async with asyncio.timeout(READY_SECONDS) as self._limit:
+                async for line in process.lines():
+                    self._hear(event_of(line))
+        finally:
+            self._limit = None  # whoever is still sending must not move it
 
     def _hear(self, event: Event) -> None:
         self._table.hear(event)
@@ -261,6 +261,14 @@ class HostWorker:
         self._ending = asyncio.create_task(self.end())
         # That nobody knows whether it has ended is also what ends its lines.
         self._ending.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+
+async def _stopped(process: WorkerProcess, both: list[asyncio.Task[None]]) -> None:
+    """Nothing of the process is left there, and nobody reads or feeds it."""
+    for each in both:
+        each.cancel()
+    await asyncio.gather(*both, return_exceptions=True)
+    await process.kill()
 
 
 def disbelieved(host: str, why: str) -> HostUnfitError:

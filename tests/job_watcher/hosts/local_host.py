@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from job_watcher.hosts.transfers import Extent
 
 
+_Pipe = tuple[asyncio.StreamReader, asyncio.ReadTransport]
+
+
 class Nursery:
     """The process that forks workers."""
 
@@ -51,11 +54,11 @@ class Nursery:
 class LocalProcess:
     """A worker of a nursery."""
 
-    def __init__(self, pid: int, reader: asyncio.StreamReader, orders: int, ended: asyncio.StreamReader) -> None:
+    def __init__(self, pid: int, orders: int, said: _Pipe, ended: _Pipe) -> None:
         self.pid = pid
-        self._reader = reader
         self._orders = orders
-        self._ending = asyncio.ensure_future(ended.read())
+        self._reader, self._said = said
+        self._ending, self._end = asyncio.ensure_future(ended[0].read()), ended[1]
         self.code: int | None = None
         self.stderr_tail = ""
         self.told: list[str] = []
@@ -91,6 +94,8 @@ class LocalProcess:
         async with asyncio.timeout(seconds):
             await self.wait()
         await self.close_stdin()
+        self._said.close()
+        self._end.close()
 
 
 class LocalHost:
@@ -122,7 +127,7 @@ class LocalHost:
             pid = self._nursery.fork(self.root / (cwd or ""), {**(environment or {}), **added}, ends)
         for end in (pipes[0][0], pipes[1][1], pipes[2][1]):
             os.close(end)
-        process = LocalProcess(pid, await _reader(pipes[1][0]), pipes[0][1], await _reader(pipes[2][0]))
+        process = LocalProcess(pid, pipes[0][1], await _opened(pipes[1][0]), await _opened(pipes[2][0]))
         self.processes.append(process)
         return process
 
@@ -182,9 +187,9 @@ class LocalHost:
             raise HostLostError(f"the connection to {self.name} is gone")
 
 
-async def _reader(descriptor: int) -> asyncio.StreamReader:
-    """It ends, and is closed, when the worker has."""
+async def _opened(descriptor: int) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
     reader = asyncio.StreamReader(limit=1 << 20)
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", 0))
-    return reader
+    protocol = asyncio.StreamReaderProtocol(reader)
+    pipe = os.fdopen(descriptor, "rb", 0)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, pipe)
+    return reader, transport
