@@ -30,7 +30,7 @@ def job(**given_fields: Any) -> JobSpec:
 def test_what_does_not_define_the_output_is_no_part_of_a_key() -> None:
     """Another name, place, time, priority, pin or callback data; and whether it may be taken from the cache at all."""
     plain = job()
-    others = [
+    others: list[dict[str, Any]] = [
         {"request_id": "b", "output_name": "x/y"},
         {"priority": "high", "backend": "cloud", "deadline": "2030-01-01T00:00:00Z"},
         {"run_after": "2030-01-01T00:00:00Z", "max_attempts": 9, "timeout_seconds": 5, "ttl_seconds": 60},

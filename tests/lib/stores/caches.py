@@ -40,8 +40,13 @@ def made(number: int = 1, *, content: int = 0, hours: int = 0, **parts: Any) -> 
 class Kept(Protocol):
     """One kind of store: `store` and `cache` as a watcher has them."""
 
-    store: ArtifactStore
-    cache: ArtifactCache
+    @property
+    def store(self) -> ArtifactStore:
+        """Where files are."""
+
+    @property
+    def cache(self) -> ArtifactCache:
+        """What is known of them."""
 
     async def put(self, job_dir: str, files: Mapping[str, bytes]) -> list[StoredOutput]:
         """Make these files and store them."""

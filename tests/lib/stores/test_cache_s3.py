@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -118,6 +118,6 @@ async def test_a_listing_goes_on_where_it_was_cut(s3: S3Bench) -> None:
 class _InTwos(ListedBucket):
     """A bucket whose listings have two keys."""
 
-    def _call(self, operation: str, *rest: object, **given: object) -> dict[str, object] | None:
+    def _call(self, operation: str, *rest: Any, **given: Any) -> dict[str, Any] | None:
         more = {"MaxKeys": 2} if operation == "list_objects_v2" else {}
-        return super()._call(operation, *rest, **given, **more)  # type: ignore[arg-type]  # as it was called
+        return super()._call(operation, *rest, **given, **more)
