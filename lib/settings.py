@@ -88,15 +88,21 @@ class Settings(RentingSettings):
         """What is wrong between settings that are each right alone; empty when sound."""
         life, renew = self.watcher_session_ttl, self.watcher_session_renew_every
         needed = renew + 2 * self.watcher_poll_interval + self.watcher_margin
-        if needed < life:
-            return []
         sweep, margin = self.watcher_poll_interval, self.watcher_margin
+        found: list[str] = []
+        if self.vast_dead_man <= life + sweep:
+            found.append(
+                f"VAST_DEAD_MAN ({self.vast_dead_man:g}) must be more than WATCHER_SESSION_TTL ({life:g}) + "
+                f"WATCHER_POLL_INTERVAL ({sweep:g}), or machines end while their watcher only pauses"
+            )
+        if needed < life:
+            return found
         problem = (
             f"WATCHER_SESSION_RENEW_EVERY ({renew:g}) + 2 x WATCHER_POLL_INTERVAL ({sweep:g}) + a margin of "
             f"a tenth ({margin:g}) is {needed:g}; it must be less than WATCHER_SESSION_TTL ({life:g}), "
             "or live watchers lose their jobs"
         )
-        return [problem]
+        return [*found, problem]
 
 
 def variables() -> tuple[Field[Any], ...]:

@@ -87,7 +87,7 @@ class RentingSettings(OutputSettings):
         "begins again and loses no attempt.",
     )
     vast_dead_man: float = variable(
-        parsers.seconds(30.0, DAY_SECONDS),
+        parsers.seconds(5.0, DAY_SECONDS),
         "600",
         unit="seconds",
         why="A rented machine to which no watcher has spoken for so long destroys itself: the most that is paid when "

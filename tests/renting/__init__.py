@@ -1,0 +1,1 @@
+"""Rented machines from end to end: the demo, and whole watchers against the fake market."""
