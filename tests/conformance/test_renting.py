@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -178,7 +178,12 @@ async def test_what_has_changed_since_it_was_read_is_not_adopted(renting: Rentin
     seen = await renting.rent()
     newest = await renting.advanced(seen, state="loading", market_id="i-9")
     await stage.kill(renting.session)
-    stale = {"session": other.session, "intent": seen.intent, "version": seen.version, "rest": rest_of(seen)}
+    stale: dict[str, Any] = {
+        "session": other.session,
+        "intent": seen.intent,
+        "version": seen.version,
+        "rest": rest_of(seen),
+    }
     assert await queue.scripts.call("rent_adopt", **stale) == b""
     assert await renting.rows() == {seen.intent: newest}
     taken = await instances.adopt(queue, other.session, seen.intent)
