@@ -95,8 +95,8 @@ class Rented:
         self.message = _MESSAGES.get(status, "") if message is None else message
         if status is not None and self.started_at is None:
             self.started_at = at
-        if status == "stopped":
-            self.intended = "stopped"
+        if status in {"running", "stopped"}:
+            self.intended = status
         self.meter.turn(status or "provisioning", at)
 
     def row(self, now: float) -> dict[str, Any]:

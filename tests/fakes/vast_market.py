@@ -80,7 +80,7 @@ class Market:
     def bill(self) -> list[BillLine]:
         """What each instance has cost until now."""
         now = self.clock.time()
-        return [each.meter.line(now) for each in self.instances.values()]
+        return [each.meter.line(now) for each in list(self.instances.values())]
 
     def rent(self, account: str, offer: Offer, order: dict[str, Any], *, plan: Plan | None = None) -> Rented:
         """Begin an instance; it costs from now on."""
@@ -130,10 +130,10 @@ class Market:
             await asyncio.sleep(self.clock.real(seconds))
 
     async def turn(self, rented: Rented, status: str | None, message: str | None = None) -> None:
-        """Give it this status; its host is on while it is running, and off in every other one."""
+        """Give it this status; its host is on while it is running, and off in all others but `unknown`."""
         if rented.gone:
             return
-        if rented.host is not None:
+        if rented.host is not None and status != "unknown":
             await asyncio.to_thread(rented.host.start if status == "running" else rented.host.kill)
         if not rented.gone:
             rented.turn(status, message, self.clock.time())

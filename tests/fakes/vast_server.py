@@ -173,6 +173,12 @@ class FakeVast:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    async def __aenter__(self) -> Self:
+        return self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.close)
+
     async def _answer(self, asked: Asked) -> Reply | None:
         if asked.path.startswith("/_"):
             return await self._control(asked)
