@@ -68,7 +68,8 @@ class Demand:
 class Limits:
     """What the settings say. `budget_left` is what of the day's budget is neither spent nor reserved; None: no budget.
 
-    `hurry`: whether machines are rented to be sooner, when no deadline asks for it (policy `local-first`).
+    `hurry`: whether machines are rented to be sooner, when no deadline asks for it (policy `local-first`). `payback`:
+    how many seconds each second must save then that is paid for without work; more of it rents fewer machines at once.
     """
 
     max_instances: int
@@ -78,6 +79,7 @@ class Limits:
     max_runtime: float = 7200.0
     budget_left: int | None = None
     hurry: bool = True
+    payback: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

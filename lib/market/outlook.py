@@ -119,7 +119,7 @@ class Outlook:
             )
         saved, unused = without.end - with_it.end, self.figures.startup + self.limits.idle_grace
         times = f"{saved:.0f} s sooner, for {unused:.0f} s of start-up and idle grace"
-        if self.limits.hurry and saved > 0 and saved >= unused:
+        if self.limits.hurry and saved > 0 and saved >= self.limits.payback * unused:
             return Reason(1, "sooner", f"done {times}")
         if any(instance.state in READY | STARTING for instance in self.fleet):
             return Reason(0, "covered", f"what is rented does it in {without.end:.0f} s; one more: {times}")

@@ -77,6 +77,12 @@ def test_each_further_machine_is_repaid_by_itself(jobs: int, rent: int) -> None:
     assert (decision.rent, decision.code) == (rent, "only_rented")
 
 
+@pytest.mark.parametrize(("payback", "rent"), [(1.0, 4), (3.0, 2), (9.0, 1), (0.0, 5)])
+def test_who_wants_less_haste_for_the_money_rents_fewer(payback: float, rent: int) -> None:
+    """2500 s of work: the second saves 1250 s, the third 416, the fourth 208, the fifth 125."""
+    assert asked(waits(Waiting(2500, 1.0)), limits=replace(LIMITS, payback=payback)).rent == rent
+
+
 @pytest.mark.parametrize(
     ("jobs", "rent"),
     # 2 s and 1000 millionths on the cloud: 60 are done at 120 s; of the rest, r, a machine does two thirds.
@@ -115,6 +121,14 @@ def test_as_many_machines_as_the_deadline_needs() -> None:
     demand = waits(Waiting(600, 1.0, deadline=500.5))
     assert asked(demand, limits=replace(LIMITS, batch_min=1000)).rent == 3
     assert "600 jobs would miss the deadline" in asked(demand).why
+
+
+def test_jobs_with_a_deadline_are_done_before_those_without() -> None:
+    """So a long backlog beside them is no reason to rent, wherever it stands."""
+    dated, others = Waiting(10, 1.0, metal=10.0, deadline=150.0), Waiting(5000, 1.0, metal=10.0)
+    limits = replace(LIMITS, hurry=False)
+    for groups in ((dated, others), (others, dated)):
+        assert asked(waits(*groups, metal=ONE), limits=limits).rent == 0
 
 
 def test_a_deadline_that_the_free_machine_keeps_is_no_reason() -> None:
@@ -191,6 +205,12 @@ def test_one_that_is_being_destroyed_works_no_more_but_takes_a_place() -> None:
     assert asked(waits(Waiting(300, 1.0)), (gone,)).rent == 1
     decision = asked(waits(Waiting(300, 1.0)), (gone,), replace(LIMITS, max_instances=1))
     assert (decision.rent, decision.code) == (0, "most")
+
+
+@pytest.mark.parametrize(("most", "rent"), [(1, 0), (2, 1), (3, 2)])
+def test_those_that_are_there_take_their_places(most: int, rent: int) -> None:
+    """However much waits."""
+    assert asked(waits(Waiting(100_000, 1.0)), (rented("draining"),), replace(LIMITS, max_instances=most)).rent == rent
 
 
 def test_one_that_is_about_to_end_is_replaced() -> None:

@@ -133,6 +133,15 @@ def test_a_lost_reply_that_leads_nowhere_ends_when_it_can_no_longer_be_on_its_wa
     assert told.instance.cost == 0
 
 
+def test_what_was_looked_for_in_vain_before_its_end_proves_nothing_after_it() -> None:
+    """Two listings must be without it once its end was asked for."""
+    told = Told(limits=replace(LIMITS, creating=3000.0))
+    told.hears(ev.Recorded(), ev.Uncertain())
+    told.hears(ev.ToldToEnd("drain"), after=1000.0)
+    assert told.hears(ev.Absent(plain=False)) == []
+    assert told.hears(ev.Absent(plain=False), after=5.0) == [ev.End()]
+
+
 def test_a_refused_create_is_over_at_once_and_costs_nothing() -> None:
     """The market said so of this very request: the next offer gets an intent of its own."""
     told = in_state("creating")
