@@ -28,7 +28,7 @@ WHY_MAX: Final = 500
 """Characters of a reason: a host may say whatever it likes."""
 
 _HEAD: Final = re.compile(
-    r"(\d{1,15})\|(\d{1,20})\|([a-z]+)\|\d{1,18}\|(\d{1,18})\|([01])\|([^|]*)\|(\{.*)", re.DOTALL | re.ASCII
+    r"(\d{1,15})\|(\d{1,20})\|([a-z]+)\|\d{1,15}\|(\d{1,15})\|([01])\|([^|]*)\|(\{.*)", re.DOTALL | re.ASCII
 )
 _INTENT: Final = re.compile(r"[A-Za-z0-9]{8,40}")
 

@@ -8,12 +8,15 @@ local RENT_ROW = '^(%d+)|(%d+)|(%l+)|(%d+)|(%d+)|([01])|([^|]*)|({.*)$'
 -- Of all machines, whichever market they are from: it is how the ledger names the backend.
 local RENTED = 'vast'
 
+-- Longer numbers are none that a script wrote, and no command would take them: one such row must not stop a sweep.
+local DIGITS_MAX = 15
+
 local function rent_parse(raw)
   local version, fence, state, reserved, cost, told, owner, rest = string.match(raw or '', RENT_ROW)
-  return version and {
+  return version and math.max(#version, #reserved, #cost) <= DIGITS_MAX and {
     version = tonumber(version), fence = fence, state = state, reserved = tonumber(reserved), cost = tonumber(cost),
     told = told, owner = owner, rest = rest,
-  }
+  } or nil
 end
 
 local function rent_read(intent)
