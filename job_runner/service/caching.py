@@ -7,13 +7,14 @@ what happened; of one that waits, or failed, what would happen if this machine r
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from lib import wiring
 from lib.clock import iso
-from lib.errors import InvalidInputError, TaskError
+from lib.errors import InvalidInputError, PermanentError, RefusedError, TaskError, UnreachableError
 from lib.jobqueue import JobSpec
 from lib.jobqueue.artifact_key import artifact_key, content_parts, differing
 from lib.redisqueue import reader
@@ -21,7 +22,7 @@ from lib.setting_fields.compute import NO_SPEECH
 from lib.voice_synth.made_by import made_by_of_result, makers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from lib.jobqueue.artifact_key import ArtifactKey, Part
     from lib.redisqueue.queue import Queue
@@ -43,6 +44,8 @@ _SAID: Final = {
     "asked": "it asked to be made anew",
     "unknown": "the cache could not be asked then",
 }
+
+_UNSAID: Final = "the cache knows nothing of it, or only of a later job with its key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +101,14 @@ async def explain(queue: Queue, settings: Settings, request_id: str) -> Explaine
     """Why this job was made or taken; status `not_found` when nothing is known of it.
 
     Raises:
-        TaskError: the store cannot be asked.
+        UnreachableError, RefusedError: the store cannot be asked.
     """
     (found,) = await reader.results(queue, [request_id])
+    with _store_errors():
+        return await _explained(queue, settings, found)
+
+
+async def _explained(queue: Queue, settings: Settings, found: Found) -> Explained:
     cache = wiring.artifact_cache(settings)
     record = found.record or {}
     if found.status == "not_found":
@@ -109,7 +117,7 @@ async def explain(queue: Queue, settings: Settings, request_id: str) -> Explaine
         return await _of_record(found, record, settings, cache)
     raw = record.get("job")
     if found.row is not None:
-        (looked,) = await reader.look(queue, [request_id])
+        (looked,) = await reader.look(queue, [found.request_id])
         raw = looked.job
     try:
         job = JobSpec.from_json(raw) if isinstance(raw, bytes) else JobSpec.model_validate(raw)
@@ -119,8 +127,24 @@ async def explain(queue: Queue, settings: Settings, request_id: str) -> Explaine
 
 
 async def clear(settings: Settings, before: datetime | None) -> Cleared:
-    """Drop entries whose files are gone, and those made before a time; no file of any job is touched."""
-    return await wiring.artifact_cache(settings).clear(before)
+    """Drop entries whose files are gone, and those made before a time; no file of any job is touched.
+
+    Raises:
+        UnreachableError, RefusedError: the store cannot be asked.
+    """
+    with _store_errors():
+        return await wiring.artifact_cache(settings).clear(before)
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    """A store that is away is a service that does not answer; the job is not what is wrong."""
+    try:
+        yield
+    except PermanentError as exc:
+        raise RefusedError(exc.message, hint=exc.hint) from exc
+    except TaskError as exc:
+        raise UnreachableError(exc.message, hint=exc.hint) from exc
 
 
 async def _of_record(found: Found, record: Mapping[str, Any], settings: Settings, cache: ArtifactCache) -> Explained:
@@ -142,10 +166,7 @@ async def _of_record(found: Found, record: Mapping[str, Any], settings: Settings
     started = _moment(record.get("started_at"))
     same = await cache.same_content(key.content_hash)
     own = next((each for each in same if each.made.request_id == found.request_id and each.made.key == key), None)
-    if own is None:
-        says = "the cache knows nothing of it, or only of a later job with its key"
-    else:
-        says = _SAID[own.made.why]
+    says = _UNSAID if own is None else _SAID[own.made.why]
     content = same[0].made.content if same else None
     earlier = [each for each in same if each is not own and (started is None or each.made.made_at <= started)]
     near = await _nearest(cache, key, content, earlier, started, found.request_id)

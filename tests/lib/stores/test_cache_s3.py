@@ -119,5 +119,5 @@ class _InTwos(ListedBucket):
     """A bucket whose listings have two keys."""
 
     def _call(self, operation: str, *rest: Any, **given: Any) -> dict[str, Any] | None:
-        more = {"MaxKeys": 2} if operation == "list_objects_v2" else {}
-        return super()._call(operation, *rest, **given, **more)
+        more: dict[str, Any] = {"MaxKeys": 2} if operation == "list_objects_v2" else {}
+        return super()._call(operation, *rest, **given, **more)  # type: ignore[misc]  # as it was called
