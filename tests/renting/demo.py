@@ -127,7 +127,7 @@ def run(folder: Path, say: Callable[[str], object], *, count: int = JOBS, preemp
         rows = [row["record"] for row in records["rows"] if row["status"] == "done"]
         objects = bucket_server.objects(bucket)
         sound = sum(_is_sound(row, objects, bucket) for row in rows)
-        bills = []
+        bills = told(environ, folder, "instances", "list")["bills"]
         say("\nwhat the market says:")
         say(as_table(market.bill()))
         return Seen(

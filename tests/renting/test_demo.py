@@ -1,0 +1,26 @@
+"""The demo with rented machines, short: the same programs, hosts, bucket and speech."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.renting import demo
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.chaos
+
+
+def test_a_machine_is_taken_away_and_every_job_is_done_on_another(tmp_path: Path) -> None:
+    """All are in the bucket as their records say, no machine is left, and our books are the market's within a tenth."""
+    said: list[str] = []
+    seen = demo.run(tmp_path, said.append, count=9)
+    assert (seen.done, seen.sound) == (9, 9)
+    assert (seen.machines, seen.preempted, seen.left) == (2, 1, 0)
+    assert len(seen.bills) == 2
+    assert seen.usd == pytest.approx(seen.charged, rel=0.1)
+    assert any("is taken away" in line for line in said)
+    assert len(demo.bill_lines(seen.bills)) == 3
