@@ -125,7 +125,7 @@ def test_as_many_machines_as_the_deadline_needs() -> None:
 
 def test_jobs_with_a_deadline_are_done_before_those_without() -> None:
     """So a long backlog beside them is no reason to rent, wherever it stands."""
-    dated, others = Waiting(10, 1.0, metal=10.0, deadline=150.0), Waiting(5000, 1.0, metal=10.0)
+    dated, others = Waiting(10, 1.0, metal=10.0, deadline=2000.0), Waiting(5000, 1.0, metal=10.0)
     limits = replace(LIMITS, hurry=False)
     for groups in ((dated, others), (others, dated)):
         assert asked(waits(*groups, metal=ONE), limits=limits).rent == 0

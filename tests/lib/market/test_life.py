@@ -142,6 +142,13 @@ def test_what_was_looked_for_in_vain_before_its_end_proves_nothing_after_it() ->
     assert told.hears(ev.Absent(plain=False), after=5.0) == [ev.End()]
 
 
+def test_no_plain_word_is_believed_about_a_machine_whose_id_nobody_knows() -> None:
+    """It can only have been about another one."""
+    told = in_state("creating")
+    told.hears(ev.ToldToEnd("drain"), ev.Absent(plain=True))
+    assert told.instance.state == "destroying"
+
+
 def test_a_refused_create_is_over_at_once_and_costs_nothing() -> None:
     """The market said so of this very request: the next offer gets an intent of its own."""
     told = in_state("creating")
