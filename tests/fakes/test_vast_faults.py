@@ -114,6 +114,21 @@ def test_too_many_requests_are_told_in_plain_text(market: FakeVast) -> None:
     sdk(market).show_user()
 
 
+def test_a_key_may_be_held_to_so_many_requests_a_second(market: FakeVast) -> None:
+    """Those beyond are refused, another key's are not, and after a second all is well. Row 41."""
+    market.most_per_second = 2
+    for _ in range(2):
+        sdk(market).show_user()
+    for each in market.requests:
+        each.at += 60.0  # so that this test may take its time
+    assert refused(sdk(market).show_user).status_code == 429
+    sdk(market, "another").show_user()
+    for each in market.requests:
+        each.at -= 120.0
+    sdk(market).show_user()
+    assert [each.status for each in market.requests] == [200, 200, 429, 200, 200]
+
+
 @pytest.mark.parametrize(("fault", "status"), [("500", 500), ("502", 502), ("503", 503), ("401", 401), ("403", 403)])
 def test_what_is_refused_is_not_done(market: FakeVast, fault: str, status: int) -> None:
     """A destroy that fails leaves the instance, and its bill goes on. Row 40."""

@@ -59,7 +59,8 @@ class Request:
 class FakeVast:
     """The fake; `requests` in order of arrival.
 
-    Seconds of lives and bills are those of its clock: `speed` a real one, or a clock of the test's own.
+    Seconds of lives and bills are those of its clock: `speed` a real one, or a clock of the test's own. Where
+    `most_per_second` is set, one key's requests beyond so many in a real second are refused with 429, all kinds alike.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class FakeVast:
             self.clock, {each.id: each for each in found}, keys, one_listing=one_listing, credit=money, hosts=hosts
         )
         self._api = Api(self.market)
+        self.most_per_second: int | None = None
         self._lock = threading.Lock()
         self._wire = Wire(self._answer, port, "fake-vast")
 
@@ -190,8 +192,9 @@ class FakeVast:
         if caller is not None:
             came.who = f"instance:{caller.instance}" if caller.instance else caller.account
         with self._lock:
+            rule = self._too_many(came)
             self.requests.append(came)
-            rule = next((each for each in self.rules if each.takes(operation, thing)), None)
+            rule = rule or next((each for each in self.rules if each.takes(operation, thing)), None)
         came.fault = rule.fault if rule else ""
         reply: Reply | None
         if caller is None:
@@ -202,6 +205,14 @@ class FakeVast:
             reply = await self._spoilt(rule, operation, thing, asked, caller)
         came.status = 0 if reply is None else reply.status
         return reply
+
+    def _too_many(self, came: Request) -> Rule | None:
+        """The fault of a request that is one too many for its key; those that were refused do not count."""
+        if self.most_per_second is None:
+            return None
+        answered = [each for each in self.requests if each.key == came.key and each.fault != "429"]
+        within = [each for each in answered if each.at > came.at - 1.0]
+        return Rule("429") if len(within) >= self.most_per_second else None
 
     async def _spoilt(self, rule: Rule, operation: str, thing: int, asked: Asked, caller: Caller) -> Reply | None:
         """A call with a fault: nothing of it is done, or all of it and the reply is not what it should be."""
@@ -256,10 +267,14 @@ def plan_of(text: Mapping[str, Any]) -> Plan:
 
 
 def from_script(script: Mapping[str, Any], port: int, hosts: Path | None) -> FakeVast:
-    """The fake that a script describes: `offers`, `keys`, `credit`, `one_listing`, `speed`, `rules`, `plans`."""
+    """The fake that a script describes.
+
+    It may hold `offers`, `keys`, `credit`, `one_listing`, `speed`, `most_per_second`, `rules` and `plans`.
+    """
     known = {name: script[name] for name in ("keys", "credit", "one_listing", "speed") if name in script}
     offers = [Offer(**each) for each in script["offers"]] if "offers" in script else None
     fake = FakeVast(port=port, offers=offers, hosts=hosts, **known)
+    fake.most_per_second = script.get("most_per_second")
     fake.script(*(Rule(**each) for each in script.get("rules", [])))
     fake.plan(*(plan_of(each) for each in script.get("plans", [])))
     return fake
