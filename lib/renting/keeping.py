@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 SAVE_AGAIN_SECONDS: Final = 0.5
 """Between two tries to save a step while the queue does not answer."""
 
+LOOK_SECONDS: Final = 0.5
+"""How often it is looked whether a deadline has come."""
+
 _PLAIN_REFUSALS: Final = (OfferGoneError, CreditError, KeyRefusedError, BusyError)
 
 
@@ -147,13 +150,16 @@ class Keeper:
         return _shown(await self._show(self.instance.market_id)) if self.instance.market_id else None
 
     async def _next(self) -> Event:
-        wait = life.next_tick(self.instance, self.books.now()) - self.books.now()
-        try:
-            # Never zero: what is due again at once must not keep the loop busy.
-            async with asyncio.timeout(max(wait, 0.01)):
-                return await self._events.get()
-        except TimeoutError:
-            return ev.Tick()
+        due = life.next_tick(self.instance, self.books.now())
+        while True:
+            try:
+                # Never zero: what is due again at once must not keep the loop busy. Never long: timers of a loop stand
+                # still while a machine sleeps, and bills do not.
+                async with asyncio.timeout(min(max(due - self.books.now(), 0.01), LOOK_SECONDS)):
+                    return await self._events.get()
+            except TimeoutError:
+                if self.books.now() >= due:
+                    return ev.Tick()
 
     async def _follow(self, event: Event) -> bool:
         """Save what follows from it, then do it; False when the row is not ours any more."""

@@ -108,9 +108,10 @@ class Shopping:
             excluded=frozenset(excluded),
         )
         offers = await market.search(wants)
+        usual = learnt.startup if learnt.started else USUAL_START_SECONDS
         history = RentHistory(
             excluded={machine: each.why for machine, each in excluded.items()},
-            usual_start=learnt.startup if learnt.started else USUAL_START_SECONDS,
+            usual_start=OWN_START_SECONDS if market.name == "ssh" else usual,
         )
         disk = self.settings.vast_disk if market.name == "vast" else 0
         batch = BatchNeeds(_CHARACTERS_A_JOB * max(1, jobs), disk, self.max_dph, jobs)

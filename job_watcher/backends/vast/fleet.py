@@ -78,7 +78,7 @@ class Fleet:
     lookout: Lookout
     shopping: Shopping
     closed: bool = False
-    why: str = "nothing has been looked at yet"
+    why: str = "nothing has waited for one yet"
     blocked: str = ""
     """Why nothing can be rented however much waits, for the time being; empty: something may."""
     _session: Session | None = None

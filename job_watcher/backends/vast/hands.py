@@ -46,6 +46,10 @@ INSTALL_SECONDS: Final = 600.0
 LEAVE_SECONDS: Final = 15.0
 """How long a host may take to be left in order; after that its connection is simply dropped."""
 
+LOOKS: Final = 3
+LOOK_AGAIN_SECONDS: Final = 1.0
+"""How often, and how far apart, the market is asked what became of a machine that does not answer any more."""
+
 _RENEWALS: Final = 5
 """So often the dead-man is renewed within its time: some may be lost."""
 
@@ -230,10 +234,14 @@ class HostHands:
         fault = await runner.unfit()
         self.ready = False
         self.on_change()
-        # One that was taken away is no bad machine, and the market knows it.
-        said = await self._ask_market()
-        gone = isinstance(said, ev.Absent) or (isinstance(said, ev.Shown) and said.status != "running")
-        self.tell(said if said is not None and gone else ev.Lost(fault.message))
+        # One that was taken away is no bad machine, and the market knows it, if not at once.
+        for _ in range(LOOKS):
+            said = await self._ask_market()
+            if isinstance(said, ev.Absent) or (isinstance(said, ev.Shown) and said.status != "running"):
+                self.tell(said)
+                return
+            await self.means.clock.sleep(LOOK_AGAIN_SECONDS)
+        self.tell(ev.Lost(fault.message))
 
     async def _ask_market(self) -> Event | None:
         if self.look is None:
