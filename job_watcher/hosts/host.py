@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import secrets
 import shlex
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import asyncssh
@@ -22,13 +23,15 @@ from job_watcher.hosts.speaking import speaking
 from job_watcher.hosts.transfers import Extent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
 _START_SECONDS: Final = 30.0
 _CLOSE_SECONDS: Final = 2.0
 _KILL_SECONDS: Final = 5.0
 _OUTPUT_BYTES: Final = 1024 * 1024
+# sshd lets ten sessions be open in one connection: some for workers, and one that is free for a kill.
+_SHORT_SESSIONS: Final = 4
 
 
 class Host:
@@ -41,6 +44,8 @@ class Host:
         self.name = name
         self.known_key = known_key
         self.lost = lost
+        self._short = asyncio.Semaphore(_SHORT_SESSIONS)
+        self._bare = asyncio.Lock()
 
     async def start(
         self, argv: Sequence[str], *, cwd: str | None = None, environment: Mapping[str, str] | None = None
@@ -80,7 +85,16 @@ class Host:
         _, said, _ = await self._answer(argv, seconds, stdin, most)
         return len(said)
 
+    @asynccontextmanager
+    async def _sftp(self, what: str, seconds: float) -> AsyncIterator[asyncssh.SFTPClient]:
+        async with self._short, speaking(self, what, seconds), self._connection.start_sftp_client() as sftp:
+            yield sftp
+
     async def _answer(self, argv: Sequence[str], seconds: float, stdin: bytes, most: int) -> tuple[int, bytes, str]:
+        async with self._short:
+            return await self._answered(argv, seconds, stdin, most)
+
+    async def _answered(self, argv: Sequence[str], seconds: float, stdin: bytes, most: int) -> tuple[int, bytes, str]:
         process = await self.start(argv)
         try:
             async with speaking(self, f"end of {argv[0]}", seconds):
@@ -94,7 +108,8 @@ class Host:
 
     async def bare(self, command: str) -> None:
         """Run a command line of a few milliseconds and wait for its end; for what ends programs itself."""
-        ran = await self._connection.run(command, encoding=None)
+        async with self._bare:
+            ran = await self._connection.run(command, stdout=asyncssh.DEVNULL, stderr=asyncssh.DEVNULL)
         if ran.returncode != 0:
             raise HostRefusedError(f"{self.name}: {shlex.split(command)[0]} ended with {ran.returncode}")
 
@@ -117,7 +132,7 @@ class Host:
             HostLostError: the connection is gone, or it took too long.
             HostRefusedError: the host could not write, such as for want of space.
         """
-        async with speaking(self, f"file in {directory}", seconds), self._connection.start_sftp_client() as sftp:
+        async with self._sftp(f"file in {directory}", seconds) as sftp:
             await transfers.put(sftp, directory, files)
 
     async def get(
@@ -138,7 +153,7 @@ class Host:
             HostLostError: the connection is gone, or it took too long.
             HostAnswerError: it has not what was asked for.
         """
-        async with speaking(self, f"file of {directory}", seconds), self._connection.start_sftp_client() as sftp:
+        async with self._sftp(f"file of {directory}", seconds) as sftp:
             return await transfers.get(sftp, directory, local, names=names, extent=extent or Extent(), host=self.name)
 
     async def remove(self, directory: str, *, seconds: float = 60.0) -> None:

@@ -58,7 +58,7 @@ def _own_files() -> dict[str, Path]:
         spec = util.find_spec(package)
         for root in (spec.submodule_search_locations or ()) if spec is not None else ():
             for path in Path(root).rglob("*"):
-                if path.is_file() and "__pycache__" not in path.parts:
+                if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith("."):
                     found[f"{package}/{path.relative_to(root).as_posix()}"] = path
     return found
 

@@ -169,6 +169,16 @@ async def test_many_programs_at_once(host: Host) -> None:
     assert [await process.wait() for process in processes] == list(range(6))
 
 
+async def test_more_is_asked_at_once_than_sshd_takes_in_one_connection(host: Host, tmp_path: Path) -> None:
+    """It takes ten sessions; files and short programs wait for each other, and a kill for none of them."""
+    workers = [await host.start(["sleep", "1000"]) for _ in range(3)]
+    asked = [host.put(str(tmp_path), {f"{each}": b"x"}) for each in range(12)]
+    asked_too = [host.run(["sh", "-c", "sleep 0.01"], seconds=20) for _ in range(12)]
+    await asyncio.gather(*asked, *asked_too, *(worker.kill() for worker in workers))
+    assert len(list(tmp_path.iterdir())) == 12
+    assert [state_of(worker.pid) for worker in workers if state_of(worker.pid) not in {"", "Z"}] == []
+
+
 async def test_a_host_that_begins_with_nonsense_is_refused(own_sshd: Sshd, tmp_path: Path) -> None:
     """Faults row 45: the number of the process group is used in a kill, so it must be one."""
     liar = tmp_path / "liar"
