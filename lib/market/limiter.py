@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 LONGEST_WAIT_SECONDS: Final = 60.0
 """A longer word of the market closes the gate for this long, then one call tries: a bill runs while nobody asks."""
 
+DESTROYS_WAIT_SECONDS: Final = 5.0
+"""A refusal of another call holds a destroy up for no longer: the market counts each kind of call by itself."""
+
 FIRST_WAIT_SECONDS: Final = 1.0
 """After a refusal that says no time; each further one in a row doubles it."""
 
@@ -52,7 +55,7 @@ class Limiter:
         self._waiting: list[tuple[int, int]] = []
         self._came = 0
         self._running = 0
-        self._open_at = clock.elapsed()
+        self._open_at = self._open_for_destroys_at = clock.elapsed()
         self._refusals = 0
         self._changed = asyncio.Event()
 
@@ -66,7 +69,7 @@ class Limiter:
             self._running -= 1
             self._tell()
 
-    def refused(self, after_seconds: float | None) -> float:
+    def refused(self, after_seconds: float | None, urgency: Urgency = Urgency.LOOK) -> float:
         """The market wants fewer requests, from now for `after_seconds` if it said so; how long the gate is closed.
 
         A little later than it said, by chance: others of this account wait for the same moment.
@@ -75,7 +78,8 @@ class Limiter:
         said = FIRST_WAIT_SECONDS * 2 ** min(self._refusals - 1, 10) if after_seconds is None else after_seconds
         wait = min(max(said, 0.0), LONGEST_WAIT_SECONDS)
         wait += self._jitter() * max(wait, FIRST_WAIT_SECONDS) / 2
-        self._open_at = max(self._open_at, self._clock.elapsed() + wait)
+        held = wait if urgency == Urgency.DESTROY else min(wait, DESTROYS_WAIT_SECONDS)
+        self._close(wait, held)
         return wait
 
     def answered(self) -> None:
@@ -95,7 +99,7 @@ class Limiter:
             heapq.heapify(self._waiting)
             self._tell()
         self._running += 1
-        self._open_at = max(self._open_at, self._clock.elapsed() + self._spacing)
+        self._close(self._spacing, self._spacing)
 
     async def _may_go(self, ticket: tuple[int, int]) -> bool:
         # One place more for those who destroy: calls that hang must not keep them out.
@@ -104,11 +108,17 @@ class Limiter:
             changed = self._changed
             await changed.wait()
             return False
-        wait = self._open_at - self._clock.elapsed()
+        opens = self._open_for_destroys_at if ticket[0] == Urgency.DESTROY else self._open_at
+        wait = opens - self._clock.elapsed()
         if wait > 0:
             await self._clock.sleep(wait)
             return False
         return True
+
+    def _close(self, seconds: float, seconds_for_destroys: float) -> None:
+        now = self._clock.elapsed()
+        self._open_at = max(self._open_at, now + seconds)
+        self._open_for_destroys_at = max(self._open_for_destroys_at, now + seconds_for_destroys)
 
     def _tell(self) -> None:
         self._changed.set()

@@ -34,6 +34,9 @@ UNSEEN_SPEED_SHARE: Final = 0.8
 LEAST_RELIABILITY: Final = 0.5
 """Below it a machine is refused: it would be started more than twice for one that stays."""
 
+SLOWEST_MBPS: Final = 0.01
+"""What a speed is at least: a figure that is nearly none would make an endless price."""
+
 INTERRUPTED_SHARE: Final = 0.25
 """So many of the machines that are bid for are assumed to be taken away once in a batch."""
 
@@ -168,12 +171,12 @@ def _carrying_seconds(offer: MarketOffer, batch: BatchNeeds) -> float:
 
 def _seconds(gigabytes: float, mbps: float) -> float:
     # A speed that is not known costs nothing here: those who tell theirs must not look worse for it.
-    return gigabytes * 8000 / mbps if mbps > 0 else 0.0
+    return gigabytes * 8000 / max(mbps, SLOWEST_MBPS) if mbps > 0 else 0.0
 
 
 def _speed(offer: MarketOffer, history: RentHistory) -> tuple[float, bool]:
     measured = history.speeds.get(offer.gpu, 0.0)
-    return (measured, True) if measured > 0 else (history.usual_speed * UNSEEN_SPEED_SHARE, False)
+    return (max(measured, 0.01), True) if measured > 0 else (history.usual_speed * UNSEEN_SPEED_SHARE, False)
 
 
 def _starts(offer: MarketOffer) -> float:

@@ -90,7 +90,7 @@ class Calls:
             try:
                 return await self._once(what, work, urgency, until, creating=creating)
             except TooManyError as exc:
-                wait = self._limiter.refused(exc.named)
+                wait = self._limiter.refused(exc.named, urgency)
                 exc.after_seconds = max(exc.after_seconds, wait)
                 if not again or self._clock.elapsed() + wait >= until:
                     raise

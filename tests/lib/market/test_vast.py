@@ -10,7 +10,7 @@ import pytest
 
 from lib.clock import SystemClock
 from lib.errors import SettingsError, UnreachableError
-from lib.market.base import Address, HostWants, Seen
+from lib.market.base import Address, GpuMarket, HostWants, Seen
 from lib.market.errors import (
     BusyError,
     CreditError,
@@ -294,6 +294,12 @@ async def test_without_the_extra_the_mend_is_named(
         await vast.credit()
     assert ".[vast]" in (caught.value.hint or "")
     assert server.asked == []
+
+
+def test_it_is_a_market(vast: VastMarket) -> None:
+    """As those who rent ask for one."""
+    market: GpuMarket = vast
+    assert market.name == "vast"
 
 
 def test_the_vendors_library_is_loaded_with_the_first_call_alone() -> None:
