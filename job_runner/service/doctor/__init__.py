@@ -13,6 +13,7 @@ from job_runner.service.doctor.callbacks import callback_checks
 from job_runner.service.doctor.checks import Check, Diagnosis
 from job_runner.service.doctor.compute import compute_checks
 from job_runner.service.doctor.machine import machine_checks
+from job_runner.service.doctor.renting import renting_checks
 from job_runner.service.doctor.server import server_checks
 from job_runner.service.doctor.storage import storage_checks
 from job_runner.service.doctor.voices import voice_checks
@@ -30,6 +31,7 @@ async def diagnose(settings: Settings) -> Diagnosis:
             *await server_checks(settings),
             *await callback_checks(settings),
             *await compute_checks(settings),
+            *await renting_checks(settings),
             *await asyncio.to_thread(machine_checks, settings),
             *await storage_checks(settings),
             *await asyncio.to_thread(voice_checks, settings),
