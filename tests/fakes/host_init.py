@@ -106,7 +106,8 @@ def main() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+        # A handler that does nothing: what is ignored here would be ignored by every process of the host.
+        signal.signal(number, lambda *_: None)
     if "--disk" in sys.argv:
         _own_disk(libc, *sys.argv[-2:])
     signal.signal(signal.SIGCHLD, _reap)

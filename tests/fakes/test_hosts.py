@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -105,6 +107,22 @@ async def test_a_host_that_is_killed_leaves_no_process(tmp_path: Path, key: Path
     host.kill()
     assert [pid for pid in before if Path(f"/proc/{pid}").exists()] == []
     assert not host.alive
+
+
+async def test_programs_there_ignore_no_signal(tmp_path: Path, key: Path) -> None:
+    """Neither those of onstart nor those of a session: SIGTERM ends them, as on any machine."""
+    host = host_in(tmp_path, key, onstart="exec sleep 1013")
+    host.start()
+    try:
+        ignored = int(ssh(host, key, "grep SigIgn /proc/self/status").stdout.split()[1], 16)
+        assert [each for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) if ignored >> (each - 1) & 1] == []
+        await wait_until(lambda: any(b"sleep\x001013" in command_line(pid) for pid in host.processes()))
+        [pid] = [pid for pid in host.processes() if b"sleep\x001013" in command_line(pid)]
+        os.kill(pid, signal.SIGTERM)
+        await wait_until(lambda: pid not in host.processes())
+        assert host.alive
+    finally:
+        host.kill()
 
 
 def test_a_host_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
