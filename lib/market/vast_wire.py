@@ -67,7 +67,8 @@ def offer_of(row: Any, *, interruptible: bool) -> MarketOffer | None:
     if not isinstance(row, dict):
         return None
     offer_id, machine_id = whole(row.get("id")), whole(row.get("machine_id"))
-    price = number(row.get("min_bid" if interruptible else "dph_base"))
+    # The base has no storage in it; the total has, and is better than no price.
+    price = number(row.get("min_bid" if interruptible else "dph_base" if row.get("dph_base") else "dph_total"))
     if offer_id is None or machine_id is None or not price:
         return None
     if row.get("rentable") is False or row.get("rented") is True:

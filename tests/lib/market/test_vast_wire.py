@@ -91,8 +91,8 @@ def test_storage_is_priced_as_the_market_does() -> None:
     [
         offer(rentable=False),
         offer(rented=True),
-        offer(dph_base=None),
-        offer(dph_base=0),
+        offer(dph_base=None, dph_total=None),
+        offer(dph_base=0, dph_total=0),
         offer(dph_base=-1),
         offer(dph_base=math.nan),
         offer(dph_base="0.4"),
@@ -107,6 +107,13 @@ def test_storage_is_priced_as_the_market_does() -> None:
 def test_what_cannot_be_rented_is_no_offer(row: Any) -> None:
     """Without a price or a name, or rented already."""
     assert offer_of(row, interruptible=False) is None
+
+
+def test_without_a_base_price_the_total_is_the_price() -> None:
+    """It has some storage in it, so it is no lower than the truth."""
+    found = offer_of(offer(dph_base=None), interruptible=False)
+    assert found is not None
+    assert found.dph == 420_000
 
 
 def test_an_offer_of_which_little_is_known_promises_nothing() -> None:
