@@ -3,7 +3,8 @@
 `decide` plays out what waits on all there is (the free machine, the cloud, what is rented already), with no, one, two …
 further machines, and compares (`lib.market.outlook`). A further machine is rented only if a deadline needs it, if
 nobody else can do what waits, if it is cheaper than the cloud for what it takes from there, or if it saves those who
-wait at least as many seconds as are paid for without work: start-up and idle grace.
+wait at least as many seconds as are paid for without work: start-up and idle grace; beside another one, three times as
+many.
 """
 
 from __future__ import annotations

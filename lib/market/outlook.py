@@ -118,10 +118,12 @@ class Outlook:
                 1, "cheaper", f"the cloud would cost {dollars(saved_money)} for what costs {dollars(rent)} of rent"
             )
         saved, unused = without.end - with_it.end, self.figures.startup + self.limits.idle_grace
+        another = count > 0 or any(instance.state in READY | STARTING for instance in self.fleet)
+        needed = unused * self.limits.payback if another else unused
         times = f"{saved:.0f} s sooner, for {unused:.0f} s of start-up and idle grace"
-        if self.limits.hurry and saved > 0 and saved >= self.limits.payback * unused:
+        if self.limits.hurry and saved > 0 and saved >= needed:
             return Reason(1, "sooner", f"done {times}")
-        if any(instance.state in READY | STARTING for instance in self.fleet):
+        if another:
             return Reason(0, "covered", f"what is rented does it in {without.end:.0f} s; one more: {times}")
         return Reason(0, "not_worth", f"it is done in {without.end:.0f} s without; with a rented machine {times}")
 
