@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from job_runner.service.doctor.callbacks import callback_checks
 from job_runner.service.doctor.checks import Check, Diagnosis
 from job_runner.service.doctor.compute import compute_checks
+from job_runner.service.doctor.instances import instance_checks
 from job_runner.service.doctor.machine import machine_checks
 from job_runner.service.doctor.renting import renting_checks
 from job_runner.service.doctor.server import server_checks
@@ -32,6 +33,7 @@ async def diagnose(settings: Settings) -> Diagnosis:
             *await callback_checks(settings),
             *await compute_checks(settings),
             *await renting_checks(settings),
+            *await instance_checks(settings),
             *await asyncio.to_thread(machine_checks, settings),
             *await storage_checks(settings),
             *await asyncio.to_thread(voice_checks, settings),
