@@ -8,6 +8,7 @@ import pytest
 
 from job_watcher.results import MAX_OUTPUTS, MAX_RESULT_BYTES, checked
 from lib.errors import PermanentError
+from lib.stores.artifacts import StoredOutput
 from lib.tasks.base import Output, TaskResult
 
 if TYPE_CHECKING:
@@ -79,3 +80,24 @@ def test_two_outputs_of_one_name_and_too_many_are_refused(tmp_path: Path) -> Non
     many = tuple(Output(f"a{n}", tmp_path / f"a{n}", "take") for n in range(MAX_OUTPUTS + 1))
     with pytest.raises(PermanentError, match=str(MAX_OUTPUTS)):
         checked(TaskResult(None, many), lambda: tmp_path)
+
+
+def _stored(name: str) -> StoredOutput:
+    return StoredOutput(name, "take", f"file:///store/{name}", 1, "0" * 64)
+
+
+def test_what_is_stored_already_is_kept_as_it_is(tmp_path: Path) -> None:
+    """It was checked where it stands, and needs no work directory."""
+    given = TaskResult({}, stored=(_stored("a"), _stored("b")))
+    assert checked(given, lambda: tmp_path / "none") is given
+
+
+def test_stored_outputs_that_no_record_can_name_are_refused(tmp_path: Path) -> None:
+    """Two of one name, too many, or beside others that are still to be stored."""
+    with pytest.raises(PermanentError, match="have one name"):
+        checked(TaskResult({}, stored=(_stored("a"), _stored("a"))), lambda: tmp_path)
+    with pytest.raises(PermanentError, match=str(MAX_OUTPUTS)):
+        checked(TaskResult({}, stored=tuple(_stored(f"a{n}") for n in range(MAX_OUTPUTS + 1))), lambda: tmp_path)
+    with pytest.raises(PermanentError, match="beside those"):
+        both = TaskResult({}, (Output("b", tmp_path / "b", "take"),), stored=(_stored("a"),))
+        checked(both, lambda: tmp_path)

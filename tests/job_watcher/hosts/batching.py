@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def job(text: str = "A line to say.", **fields: Any) -> JobSpec:
     """A speech job."""
-    return normalize_job_spec({"request_id": f"id-{text}", "text": text, "voice": "newsroom", **fields})
+    return normalize_job_spec({"request_id": f"id-{text[:40]}", "text": text, "voice": "newsroom", **fields})
 
 
 def lease_of(spec: JobSpec, *, deaths: int = 0) -> Lease:

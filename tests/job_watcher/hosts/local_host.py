@@ -112,7 +112,7 @@ class LocalHost:
         self.lost = False
         self.tamper: Callable[[str, bytes], bytes] = lambda _, content: content
         self._nursery = nursery
-        self._environments = list(environments)
+        self.environments = list(environments)
 
     async def start(
         self, argv: Sequence[str], *, cwd: str | None = None, environment: Mapping[str, str] | None = None
@@ -120,7 +120,7 @@ class LocalHost:
         """Fork a worker."""
         assert argv[1:] == ["execute-manifest", ".", "--follow"]
         self._check()
-        added = self._environments.pop(0) if self._environments else {}
+        added = self.environments.pop(0) if self.environments else {}
         pipes = [os.pipe() for _ in range(3)]
         with (self.root / "stderr").open("wb") as errors:
             ends = [pipes[0][0], pipes[1][1], errors.fileno(), pipes[2][1]]

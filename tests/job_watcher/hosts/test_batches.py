@@ -14,6 +14,7 @@ from lib.errors import PermanentError, TaskTimeoutError
 from lib.voice_synth.library import VoiceLibrary
 from tests.job_watcher.hosts.batching import Jobs, job
 from tests.job_watcher.hosts.local_host import LocalHost, Nursery
+from tests.lib.voice_synth.own_voices import own_voice
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
@@ -169,3 +170,29 @@ async def test_what_is_done_is_deleted_there(jobs: Jobs) -> None:
     await asyncio.gather(*(jobs.give(job(text)) for text in ("one", "two")))
     place = next((jobs.host.root / "job-runner-work").iterdir())
     await wait_until(lambda: not list(place.glob("batch-*")))
+
+
+async def test_a_job_that_has_ended_survives_the_death_of_its_worker(jobs: Jobs) -> None:
+    """Its files are fetched from the disk of the host, and nobody is blamed."""
+    jobs.host.environments.append({"JOB_RUNNER_FAILPOINT": "follow.ended"})
+    results = await asyncio.gather(*(jobs.give(job(text)) for text in ("one", "two")))
+    assert all(result.outputs for result in results)
+    assert len(jobs.host.processes) == 2
+
+
+async def test_a_voice_of_somebodys_own_is_sent_once_and_a_missing_one_is_refused(jobs: Jobs, tmp_path: Path) -> None:
+    """A job whose voice cannot be sent fails with the reason, and nothing of it is sent; its neighbours are done."""
+    own_voice(tmp_path / "voices")
+    good = [jobs.give(job(text, voice="anna")) for text in ("one", "two")]
+    missing = jobs.give(job("three", voice="nobody"))
+    with pytest.raises(PermanentError, match="no voice is named 'nobody'"):
+        await missing
+    for each in good:
+        result = await each
+        assert result.result is not None
+        assert result.result["model"]["engine"] == "piper"
+    assert sum(name.startswith("anna/piper-model") for name in jobs.host.puts) == 1
+    assert jobs.host.puts.count("anna/voice.json") == 1
+    own_voice(tmp_path / "voices", content=b"another", replace=True)
+    await jobs.give(job("four", voice="anna"))
+    assert jobs.host.puts.count("anna/voice.json") == 2
