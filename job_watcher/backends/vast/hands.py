@@ -235,7 +235,7 @@ class HostHands:
         self.ready = False
         self.on_change()
         # One that was taken away is no bad machine, and the market knows it, if not at once.
-        for _ in range(LOOKS):
+        for _ in range(LOOKS if self.rented else 0):
             said = await self._ask_market()
             if isinstance(said, ev.Absent) or (isinstance(said, ev.Shown) and said.status != "running"):
                 self.tell(said)

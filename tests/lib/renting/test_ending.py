@@ -147,7 +147,7 @@ async def test_what_is_not_proven_gone_is_told(
 async def test_a_damaged_row_without_a_machine_is_cleared(renter: Renter, vast: VastMarket) -> None:
     """It hides nothing, and nothing is reserved for it for ever."""
     async with edge(renter.queue.url):
-        await renter.queue.client.hset(renter.queue.keys.of("instances"), "feed0000feed", "no row at all")  # type: ignore[misc]  # the stub is of both clients
+        await renter.queue.client.hset(renter.queue.keys.of("instances"), "feed0000feed", "no row at all")
     assert await strays(renter.books, vast) == []
     assert (await instances.rows(renter.queue)).damaged == ()
 

@@ -1,4 +1,4 @@
-"""What would be rented: one's own hosts first, then the best offer within the settings, never what failed or is gone."""
+"""What is rented next: own hosts first, then the best offer within the settings, never what failed or is gone."""
 
 from __future__ import annotations
 

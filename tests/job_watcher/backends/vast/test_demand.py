@@ -1,0 +1,78 @@
+"""What the decision to rent is made from: what waits that a machine could do, how long, and who else works on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from job_watcher.backends.vast.demand import Lookout
+from lib import wiring
+from lib.clock import SystemClock
+from lib.redisqueue import measures
+from tests.support.wait import wait_until
+
+if TYPE_CHECKING:
+    from tests.job_watcher.watching import Stand
+
+
+@pytest.fixture
+def lookout(stand: Stand) -> Lookout:
+    """One who looks, without prices of his own."""
+    return Lookout(stand.queue, SystemClock(), stand.settings(), wiring.cloud_price(stand.settings()))
+
+
+def speech(request_id: str, **more: str) -> dict[str, str]:
+    """A job of speech."""
+    return {"request_id": request_id, "task": "speak", "text": "A word.", "voice": "newsroom", **more}
+
+
+async def test_nothing_waits(lookout: Lookout) -> None:
+    """And for how long that has been so."""
+    first = await lookout.look()
+    assert (first.waiting, first.held, first.oldest) == ((), 0, 0.0)
+    assert (await lookout.look()).quiet > 0.0
+
+
+async def test_only_what_a_machine_could_do_counts(stand: Stand, lookout: Lookout) -> None:
+    """Speech that is pinned nowhere or to rented machines; neither another kind nor what is pinned elsewhere."""
+    await stand.submit(speech("free"), speech("free-2"), speech("here", backend="vast"), speech("not", backend="metal"))
+    await stand.debug("other")
+    demand = await lookout.look()
+    assert sorted(each.jobs for each in demand.waiting) == [1, 2]
+    assert all((each.metal, each.cloud) == (None, None) for each in demand.waiting)
+    assert 0 <= demand.oldest < 30
+    assert demand.quiet == 0.0
+    assert abs(demand.now - SystemClock().now().timestamp()) < 30
+
+
+async def test_what_the_free_machine_would_take_is_known_while_one_lives(stand: Stand, lookout: Lookout) -> None:
+    """Not for what is pinned to rented ones; and it is what was measured there."""
+    watcher = stand.watcher("w", METAL_CONCURRENCY="2")
+    await watcher.start()
+    await measures.add(stand.queue, [measures.Sample("speak", "metal", 100.0, 50.0)] * 40)
+    lookout.settings = watcher.settings
+    await stand.submit(*(speech(f"pinned-{i}", backend="vast") for i in range(3)))
+    demand = await lookout.look()
+    assert [(each.jobs, each.metal) for each in demand.waiting] == [(3, None)]
+    assert (demand.metal.slots, demand.cloud.slots) == (2, 0)
+    await watcher.finish()
+
+
+async def test_speakers_wait_only_for_machines_that_have_some(stand: Stand, lookout: Lookout) -> None:
+    """A machine without an engine for them is not rented for them."""
+    job = {"request_id": "s", "task": "speak", "text": "A word.", "speaker": "Vivian"}
+    assert await stand.submit(job) == ["queued"]
+    assert (await lookout.look()).waiting == ()
+    assert [each.jobs for each in (await lookout.look(("speech", "speaker"))).waiting] == [1]
+
+
+async def test_a_rented_machine_is_taken_to_be_as_fast_as_measured(stand: Stand, lookout: Lookout) -> None:
+    """Nothing measured: the estimate that is built in."""
+    await stand.submit(speech("one"))
+    (guessed,) = (await lookout.look()).waiting
+    await measures.add(stand.queue, [measures.Sample("speak", "vast", 100.0, 80.0)] * 40)
+    lookout._read_at = float("-inf")
+    (measured,) = (await lookout.look()).waiting
+    assert measured.rented > guessed.rented
+    assert await wait_until(lambda: measured.rented > 10)

@@ -1,0 +1,343 @@
+"""The fleet on the fake market: when it rents and when not, what it ends, and what becomes of it when things end."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from job_watcher.backends.vast import fleet as fleets
+from job_watcher.backends.vast.backend import Vast
+from job_watcher.backends.vast.demand import Lookout
+from job_watcher.backends.vast.fleet import Fleet
+from job_watcher.backends.vast.hands import Means
+from job_watcher.backends.vast.reaper import Reaper
+from lib import wiring
+from lib.clock import SystemClock
+from lib.errors import PausedError, PermanentError
+from lib.market.events import ToldToEnd
+from lib.redisqueue import instances, sessions
+from lib.renting import ending
+from lib.renting.shopping import Shopping
+from tests.fakes.vast_faults import Rule
+from tests.fakes.vast_server import FakeVast
+from tests.lib.renting.renters import adapter
+from tests.support.running import lease_of, spec
+from tests.support.wait import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from tests.job_watcher.watching import Stand
+
+
+@dataclass
+class Offered:
+    """The slots of a heartbeat."""
+
+    slots: dict[str, int] = field(default_factory=lambda: {"vast": 128})
+
+
+@dataclass
+class Standing:
+    """A session that is registered and stands as the test says."""
+
+    id: str
+    fresh: bool = True
+    offer: Offered = field(default_factory=Offered)
+
+
+@pytest.fixture(scope="module")
+def shared_fake() -> Iterator[FakeVast]:
+    """One market without hosts: what is rented loads for ever."""
+    importlib.import_module("vastai")
+    with FakeVast() as market:
+        yield market
+
+
+@pytest.fixture
+def fake(shared_fake: FakeVast) -> Iterator[FakeVast]:
+    """Nothing is rented or scripted."""
+    yield shared_fake
+    shared_fake.forget()
+    for each in shared_fake.living:
+        shared_fake.act("end", each.id)
+
+
+class Crew:
+    """Fleets of several watchers on one queue."""
+
+    def __init__(self, stand: Stand, fake: FakeVast) -> None:
+        self.stand, self.fake = stand, fake
+        self.fleets: list[Fleet] = []
+        self.heard: list[str] = []
+
+    async def fleet(self, name: str = "w", **settings: str) -> Fleet:
+        """One with a session."""
+        given = {"VAST_API_KEY": "k" * 32, "BUDGET_PER_DAY_USD": "10", "VAST_DISK": "10", **settings}
+        known = self.stand.settings(**{key: value for key, value in given.items() if value})
+        clock, queue = SystemClock(), self.stand.queue
+        markets = {"vast": adapter(self.fake)}
+        made = Fleet(
+            known,
+            queue,
+            clock,
+            markets,
+            Means.of(known, wiring.voices(known), None, clock),
+            Lookout(queue, clock, known, wiring.cloud_price(known)),
+            Shopping(known, queue, clock, markets),
+        )
+        made.begin(await self.session(name), lambda: self.heard.append(name))  # type: ignore[arg-type]  # what of a session is asked
+        self.fleets.append(made)
+        return made
+
+    async def session(self, name: str) -> Standing:
+        """Registered for a minute."""
+        session = f"{name}:{len(self.fleets)}"
+        beat = b'"capabilities":[],"slots":{},"running":0,"version":"0"}'
+        await sessions.open_session(self.stand.queue, session, name=name, previous="", life_ms=60_000, heartbeat=beat)
+        return Standing(session)
+
+    async def wait_for_rent(self, fleet: Fleet) -> Any:
+        """Rounds until the market has made one."""
+
+        async def rented() -> Any:
+            await fleet.run_once()
+            return self.fake.living
+
+        return (await wait_until(rented))[-1]
+
+    async def aclose(self) -> None:
+        """End what they do; what they rented is the fixture's to end."""
+        for each in self.fleets:
+            await each.aclose()
+
+
+@pytest.fixture
+async def crew(stand: Stand, fake: FakeVast) -> AsyncIterator[Crew]:
+    """Nobody yet."""
+    made = Crew(stand, fake)
+    yield made
+    await made.aclose()
+
+
+def speech(request_id: str) -> dict[str, str]:
+    """A short one."""
+    return {"request_id": request_id, "task": "speak", "text": "A word.", "voice": "newsroom"}
+
+
+async def test_what_waits_is_rented_for_once(crew: Crew) -> None:
+    """And it says what it waits for meanwhile."""
+    fleet = await crew.fleet()
+    assert fleet.hopes
+    assert fleet.lacks("speech") == "no machine is rented: nothing has waited for one yet"
+    await crew.stand.submit(speech("one"))
+    await crew.wait_for_rent(fleet)
+    for _ in range(3):
+        fleet._news.set()
+        await fleet.run_once()
+    assert len(crew.fake.instances) >= 1
+    assert len(crew.fake.asked("create")) == 1
+    assert (fleet.lacks("speech") or "").startswith("no rented machine is ready")
+    assert fleet.choose("speech") is None
+
+
+async def test_nothing_is_rented_while_nothing_waits(crew: Crew) -> None:
+    """Nor is the market asked."""
+    fleet = await crew.fleet()
+    for _ in range(2):
+        fleet._news.set()
+        await fleet.run_once()
+    assert crew.fake.requests == []
+
+
+async def test_without_a_budget_nothing_is_rented_and_a_drain_does_not_wait(crew: Crew) -> None:
+    """It says which setting is missing."""
+    fleet = await crew.fleet(BUDGET_PER_DAY_USD="")
+    await crew.stand.submit(speech("one"))
+    await fleet.run_once()
+    assert not fleet.hopes
+    assert "BUDGET_PER_DAY_USD" in (fleet.lacks("speech") or "")
+    assert crew.fake.asked("create") == []
+
+
+async def test_no_credit_is_said_and_not_tried_again_at_once(crew: Crew) -> None:
+    """Row 44."""
+    fleet = await crew.fleet()
+    crew.fake.script(Rule("no_credit", "create", times=None))
+    await crew.stand.submit(speech("one"))
+
+    async def blocked() -> bool:
+        await fleet.run_once()
+        return not fleet.hopes
+
+    await wait_until(blocked)
+    for _ in range(3):
+        fleet._news.set()
+        await fleet.run_once()
+    assert len(crew.fake.asked("create")) == 1
+    assert "credit" in (fleet.lacks("speech") or "").lower()
+
+
+async def test_an_offer_that_is_gone_makes_room_for_the_next(crew: Crew) -> None:
+    """Row 36: another offer, at once, and never the same one."""
+    fleet = await crew.fleet()
+    crew.fake.script(Rule("gone", "create", times=1))
+    await crew.stand.submit(speech("one"))
+    await crew.wait_for_rent(fleet)
+    assert len({each.thing for each in crew.fake.asked("create")}) == 2
+
+
+async def test_a_market_that_fails_ends_no_round(crew: Crew) -> None:
+    """Its trouble is this backend's alone: what it says is told, and it is asked again later."""
+    fleet = await crew.fleet()
+    crew.fake.script(Rule("500", "search", times=None))
+    await crew.stand.submit(speech("one"))
+    await fleet.run_once()
+    assert "Vast.ai" in (fleet.lacks("speech") or "")
+    assert fleet.hopes
+
+
+@pytest.mark.parametrize("why", ["not fresh", "stopping"])
+async def test_who_may_not_pay_rents_nothing(crew: Crew, why: str) -> None:
+    """Promise 5: a session that may have ended, and a watcher that stops."""
+    fleet = await crew.fleet()
+    session = fleet._session
+    assert session is not None
+    if why == "stopping":
+        session.offer.slots = {}
+    else:
+        session.fresh = False  # type: ignore[misc]  # the test's session
+    await crew.stand.submit(speech("one"))
+    await fleet.run_once()
+    assert crew.fake.asked("create") == []
+
+
+async def test_two_watchers_with_one_wish_rent_once(crew: Crew) -> None:
+    """Show 5: eight rounds, each with another queue of jobs; one machine, always."""
+    both = [await crew.fleet("a"), await crew.fleet("b")]
+    for number in range(8):
+        await crew.stand.submit(speech(f"job-{number}"))
+        before = len(crew.fake.asked("create"))
+
+        async def rented(before: int = before) -> bool:
+            for each in both:
+                each._news.set()
+                each._not_before = float("-inf")
+            await asyncio.gather(*(each.run_once() for each in both))
+            return len(crew.fake.asked("create")) > before
+
+        await wait_until(rented)
+        await asyncio.gather(*(each.run_once() for each in both))
+        assert len(crew.fake.living) == 1
+        for each in both:
+            for kept in list(each._kept.values()):
+                kept.keeper.tell(ToldToEnd("next round"))
+
+        async def over() -> bool:
+            return not (await instances.rows(crew.stand.queue)).instances
+
+        await wait_until(over)
+    assert len(crew.fake.asked("create")) == 8
+
+
+async def test_a_stopping_watcher_ends_what_it_has(crew: Crew) -> None:
+    """SIGTERM and drain: proven gone within the step, its bill kept."""
+    fleet = await crew.fleet()
+    await crew.stand.submit(speech("one"))
+    await crew.wait_for_rent(fleet)
+    await fleet.flush()
+    assert crew.fake.living == []
+    assert (await instances.rows(crew.stand.queue)).instances == ()
+    assert not fleet.hopes
+
+
+async def test_what_is_not_proven_gone_stays_a_row_for_others(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the next watcher ends it."""
+    monkeypatch.setattr(fleets, "FLUSH_SECONDS", 0.3)
+    fleet = await crew.fleet("a")
+    await crew.stand.submit(speech("one"))
+    await crew.wait_for_rent(fleet)
+    crew.fake.script(Rule("500", "destroy", times=1))
+    await fleet.flush()
+    (row,) = (await instances.rows(crew.stand.queue)).instances
+    assert row.state == "destroying"
+    await sessions.close_session(crew.stand.queue, row.owner, name="a")
+    other = await crew.fleet("b", WATCHER_BATCH_MIN="50")
+
+    async def over() -> bool:
+        await other.run_once()
+        return not (await instances.rows(crew.stand.queue)).instances
+
+    await wait_until(over)
+    assert crew.fake.living == []
+
+
+async def test_a_new_life_ends_what_its_last_one_had(crew: Crew) -> None:
+    """A session was lost: its machines are found by their rows."""
+    fleet = await crew.fleet("a", WATCHER_BATCH_MIN="1")
+    await crew.stand.submit(speech("one"))
+    lost = await crew.wait_for_rent(fleet)
+    assert fleet._session is not None
+    await sessions.close_session(crew.stand.queue, fleet._session.id, name="a")
+    again = await crew.session("a")
+    fleet.begin(again, lambda: None)  # type: ignore[arg-type]  # what of a session is asked
+
+    async def over() -> bool:
+        await fleet.run_once()
+        return bool(lost.gone)
+
+    await wait_until(over)
+
+
+async def test_a_person_may_end_a_machine(crew: Crew) -> None:
+    """`instances destroy`: its watcher hears of it by its row."""
+    fleet = await crew.fleet()
+    await crew.stand.submit(speech("one"))
+    lost = await crew.wait_for_rent(fleet)
+    (row,) = (await instances.rows(crew.stand.queue)).instances
+    assert await instances.ask_end(crew.stand.queue, row.intent)
+
+    async def over() -> bool:
+        await fleet.run_once()
+        return bool(lost.gone)
+
+    await wait_until(over)
+    (bill, *_) = await instances.bills(crew.stand.queue)
+    assert bill.why == "told: asked for"
+
+
+async def test_the_reaper_ends_what_only_the_market_knows(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row 34; and an odd listing is said once, and nothing follows from it."""
+    monkeypatch.setattr(ending, "SETTLED_SECONDS", 0)
+    fleet = await crew.fleet()
+    reaper = Reaper(fleet.markets, fleet.clock, lambda: fleet.books, every=0.0)
+    await fleet.run_once()
+    assert fleet.books is not None
+    crew.fake.place(f"job-runner/{fleet.books.namespace}/cafe0000cafe/17/1000", offer=101)
+    crew.fake.script(Rule("partial", "list", times=1))
+    await reaper.run_once()
+    assert len(crew.fake.living) == 1
+    await reaper.run_once()
+    assert crew.fake.living == []
+    await reaper.flush()
+
+
+async def test_the_backend_offers_what_the_fleet_has(crew: Crew, tmp_path: Any) -> None:
+    """No machine: nothing is taken, no attempt is used; what is no speech can never run there."""
+    fleet = await crew.fleet()
+    backend = Vast(fleet, Reaper(fleet.markets, fleet.clock, lambda: None), 16)
+    assert (backend.name, backend.slots, sorted(backend.capabilities)) == ("vast", 16, ["speaker", "speech"])
+    assert set(backend.duties) == {"rented machines", "reaper"}
+    await backend.prepare()
+    await backend.warm()
+    assert await backend.lacks("speech") == fleet.lacks("speech")
+    job = spec("speak", text="A word.", voice="newsroom")
+    with pytest.raises(PausedError, match="no machine is rented"):
+        await backend.run(job, lease_of(job), tmp_path, lambda _: None)
+    other = spec("debug")
+    with pytest.raises(PermanentError, match="only speaks"):
+        await backend.run(other, lease_of(other), tmp_path, lambda _: None)

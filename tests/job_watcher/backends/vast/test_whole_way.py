@@ -1,0 +1,72 @@
+"""The whole way of a job to a rented machine and back, over a real sshd, with the real worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from lib.redisqueue import instances
+from tests.support.wait import wait_until
+
+if TYPE_CHECKING:
+    from job_watcher.backends.vast.backend import Vast
+    from tests.job_watcher.backends.vast.conftest import OwnHost, Renters
+    from tests.job_watcher.watching import Stand
+
+
+def speech(request_id: str) -> dict[str, str]:
+    """A short one."""
+    return {"request_id": request_id, "task": "speak", "text": f"This is {request_id}.", "voice": "newsroom"}
+
+
+async def test_a_drain_rents_works_gives_back_and_ends(stand: Stand, renters: Renters, own_host: OwnHost) -> None:
+    """Jobs wait for a machine, which is looked at and tried first; then all are done, and nothing is left of it.
+
+    The time limit is that of a worker which loads its model on a busy machine.
+    """
+    assert set(await stand.submit(speech("one"), speech("two"), speech("three"))) == {"queued"}
+    watcher = renters.watcher("w", **own_host.settings)
+    await watcher.start("drain")
+    await watcher.ended(60.0)
+    for record in await stand.ended("one", "two", "three"):
+        assert (record["status"], record["backend"], record["attempt"]) == ("done", "vast", 1)
+        best = Path(urlsplit(record["outputs"]["takes"][0]["uri"]).path)
+        assert best.read_bytes()[:4] == b"RIFF"
+    assert (await instances.rows(stand.queue)).instances == ()
+    (bill,) = await instances.bills(stand.queue)
+    assert (bill.market, bill.jobs, bill.micro, bill.why) == ("ssh", 3, 0, "told: its watcher ends")
+    assert {"connecting", "probing", "canary", "draining"} <= set(bill.spent)
+    # The sessions of sshd end by themselves; nothing of the worker is left.
+    await wait_until(lambda: not _workers(own_host))
+
+
+def _workers(own: OwnHost) -> list[bytes]:
+    found = []
+    for pid in own.host.processes():
+        try:
+            said = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"execute-manifest" in said:
+            found.append(said)
+    return found
+
+
+async def test_a_host_that_dies_is_given_up_and_left_out(stand: Stand, renters: Renters, own_host: OwnHost) -> None:
+    """It offers nothing any more; that it failed is on its bill, and it is left out for a while."""
+    watcher = renters.watcher("w", WATCHER_IDLE_GRACE="60", **own_host.settings)
+    await watcher.start()
+    await stand.submit(speech("one"))
+    await stand.ended("one", seconds=60.0)
+    backend: Vast = watcher.backends[0]  # type: ignore[assignment]  # the only one
+    assert await backend.lacks("speech") is None
+    assert backend.slots == 128
+    own_host.host.kill()
+    await wait_until(lambda: instances.bills(stand.queue), 20.0)
+    assert await backend.lacks("speech") is not None
+    (bill,) = await instances.bills(stand.queue)
+    assert (bill.jobs, bill.failed) == (1, True)
+    assert bill.why.startswith("lost")
+    assert list(await instances.excluded(stand.queue)) == [own_host.settings["SSH_HOSTS"]]
+    await watcher.finish()
