@@ -98,6 +98,6 @@ def test_stored_outputs_that_no_record_can_name_are_refused(tmp_path: Path) -> N
         checked(TaskResult({}, stored=(_stored("a"), _stored("a"))), lambda: tmp_path)
     with pytest.raises(PermanentError, match=str(MAX_OUTPUTS)):
         checked(TaskResult({}, stored=tuple(_stored(f"a{n}") for n in range(MAX_OUTPUTS + 1))), lambda: tmp_path)
+    both = TaskResult({}, (Output("b", tmp_path / "b", "take"),), stored=(_stored("a"),))
     with pytest.raises(PermanentError, match="beside those"):
-        both = TaskResult({}, (Output("b", tmp_path / "b", "take"),), stored=(_stored("a"),))
         checked(both, lambda: tmp_path)

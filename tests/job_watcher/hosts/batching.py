@@ -40,7 +40,8 @@ class Jobs:
 
     def give(self, spec: JobSpec, *, deaths: int = 0) -> asyncio.Task[TaskResult]:
         """Give one; its end."""
-        self.progress[spec.request_id] = said = []
+        said: list[dict[str, Any]] = []
+        self.progress[spec.request_id] = said
         directory = self.base / hashlib.sha256(spec.request_id.encode()).hexdigest()
         work_dir = WorkDir(directory, lambda: None)
         return asyncio.create_task(self.runner.speak(spec, 1, lease_of(spec, deaths=deaths), work_dir, said.append))

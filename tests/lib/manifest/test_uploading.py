@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import threading
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,7 @@ from lib.manifest.uploading import Put, Uploads, puts_of, upload
 from tests.support.servers import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 
@@ -78,7 +79,9 @@ class Patience:
         self.now += seconds
 
 
-def send(made: Path, url: str, patience: Patience | None = None, **headers: str) -> None:
+def send(
+    made: Path, url: str, patience: Patience | None = None, headers: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Upload it."""
     clock = patience or Patience()
     upload(made, Put("a.wav", url, headers), clock=lambda: clock.now, sleep=clock.sleep, patience_seconds=60)
@@ -86,7 +89,7 @@ def send(made: Path, url: str, patience: Patience | None = None, **headers: str)
 
 def test_a_file_is_sent_with_exactly_the_signed_headers(store: Store, made: Path) -> None:
     """Whole, in one request."""
-    send(made, store.url, **{"If-None-Match": "*", "x-amz-meta-sha256": "abc"})
+    send(made, store.url, headers={"If-None-Match": "*", "x-amz-meta-sha256": "abc"})
     ((path, headers, body),) = store.seen
     assert path == "/a.wav?X-Amz-Signature=hunter2"
     assert (headers["If-None-Match"], headers["x-amz-meta-sha256".title()], body) == ("*", "abc", b"RIFF")
@@ -149,7 +152,7 @@ def test_an_order_of_another_shape_is_refused(given: object) -> None:
 def test_the_jobs_of_a_worker_are_sent_one_after_the_other(store: Store, made: Path) -> None:
     """Each is told once, with its error, and the next goes on; `finish` waits for all."""
     told: list[tuple[str, str | None]] = []
-    uploads = Uploads(lambda name, error: told.append((name, error and type(error).__name__)))
+    uploads = Uploads(lambda name, error: told.append((name, type(error).__name__ if error else None)))
     put = {"url": store.url, "headers": {}}
     uploads.begin("one", made.parent, {"a.wav": put})
     uploads.begin("two", made.parent, {"gone.wav": put})
