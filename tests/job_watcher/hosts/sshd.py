@@ -27,17 +27,20 @@ _PAUSE_SECONDS: Final = 0.01
 class Sshd:
     """One server; its sessions have `home` as HOME and start in the home of this process's user.
 
-    `environment` is what each session sees beside PATH. `address` stays while it is stopped and started again.
+    `environment` is what each session sees; what `put_program` writes is found before the machine's own programs.
+    `address` stays while it is stopped and started again.
     """
 
     def __init__(self, directory: Path, environment: Mapping[str, str] | None = None) -> None:
         self.directory = directory
         self.home = directory / "home"
-        self.home.mkdir(parents=True)
+        self.programs = directory / "programs"
+        for folder in (self.home, self.programs):
+            folder.mkdir(parents=True)
         self.keys = HostKeys.make()
         (directory / "authorized").write_text(self.keys.public + "\n")
         self.address = Address("127.0.0.1", free_port(), user=_user())
-        self.environment = {"HOME": str(self.home), "PATH": "/usr/bin:/bin", **(environment or {})}
+        self.environment = {"HOME": str(self.home), "PATH": f"{self.programs}:/usr/bin:/bin", **(environment or {})}
         self.make_key()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -53,6 +56,12 @@ class Sshd:
         path = self.directory / "host_key"
         path.write_bytes(key.export_private_key("openssh"))
         path.chmod(0o600)
+
+    def put_program(self, name: str, text: str) -> None:
+        """A shell script that stands before a program of this name."""
+        path = self.programs / name
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
 
     def start(self) -> Self:
         """Start it and wait until it listens."""

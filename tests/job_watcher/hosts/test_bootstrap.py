@@ -39,19 +39,17 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def bare(own_sshd: Sshd, tmp_path: Path) -> AsyncIterator[Host]:
+async def bare(own_sshd: Sshd) -> AsyncIterator[Host]:
     """A host that finds programs of the test first; what job-runner depends on is there, and no package index.
 
     Its only Python that will do is the one of this run, which spares a new environment the seconds of a pip of its own.
     """
-    (tmp_path / "programs").mkdir()
     for name in ("python3", "python3.11", "python3.12"):
-        put_program(tmp_path, name, "exit 1")
-    put_program(tmp_path, "python3.13", f'[ "$2" != venv ] || set -- "$@" --without-pip; exec {sys.executable} "$@"')
-    put_program(tmp_path, "apt-get", "echo 'E: no network' >&2; exit 100")
+        own_sshd.put_program(name, "exit 1")
+    own_sshd.put_program("python3.13", f'[ "$2" != venv ] || set -- "$@" --without-pip; exec {sys.executable} "$@"')
+    own_sshd.put_program("apt-get", "echo 'E: no network' >&2; exit 100")
     own_sshd.stop()
     own_sshd.environment |= {
-        "PATH": f"{tmp_path}/programs:/usr/bin:/bin",
         "PYTHONPATH": ":".join(site.getsitepackages()),
         # The packages of PYTHONPATH count as installed, job-runner among them.
         "PIP_IGNORE_INSTALLED": "1",
@@ -63,13 +61,6 @@ async def bare(own_sshd: Sshd, tmp_path: Path) -> AsyncIterator[Host]:
     host = await connect(own_sshd.address, own_sshd.keys, None, 10)
     yield host
     await host.aclose()
-
-
-def put_program(tmp_path: Path, name: str, text: str) -> None:
-    """A program that the host finds before its own."""
-    path = tmp_path / "programs" / name
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(0o755)
 
 
 def test_the_wheel_is_one_by_the_rules(wheel: Path) -> None:
@@ -136,30 +127,30 @@ async def test_a_bare_host_has_job_runner_afterwards(bare: Host, own_sshd: Sshd,
     assert (found.worker, found.version) == (program, own_version())
 
 
-async def test_a_step_that_fails_is_named_with_the_hosts_last_words(bare: Host, wheel: Path, tmp_path: Path) -> None:
+async def test_a_step_that_fails_is_named_with_the_hosts_last_words(bare: Host, own_sshd: Sshd, wheel: Path) -> None:
     """Here no Python is good enough, and none can be installed."""
-    put_program(tmp_path, "python3.13", "exit 1")
+    own_sshd.put_program("python3.13", "exit 1")
     with pytest.raises(BootstrapError, match=r"could not find Python \(status 1\): (?s:.*)no Python of 3\.11"):
         await install(bare, wheel, seconds=20)
 
 
-async def test_python_is_installed_where_there_is_none(bare: Host, wheel: Path, tmp_path: Path) -> None:
+async def test_python_is_installed_where_there_is_none(bare: Host, own_sshd: Sshd, wheel: Path, tmp_path: Path) -> None:
     """The steps go on with what the package manager brought; the extras are asked of pip."""
-    program = tmp_path / "programs/python3.13"
+    program = own_sshd.programs / "python3.13"
     script = f'echo "python $*" >>{tmp_path}/said; case $* in *venv*) mkdir -p "$3/bin"; cp "$0" "$3/bin/python";; esac'
     program.unlink()
-    put_program(tmp_path, "brought", script)
-    put_program(tmp_path, "apt-get", f"case $* in *install*) cp {tmp_path}/programs/brought {program};; esac")
+    own_sshd.put_program("brought", script)
+    own_sshd.put_program("apt-get", f"case $* in *install*) cp {own_sshd.programs}/brought {program};; esac")
     with pytest.raises(BootstrapError, match="could not try it"):
         await install(bare, wheel, seconds=20, extras=["qwen", "s3"])
     said = (tmp_path / "said").read_text()
     assert re.search(r"-m pip --no-input .* install .*py3-none-any\.whl\[qwen,s3\]\n", said)
 
 
-async def test_what_takes_too_long_is_ended(bare: Host, own_sshd: Sshd, wheel: Path, tmp_path: Path) -> None:
+async def test_what_takes_too_long_is_ended(bare: Host, own_sshd: Sshd, wheel: Path) -> None:
     """The deadline is for all steps together; the one that hung is named, and nothing of it is left."""
-    put_program(tmp_path, "python3.13", "exit 1")
-    put_program(tmp_path, "apt-get", "sleep 1000 & sleep 1000")
+    own_sshd.put_program("python3.13", "exit 1")
+    own_sshd.put_program("apt-get", "sleep 1000 & sleep 1000")
     with pytest.raises(BootstrapError, match=r"not ready within 0\.7 s; it was at: find Python") as told:
         await install(bare, wheel, seconds=0.7)
     assert "Dockerfile.worker" in (told.value.hint or "")
@@ -170,7 +161,7 @@ async def test_a_host_that_goes_away_in_the_middle_is_lost(
     bare: Host, own_sshd: Sshd, wheel: Path, tmp_path: Path
 ) -> None:
     """Not a failed installation: the machine, not the step, is at fault."""
-    put_program(tmp_path, "python3.13", f"touch {tmp_path}/begun; sleep 1000")
+    own_sshd.put_program("python3.13", f"touch {tmp_path}/begun; sleep 1000")
     installing = asyncio.create_task(install(bare, wheel, seconds=60))
     await wait_until((tmp_path / "begun").exists)
     own_sshd.stop()

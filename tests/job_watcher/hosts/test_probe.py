@@ -13,7 +13,6 @@ from job_watcher.hosts.probe import Card, Probe, Wants, probe, read_look
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
     from job_watcher.hosts.host import Host
     from tests.job_watcher.hosts.sshd import Sshd
@@ -24,19 +23,12 @@ LOOK = "disk 90000000\nmemory 16000000\nend\n"
 
 
 @pytest.fixture
-def programs(own_sshd: Sshd, tmp_path: Path) -> Callable[..., None]:
+def programs(own_sshd: Sshd) -> Callable[..., None]:
     """Put programs before the host's own, each by the text of a script."""
-    folder = tmp_path / "programs"
-    folder.mkdir()
-    own_sshd.stop()
-    own_sshd.environment["PATH"] = f"{folder}:/usr/bin:/bin"
-    own_sshd.start()
 
     def put(**scripts: str) -> None:
         for name, text in scripts.items():
-            path = folder / name.replace("_", "-")
-            path.write_text(f"#!/bin/sh\n{text}\n")
-            path.chmod(0o755)
+            own_sshd.put_program(name.replace("_", "-"), text)
 
     return put
 

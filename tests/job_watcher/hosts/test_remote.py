@@ -92,10 +92,10 @@ async def test_letters_that_are_none_do_not_end_the_reading(host: Host) -> None:
 
 
 async def test_killed_is_the_whole_tree(host: Host, tmp_path: Path) -> None:
-    """Children, grandchildren, one that ignores signals and one in a session of its own: /proc has none of them."""
+    """Children, grandchildren, one that ignores signals, one in a session of its own, one without environment: none is left."""
     script = (
         "trap '' TERM HUP INT; echo $$ >>pids; (trap '' TERM; sh -c 'echo $$ >>pids; sleep 1000'; :) & "
-        "setsid sh -c 'echo $$ >>pids; exec sleep 1000' & sleep 1000 & echo $! >>pids; wait"
+        "setsid sh -c 'echo $$ >>pids; exec sleep 1000' & env -i sleep 1000 & echo $! >>pids; wait"
     )
     process = await host.start(["sh", "-c", script], cwd=str(tmp_path))
 
@@ -179,15 +179,9 @@ async def test_more_is_asked_at_once_than_sshd_takes_in_one_connection(host: Hos
     assert [state_of(worker.pid) for worker in workers if state_of(worker.pid) not in {"", "Z"}] == []
 
 
-async def test_a_host_that_begins_with_nonsense_is_refused(own_sshd: Sshd, tmp_path: Path) -> None:
+async def test_a_host_that_begins_with_nonsense_is_refused(own_sshd: Sshd) -> None:
     """Faults row 45: the number of the process group is used in a kill, so it must be one."""
-    liar = tmp_path / "liar"
-    liar.mkdir()
-    (liar / "setsid").write_text("#!/bin/sh\necho '-1; reboot'\n")
-    (liar / "setsid").chmod(0o755)
-    own_sshd.stop()
-    own_sshd.environment["PATH"] = f"{liar}:/usr/bin:/bin"
-    own_sshd.start()
+    own_sshd.put_program("setsid", "echo '-1; reboot'")
     host = await connect(own_sshd.address, own_sshd.keys, None, 10)
     with pytest.raises(HostRefusedError, match="which is no process"):
         await host.start(["true"])
