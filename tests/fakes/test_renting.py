@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.fakes.hosts import HOUSE, HostPlan
+from tests.fakes import hosts
+from tests.fakes.hosts import HOUSE, Host, HostPlan
 from tests.fakes.test_hosts import ssh
 from tests.fakes.vast_faults import Rule
 from tests.fakes.vast_lives import Life, Plan
@@ -25,7 +28,6 @@ from tests.support.wait import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.fakes.hosts import Host
 
 pytestmark = pytest.mark.usefixtures("sshd")
 
@@ -100,6 +102,40 @@ async def test_what_runs_there_dies_with_the_instance(market: FakeVast, how: str
     else:
         market.act("turn", instance, "offline")
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+
+
+async def test_a_host_that_cannot_be_made_is_an_exited_instance_that_says_why(
+    market: FakeVast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here its sshd is no program at all."""
+    monkeypatch.setattr(hosts, "SSHD", "/bin/false")
+    instance = create(market)
+    await wait_until(lambda: market.instances[0].status == "exited", 20)
+    assert "sshd does not start" in sdk(market).show_instance(instance)["status_msg"]
+
+
+async def test_an_end_while_its_host_comes_up_is_an_end(market: FakeVast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A destroy waits for the host that is being switched on, so it is off for good when the answer comes."""
+    begun, may_go_on = threading.Event(), threading.Event()
+    start = Host.start
+
+    def held_up(host: Host) -> Host:
+        begun.set()
+        may_go_on.wait(20)
+        return start(host)
+
+    monkeypatch.setattr(Host, "start", held_up)
+    instance = create(market)
+    host = market.instances[0].host
+    assert host is not None
+    assert await asyncio.to_thread(begun.wait, 20)
+    ending = asyncio.create_task(asyncio.to_thread(sdk(market).destroy_instance, instance))
+    await asyncio.wait([ending], timeout=0.1)
+    assert not ending.done()
+    may_go_on.set()
+    await ending
+    assert not host.alive
+    assert not host.directory.exists()
 
 
 async def test_an_unknown_one_may_be_as_well_as_ever(market: FakeVast) -> None:

@@ -88,6 +88,7 @@ class Rented:
     listed_until: float | None = None
     host: Host | None = None
     living: asyncio.Task[None] | None = None
+    switching: asyncio.Future[Any] | None = None
 
     def turn(self, status: str | None, message: str | None, at: float) -> None:
         """Become this."""

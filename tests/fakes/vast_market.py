@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.fakes.billing import BillLine, Meter
-from tests.fakes.hosts import Host
+from tests.fakes.hosts import Host, HostMissingError
 from tests.fakes.vast_lives import Life, Plan, Rented
 
 if TYPE_CHECKING:
@@ -124,7 +124,11 @@ class Market:
     async def _live(self, rented: Rented, life: Life) -> None:
         for status, seconds in life.steps():
             if status is not None or seconds:
-                await self.turn(rented, status, life.message if status == life.becomes else None)
+                try:
+                    await self.turn(rented, status, life.message if status == life.becomes else None)
+                except HostMissingError as exc:
+                    rented.turn("exited", str(exc), self.clock.time())
+                    return
             if seconds is None:
                 return
             await asyncio.sleep(self.clock.real(seconds))
@@ -134,7 +138,10 @@ class Market:
         if rented.gone:
             return
         if rented.host is not None and status != "unknown":
-            await asyncio.to_thread(rented.host.start if status == "running" else rented.host.kill)
+            switch = rented.host.start if status == "running" else rented.host.kill
+            # Shielded: whoever ends this life waits for the switch, lest the host come up behind his back.
+            rented.switching = asyncio.ensure_future(asyncio.to_thread(switch))
+            await asyncio.shield(rented.switching)
         if not rented.gone:
             rented.turn(status, message, self.clock.time())
 
@@ -179,3 +186,5 @@ class Market:
         if living is not None and not living.done():
             living.cancel()
             await asyncio.wait([living])
+        if rented.switching is not None:
+            await asyncio.wait([rented.switching])
