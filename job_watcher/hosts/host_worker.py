@@ -187,7 +187,7 @@ class HostWorker:
                 self.ready.set()
             case Begun():
                 self._start_timer(self._table.at_work)
-            case Ended():
+            case Ended() if self._table.at_work is None:
                 self._stop_timer()
             case Uploaded():
                 self._hear_uploaded(event)

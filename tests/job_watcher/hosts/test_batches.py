@@ -118,6 +118,17 @@ async def test_the_deadline_counts_from_the_beginning_of_the_body(jobs: Jobs) ->
     assert result.waited > 0.3
 
 
+async def test_a_deadline_holds_though_another_job_is_skipped_meanwhile(jobs: Jobs) -> None:
+    """The word of a job that ends beside it is not taken for its own."""
+    first, second = jobs.give(job("[stays] one", timeout_seconds=0.5)), jobs.give(job("two"))
+    await jobs.at_work(job("[stays] one"))
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    with pytest.raises(TaskTimeoutError):
+        await first
+
+
 async def test_a_suspect_is_alone(jobs: Jobs) -> None:
     """Nothing is beside it there: it waits for the end of the others, and they for its end."""
     first = jobs.give(job("[waits gate] one"))
