@@ -58,7 +58,8 @@ class Death:
         beside = "nobody else" if self.alone else "another watcher"
         return (
             f"{self.point:<20} {beside:<16} billed {self.billed:5.2f} s after it (bound {self.bound:.1f}), "
-            f"{self.instances} instances, {self.done} done{'' if self.well else '  NOT AS IT MUST BE'}"
+            f"{self.instances} instances, {self.left} left, {self.done} done"
+            f"{'' if self.well else '  NOT AS IT MUST BE'}"
         )
 
 
@@ -70,16 +71,19 @@ async def death_at(folder: Path, point: str, *, alone: bool) -> Death:
         first.start(failpoint=point)
         await first.ended(_END_SECONDS)
         died = place.market.clock.time()
-        rented = list(place.market.instances)
-        second = place.watcher("second", "--drain")
+        of_the_dead = [each.meter for each in place.market.instances]
+        second = place.watcher("second")
         if alone:
             await wait_until(lambda: not place.market.living, _END_SECONDS, what="the dead-man")
             bound = DEAD_MAN_SECONDS + SLACK_SECONDS
         else:
             bound = LIFE_SECONDS + SWEEP_SECONDS + SLACK_SECONDS
         second.start()
+        await wait_until(lambda: all(each.ended for each in of_the_dead), _END_SECONDS, what="the end of its machines")
+        await wait_until(lambda: place.totals()["outstanding"] == 0, _END_SECONDS, what="the end of all jobs")
+        second.term()
         await second.ended(_END_SECONDS)
-        ended = [each.meter.ended for each in rented]
+        ended = [each.ended for each in of_the_dead]
         now = place.market.clock.time()
         billed = max(((now if each is None else each) - died for each in ended), default=0.0)
         records = [place.told("result", each) for each in ids]
