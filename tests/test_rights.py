@@ -18,6 +18,7 @@ import pytest
 from lib.redisqueue import instances
 from lib.redisqueue.connection import connect
 from lib.redisqueue.fsck import fsck
+from lib.redisqueue.overview import overview
 from lib.redisqueue.queue import Queue
 from lib.redisqueue.rights import COMMANDS, ENVELOPE, ROLES, missing_rights
 from tests.chaos.yard import MODULES, Yard
@@ -211,7 +212,7 @@ async def test_machines_are_rented_under_least_rights(place: Place) -> None:
         await queue.client.hset(queue.keys.of("instances"), "broken00", "junk")
         assert (await fsck(queue, repair=True))[0].repaired
         await renting.stage.kill(renting.session)
-        await place.run("status")
+        assert len((await overview(queue, lease_idle_ms=1000))["instances"]) == 1
         other = await Renting(renting.stage).opened("other")
         taken = await instances.adopt(queue, other.session, rented.intent)
         assert taken is not None

@@ -15,6 +15,7 @@ from lib.redisqueue.scripts import load
 from tests.conformance.renting import USD, Renting
 from tests.conformance.stage import Stage
 from tests.support.proxy import FaultProxy
+from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -108,8 +109,14 @@ async def test_a_server_that_was_killed_and_forgot_a_step_goes_on_with_the_owner
     for name, value in zip(names, older, strict=True):
         await client.restore(key(name), 0, value, replace=True)
     server.restart(kill=True)
-    await client.connection_pool.disconnect()
-    assert await renting.money() == (100, USD - 100)
+
+    async def answers() -> bool:
+        try:
+            return await renting.money() == (100, USD - 100)
+        except UnreachableError:
+            return False
+
+    await wait_until(answers, what="the server has read its file")
     newest = await renting.advanced(newest, 50)
     assert newest.cost == 550
     assert await renting.money() == (550, USD - 550)

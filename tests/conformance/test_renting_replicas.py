@@ -12,7 +12,7 @@ from lib.redisqueue.instances import Intended, RentRefused
 from lib.redisqueue.queue import Queue
 from tests.conformance.renting import USD, Renting
 from tests.conformance.stage import Stage
-from tests.support.servers import RealServer, Redis7Server, ValkeyServer
+from tests.support.servers import RealServer, ValkeyServer
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(params=[ValkeyServer, Redis7Server])
-def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[RealServer, RealServer]]:
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[tuple[RealServer, RealServer]]:
     """A server and its replica."""
     # By default a master waits five seconds for further replicas before it sends the first one its data.
-    with request.param(tmp_path / "master", options=("--repl-diskless-sync-delay", "0")) as master:
+    with ValkeyServer(tmp_path / "master", options=("--repl-diskless-sync-delay", "0")) as master:
         options = ("--replicaof", "127.0.0.1", str(master.port))
-        with request.param(tmp_path / "replica", options=options) as replica:
+        with ValkeyServer(tmp_path / "replica", options=options) as replica:
             yield master, replica
 
 

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.market.instance import STATES, Instance
@@ -58,6 +58,7 @@ def changed(**more: Any) -> bytes:
     return written(SOUND, rest=json.dumps({name: value for name, value in said.items() if value is not ...}).encode())
 
 
+@settings(max_examples=40)
 @given(INSTANCES, st.booleans())
 def test_a_row_reads_back_as_it_was_written(instance: Instance, told: bool) -> None:  # noqa: FBT001 - drawn
     """Every field, also one that is added to an instance tomorrow."""
