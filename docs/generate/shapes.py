@@ -15,6 +15,7 @@ from typing import Any, Final
 from docs.generate.shapes_manifests import MANIFESTS
 from docs.generate.shapes_money import BACKEND_VIEW, ETA, INSTANCE, MONEY, POOL, QUOTE, SPEND
 from docs.generate.shapes_offline import OFFLINE
+from docs.generate.shapes_renting import RENTING
 from docs.generate.shapes_voices import VOICES
 
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
@@ -251,6 +252,7 @@ SHAPES: Final[dict[str, Any]] = {
     **OFFLINE,
     **MANIFESTS,
     **MONEY,
+    **RENTING,
     **VOICES,
 }
 

@@ -9,15 +9,16 @@ from job_runner.cli.running import settings_of, with_queue
 from job_runner.cli.tables import Table, seconds_text
 from job_runner.service import renting
 from lib.command_line.output import Output
+from lib.errors import InvalidInputError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 EXAMPLES = """\b
 Examples:
-  job-runner instances                  what is rented, and the last bills
+  job-runner instances                what is rented, and the last bills
   job-runner instances list --bills 100
-  job-runner instances destroy i0f3a…   by its name, or its id at the market
-  job-runner instances reap             end what nobody owns
+  job-runner instances destroy i0f3a  by its name, or the market's id
+  job-runner instances reap           end what nobody owns
 """
 
 LIST_EXAMPLES = """\b
@@ -48,10 +49,22 @@ Names = Annotated[
 
 
 @app.callback(invoke_without_command=True, epilog=EXAMPLES)
-def instances(ctx: typer.Context) -> None:
+def instances(
+    ctx: typer.Context,
+    *,
+    redis_url: RedisUrl = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
     """Show rented machines and their bills, and end them."""
     if ctx.invoked_subcommand is None:
-        list_()
+        list_(redis_url=redis_url, json=json, quiet=quiet, no_color=no_color)
+    elif redis_url or json or quiet or no_color:
+        raise InvalidInputError(
+            f"options of `{ctx.invoked_subcommand}` stand before it",
+            hint=f"write them after `{ctx.invoked_subcommand}`",
+        )
 
 
 @app.command("list", epilog=LIST_EXAMPLES)
