@@ -19,7 +19,7 @@ from job_watcher.retrying import RetryPolicy, middle
 from job_watcher.work_dirs import WorkDirs, id_hash
 from lib.clock import SystemClock
 from lib.errors import TemporaryError
-from lib.jobqueue import BUILT_IN, normalize_job_spec
+from lib.jobqueue import BUILT_IN, Catalogue, normalize_job_spec
 from lib.jobqueue.protocol import Ending, Retry
 from lib.jobqueue.records import recorded_outputs
 from lib.stores.artifacts import LocalArtifacts
@@ -209,15 +209,18 @@ async def test_a_job_may_ask_to_be_made_anew(place: Place, speaker: Speaker) -> 
     assert [each.made.why for each in await place.caching.cache.newest(9)] == ["asked"]
 
 
-async def test_only_kinds_that_say_so_take_part(place: Place, tmp_path: Path) -> None:
-    """A nap that another has slept is no nap: other kinds run, and nothing is noted of them."""
+@pytest.mark.parametrize("says_so", [False, True])
+async def test_only_kinds_that_say_so_take_part(place: Place, tmp_path: Path, *, says_so: bool) -> None:
+    """Other kinds run, and nothing is noted of them; one of one's own that says so is done by its payload alone."""
+    task = registry().require("write_output_inline").kind
+    kinds = Catalogue((replace(task, deterministic=says_so),))
     metal = Metal(registry(), settings_in(tmp_path / "metal"))
-    for name in ("n-1", "n-2"):
-        record = await place.on(metal).record(spec("debug", request_id=name, payload={"message": "hi"}))
-        assert record["result"]["message"] == "hi"
-        assert "cost" not in record
-        assert "cached" not in record["result"]
-    assert await place.caching.cache.newest(9) == []
+    here = place.on(metal, kinds=kinds)
+    for name, text in (("n-1", "same"), ("n-2", "same"), ("n-3", "other")):
+        record = await here.record(spec(task.name, request_id=name, payload={"files": {"best.wav": text}}))
+        assert place.files(record) == {"best.wav": text}
+        assert ("cached" in (record.get("result") or {})) == (says_so and name == "n-2")
+    assert len(await place.caching.cache.newest(9)) == (2 if says_so else 0)
     await metal.aclose()
 
 
