@@ -123,6 +123,9 @@ class Keeper:
     bill: Bill | None = None
     _events: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
     _works: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _told: bool = False
+    _known_id: str = ""
+    """The market's name for it as a step says that could not be saved yet."""
 
     async def keep(self) -> Bill | None:
         """Go on until it is proven gone, and return its bill; None when it is somebody else's now."""
@@ -143,6 +146,7 @@ class Keeper:
 
     def tell(self, event: Event) -> None:
         """Say what has happened to it; looked at in its turn."""
+        self._told = self._told or isinstance(event, ev.ToldToEnd)
         self._events.put_nowait(event)
 
     async def look(self) -> Event | None:
@@ -168,7 +172,12 @@ class Keeper:
         while (saved := await self._save(step)) == "again":
             # Nothing is begun that nobody could find again; to end a machine needs no row. What may have been written
             # is written again just as it was.
-            self._do([each for each in step.actions if isinstance(each, ev.Close | ev.Destroy | ev.Show)])
+            self._known_id = step.instance.market_id
+            actions = [each for each in step.actions if isinstance(each, ev.Close | ev.Destroy | ev.Show)]
+            if self._told or self.books.now() >= step.instance.expires_at:
+                # It is to end, or its time is over, whatever the row says: nobody else can know that now.
+                actions = [ev.Close(), ev.Destroy(), ev.Show()]
+            self._do(actions)
             await self.books.clock.sleep(SAVE_AGAIN_SECONDS)
         if saved == "lost":
             return False
@@ -300,12 +309,15 @@ class Keeper:
                 self.tell(event)
 
     async def _asked(self, action: Action) -> Event | None:
-        market_id = self.instance.market_id
+        market_id = self.instance.market_id or self._known_id
         match action:
             case ev.Create():
                 return await self._create()
             case ev.LookForLabel():
                 return await self._look_for_label()
+            case _ if not market_id:
+                # That there is nothing without a name proves nothing.
+                return None
             case ev.Show():
                 return _shown(await self._show(market_id))
             case ev.Destroy():

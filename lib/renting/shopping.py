@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from lib.market import life
 from lib.market.base import HostWants, RentOrder
 from lib.market.figures import learn
-from lib.market.offers import USUAL_START_SECONDS, BatchNeeds, RentHistory, bid, rank
+from lib.market.offers import BatchNeeds, bid, rank
 from lib.money import MICRO
 from lib.redisqueue import instances, spend
 from lib.renting.keeping import Rent
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lib.clock import Clock
-    from lib.jobqueue import Capability
     from lib.market.base import GpuMarket, MarketOffer
     from lib.market.figures import Figures, Learnt
     from lib.market.instance import Instance
@@ -39,7 +38,6 @@ OWN_START_SECONDS: Final = 20.0
 BILLS_READ: Final = 100
 REFRESH_SECONDS: Final = 30.0
 
-_BARE_IMAGES: Final = ("ubuntu", "debian")
 _CHARACTERS_A_JOB: Final = 500
 
 
@@ -55,13 +53,6 @@ class Shopping:
     _learnt: Learnt | None = None
     _read_at: float = float("-inf")
     _last_dph: int | None = None
-
-    @property
-    def served(self) -> tuple[Capability, ...]:
-        """What a machine that would be rented can do, as far as one can know before it is there."""
-        image = self.settings.vast_image.partition(":")[0].rpartition("/")[2]
-        cards = "vast" in self.markets and image not in _BARE_IMAGES
-        return ("speech", "speaker") if cards else ("speech",)
 
     @property
     def most(self) -> int:
@@ -108,11 +99,9 @@ class Shopping:
             excluded=frozenset(excluded),
         )
         offers = await market.search(wants)
-        usual = learnt.startup if learnt.started else USUAL_START_SECONDS
-        history = RentHistory(
-            excluded={machine: each.why for machine, each in excluded.items()},
-            usual_start=OWN_START_SECONDS if market.name == "ssh" else usual,
-        )
+        history = learnt.history(_CHARACTERS_A_JOB, {machine: each.why for machine, each in excluded.items()})
+        if market.name == "ssh":
+            history = replace(history, usual_start=OWN_START_SECONDS)
         disk = self.settings.vast_disk if market.name == "vast" else 0
         batch = BatchNeeds(_CHARACTERS_A_JOB * max(1, jobs), disk, self.max_dph, jobs)
         now = self.clock.elapsed()

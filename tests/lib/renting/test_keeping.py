@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from lib.errors import UnreachableError
 from lib.market import events as ev
+from lib.market import life
 from lib.market.base import HostWants
 from lib.market.errors import CreditError, MarketError, OfferGoneError
 from lib.market.ssh import SshHosts
@@ -18,6 +20,7 @@ from tests.lib.renting.renters import Renter, SaidHands, adapter
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
+    from lib.market.base import GpuMarket, MarketOffer, RentOrder
     from lib.market.vast import VastMarket
     from lib.renting.keeping import Keeper
     from tests.fakes.vast_server import FakeVast
@@ -233,6 +236,60 @@ async def test_a_machine_is_ended_though_the_queue_does_not_answer(
         own_valkey.start()
         assert await kept is not None
         assert await renter.rows() == []
+    finally:
+        await renter.aclose()
+
+
+class _Cut:
+    """A market whose answer to a create finds the queue gone."""
+
+    def __init__(self, inner: VastMarket, server: RealServer) -> None:
+        self._inner, self._server = inner, server
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def create(self, offer: MarketOffer, order: RentOrder) -> str:
+        """Rented, and the server is stopped."""
+        name = await self._inner.create(offer, order)
+        await asyncio.to_thread(self._server.stop)
+        return name
+
+
+async def test_a_machine_whose_name_could_not_be_saved_is_not_taken_for_absent(
+    own_valkey: RealServer, vast: VastMarket, fake: FakeVast
+) -> None:
+    """Nobody asks the market about a machine without a name: that there is none would look like a proof."""
+    renter = await Renter.on(own_valkey.url, "cut")
+    try:
+        keeper = await renter.intended(cast("GpuMarket", _Cut(vast, own_valkey)))
+        kept = asyncio.create_task(keeper.keep())
+        await wait_until(lambda: keeper._known_id)
+        await wait_until(lambda: fake.asked("show"), what="a question by its name")
+        own_valkey.start()
+        await wait_until(lambda: keeper.instance.market_id)
+        assert len(fake.living) == 1
+        keeper.tell(ev.ToldToEnd("enough"))
+        assert await kept is not None
+        assert fake.living == []
+    finally:
+        await renter.aclose()
+
+
+async def test_the_end_of_a_rent_is_kept_though_the_queue_is_away(
+    own_valkey: RealServer, vast: VastMarket, fake: FakeVast
+) -> None:
+    """A step that cannot be saved holds nothing up that ends a bill: the hard end of the rent comes all the same."""
+    renter = await Renter.on(own_valkey.url, "late")
+    renter.books = replace(renter.books, limits=life.LifeLimits(max_runtime=240.0, idle=30.0))
+    try:
+        keeper = await renter.intended(cast("GpuMarket", _Cut(vast, own_valkey)))
+        kept = asyncio.create_task(keeper.keep())
+        await wait_until(lambda: keeper._known_id)
+        await wait_until(lambda: fake.living == [], 20, what="the end of the rent")
+        assert not kept.done()
+        own_valkey.start()
+        assert await kept is not None
     finally:
         await renter.aclose()
 

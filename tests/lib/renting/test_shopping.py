@@ -95,14 +95,6 @@ async def test_without_a_budget_nothing_is_left_to_spend(renter: Renter, vast: V
     assert (await own.budget_left([]) or 0) > 0
 
 
-async def test_a_bare_image_is_not_expected_to_have_speakers(renter: Renter, vast: VastMarket, tmp_path: Path) -> None:
-    """An image of the worker is."""
-    assert shopping(renter, tmp_path, vast).served == ("speech",)
-    image = "ghcr.io/me/job-runner-worker:1"
-    assert shopping(renter, tmp_path, vast, VAST_IMAGE=image).served == ("speech", "speaker")
-    assert shopping(renter, tmp_path, SshHosts([HOST], renter.clock), SSH_HOSTS=HOST).served == ("speech",)
-
-
 async def test_what_is_expected_of_ones_own_host(renter: Renter, vast: VastMarket, tmp_path: Path) -> None:
     """It runs already and costs nothing; when it is taken, the next one is a rented one."""
     own = SshHosts([HOST], renter.clock)
