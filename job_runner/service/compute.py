@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from lib.job_rate import jobs_in_window
 from lib.pacific import seconds_left
 from lib.routing.filling import Allowance
-from lib.routing.places import RENTED
 from lib.routing.quoted import LOCAL, Backend
-from lib.routing.view import BACKENDS
+from lib.routing.view import BACKENDS, RENTED
 from lib.setting_fields.compute import NO_SPEECH
 
 if TYPE_CHECKING:

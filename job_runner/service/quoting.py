@@ -19,10 +19,9 @@ from lib.job_sizes import size_bucket, size_of
 from lib.jobqueue import capability_of
 from lib.jobqueue.moves import PRIORITY_RANK
 from lib.routing.estimates import Estimates
-from lib.routing.places import RENTED
 from lib.routing.quote import quote
 from lib.routing.quoted import Group, Quote, Wish
-from lib.routing.view import BACKENDS
+from lib.routing.view import BACKENDS, RENTED
 from lib.setting_fields.compute import POLICIES
 
 if TYPE_CHECKING:

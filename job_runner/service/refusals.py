@@ -18,9 +18,8 @@ from lib.job_rate import jobs_in_window
 from lib.job_sizes import size_of
 from lib.jobqueue import JobSpec
 from lib.routing.estimates import Estimates
-from lib.routing.places import RENTED
 from lib.routing.quoted import LOCAL
-from lib.routing.view import BACKENDS
+from lib.routing.view import BACKENDS, RENTED
 from lib.wiring import cloud_price
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from lib.clock import iso, iso_from_ms
 from lib.redisqueue import reader
 from lib.redisqueue.keys import is_intake, parse_intake, parse_lane
 from lib.redisqueue.place import AHEAD_MAX, Place, place_of
-from lib.routing.places import RENTED
+from lib.routing.view import RENTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

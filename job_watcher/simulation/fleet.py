@@ -15,7 +15,7 @@ from lib.market import deciding
 from lib.market.figures import Figures
 from lib.market.instance import Instance, InstanceState
 from lib.redisqueue.keys import parse_intake
-from lib.routing.places import FREE, RENTED
+from lib.routing.view import FREE, RENTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from job_watcher.simulation.running import drawn
 from lib.money import MICRO
 from lib.routing import bounds, deadline_bounds
-from lib.routing.places import FREE, RENTED
 from lib.routing.timeline import Bar, clock, draw
+from lib.routing.view import FREE, RENTED
 
 if TYPE_CHECKING:
     from job_watcher.simulation.running import Ended, Run

@@ -20,9 +20,8 @@ from job_watcher.simulation.telling import Told
 from job_watcher.simulation.world import DAY_MS, Slot, Standing, World
 from lib.errors import TemporaryError
 from lib.redisqueue.keys import parse_intake, parse_lane
-from lib.routing.places import RENTED
 from lib.routing.policy import decide
-from lib.routing.view import Decision, Estimate, IntakeClass, LaneClass, Limits, Urgent, View
+from lib.routing.view import RENTED, Decision, Estimate, IntakeClass, LaneClass, Limits, Urgent, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final
 from lib.job_rate import TRANSIT_MS
 from lib.jobqueue.moves import RateLimits
 from lib.redisqueue.keys import DEFAULT_BACKLOG, PINS, IntakeName, Pin, Priority
-from lib.routing.places import RENTED
-from lib.routing.view import Estimate
+from lib.routing.view import RENTED, Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -20,9 +20,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from lib.routing.dealing import deal
-from lib.routing.places import FREE, RENTED, Place, Places, places
+from lib.routing.places import Place, Places, places
 from lib.routing.planning import MARGIN_SECONDS, Plan, Planned, planned
-from lib.routing.view import BACKENDS, METERED, UNKNOWN, Condition, Decision, Estimate, IntakeClass, View
+from lib.routing.view import BACKENDS, FREE, METERED, RENTED, UNKNOWN, Condition, Decision, Estimate, IntakeClass, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

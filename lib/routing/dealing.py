@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lib.jobqueue.moves import PRIORITY_RANK
-from lib.routing.places import FREE, Place, by_priority
-from lib.routing.view import METERED
+from lib.routing.places import Place, by_priority
+from lib.routing.view import FREE, METERED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

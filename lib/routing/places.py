@@ -7,16 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from lib.jobqueue.moves import Move
-from lib.routing.view import BACKENDS, METERED
+from lib.routing.view import BACKENDS, FREE, METERED
 
 if TYPE_CHECKING:
     from lib.routing.view import Condition, IntakeClass, LaneClass, View
-
-FREE: Final = "metal"
-"""The backend that costs nothing."""
-
-RENTED: Final = "vast"
-"""The backend that is paid for by the hour: a job more or less there costs nothing."""
 
 _ANY: Final = "any"
 

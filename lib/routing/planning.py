@@ -14,11 +14,12 @@ from itertools import accumulate
 from math import inf, sqrt
 from typing import TYPE_CHECKING, Final
 
-from lib.routing.places import FREE, Place
-from lib.routing.view import UNKNOWN, Estimate, IntakeClass, Urgent, View
+from lib.routing.view import FREE, UNKNOWN, Estimate, IntakeClass, Urgent, View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from lib.routing.places import Place
 
 MARGIN_SECONDS: Final = 1.0
 """What lies between two decisions and between a move and its start, and is in no estimate."""

@@ -22,8 +22,8 @@ from math import erf, isfinite, sqrt
 from typing import TYPE_CHECKING, Final
 
 from lib.routing.filling import NEVER, Length, Pool, deal
-from lib.routing.places import RENTED
 from lib.routing.quoted import LOCAL, Z90, Aside, Backend, Group, Hopeless, Quote, Row, Way, Wish
+from lib.routing.view import RENTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from lib.jobqueue.moves import LiveWatcher, Move, Survey
     from lib.setting_fields.compute import Policy
 
+FREE: Final = "metal"
+"""The backend that costs nothing."""
+
+RENTED: Final = "vast"
+"""The backend that is paid for by the hour: a job more or less there costs nothing."""
+
 BACKENDS: Final = ("metal", "vast", "cloud")
 """In the order in which they are used: what is free, what is paid for by the hour anyway, what costs by the job."""
 
