@@ -39,7 +39,8 @@ DONE: Final = {
     "output_name?": "if the job has one",
     "outputs?": "`{best?, takes[], meta?, files?[]}`, each `{name, uri, bytes, sha256, published}`: `uri` is where the "
     "bytes stand for good, `published` where a person opens them",
-    "result?": "what the task gave back; of `speak`: model, selected take, timings, substituted voice, ignored fields",
+    "result?": "what the task gave back; of `speak`: model, selected take, timings, substituted voice, ignored fields; "
+    "`cached: {request_id, key}` when it was taken from an earlier job, as all else there",
     "cost?": "`{usd, …}` where something was paid",
     "backlog?": "where it was enqueued, unless that is the default one",
     "callback_data": "as it was given",

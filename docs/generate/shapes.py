@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from docs.generate.shapes_cache import CACHE
 from docs.generate.shapes_manifests import MANIFESTS
 from docs.generate.shapes_money import BACKEND_VIEW, ETA, INSTANCE, MONEY, POOL, QUOTE, SPEND
 from docs.generate.shapes_offline import OFFLINE
@@ -253,6 +254,7 @@ SHAPES: Final[dict[str, Any]] = {
     **MANIFESTS,
     **MONEY,
     **RENTING,
+    **CACHE,
     **VOICES,
 }
 

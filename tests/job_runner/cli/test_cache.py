@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from docs.generate.shapes import SHAPES, misfits
 from lib.jobqueue import JobSpec, normalize_job_spec
 from lib.jobqueue.artifact_key import artifact_key, content_parts
 from lib.settings import Settings
@@ -94,6 +95,7 @@ def explained(runner: JobRunner, name: str) -> dict[str, Any]:
     """The document, without its version."""
     outcome = runner("cache", "explain", name, "--json")
     assert outcome.code == 0, outcome.err
+    assert misfits(SHAPES["job-runner cache explain"], outcome.document) == []
     return outcome.document
 
 
@@ -239,6 +241,7 @@ def test_gc_drops_what_is_gone_and_says_how_much(runner: JobRunner, tmp_path: Pa
     noted(line("gone", text="Gone."), tmp_path).unlink()
     assert runner("cache", "gc").out == "3 entries: 1 dropped (1 without their files, 0 old, 0 unreadable)\n"
     document = runner("cache", "gc", "--older-than", "30d", "--json").document
+    assert misfits(SHAPES["job-runner cache gc"], document) == []
     assert {name: document[name] for name in ("entries", "dropped", "kept", "gone", "old", "unreadable")} == {
         "entries": 2,
         "dropped": 1,
