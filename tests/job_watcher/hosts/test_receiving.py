@@ -86,12 +86,12 @@ async def test_the_host_keeps_no_presigned_request_on_its_disk(stored_jobs: Jobs
     assert not [path for path in files if b"X-Amz" in path.read_bytes()]
 
 
-@pytest.mark.parametrize("fault", ["denied", "expired"])
+@pytest.mark.parametrize(("method", "fault"), [("PUT", "denied"), ("PUT", "expired"), ("GET", "denied")])
 async def test_what_the_store_does_not_take_is_fetched(
-    local_host: LocalHost, s3: S3Bench, road: BrokenRoad, tmp_path: Path, fault: Any
+    local_host: LocalHost, s3: S3Bench, road: BrokenRoad, tmp_path: Path, method: str, fault: Any
 ) -> None:
-    """A host that cannot reach the store, or comes too late, costs no attempt: the watcher stores the files."""
-    road.breaks("PUT", "take_01.wav", fault, times=100)
+    """A host that the store refuses, or that came too late, or a look that is refused: the watcher stores the files."""
+    road.breaks(method, "take_01.wav", fault, times=100)
     beside = s3.beside(road.url)
     runner = BatchRunner(local_host, VoiceLibrary(tmp_path / "voices"), most_jobs=4, handover=beside.store.handover())
     (tmp_path / "work").mkdir()
