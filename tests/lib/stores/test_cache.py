@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from lib.stores.artifacts import StoredOutput
 
 
+ON_DISK = pytest.mark.parametrize("kept", ["disk"], indirect=True)
+"""What both kinds do alike, for the seconds that a bucket takes."""
+
+
 @pytest.fixture(params=["disk", "bucket"])
 def kept(request: pytest.FixtureRequest) -> Kept:
     """A store of each kind."""
@@ -55,6 +59,7 @@ async def test_what_was_kept_is_found_and_taken(kept: Kept) -> None:
     assert all(each.uri.endswith(f"/.store/two/2-2-taken/{each.name}") for each in taken)
 
 
+@ON_DISK
 async def test_what_was_taken_can_be_published_like_any_output(kept: Kept) -> None:
     """A record of it is as good as that of a job that was made."""
     taken = await kept.cache.take(await filled(kept), "two/2-2-taken")
@@ -71,12 +76,14 @@ async def test_no_later_delete_breaks_what_was_taken(kept: Kept) -> None:
     assert await kept.store.publish("show/two", taken)
 
 
+@ON_DISK
 async def test_to_take_twice_is_to_take_once(kept: Kept) -> None:
     """A step that is repeated after its reply was lost finds its own files."""
     entry = await filled(kept)
     assert said(await kept.cache.take(entry, "two/2-2-taken")) == said(await kept.cache.take(entry, "two/2-2-taken"))
 
 
+@ON_DISK
 async def test_nothing_is_found_of_another_key(kept: Kept) -> None:
     """Neither in an empty store nor beside another content or another model."""
     assert await kept.cache.find(made().key) is None
@@ -94,6 +101,7 @@ async def test_a_file_that_is_gone_is_a_miss(kept: Kept, name: str) -> None:
     assert kept.files("two/2-2-taken") == {}
 
 
+@ON_DISK
 async def test_a_directory_that_is_gone_is_a_miss(kept: Kept) -> None:
     """As when a person has cleaned up."""
     entry = await filled(kept)
@@ -110,6 +118,7 @@ async def test_a_file_that_was_changed_is_a_miss(kept: Kept, content: bytes) -> 
     assert kept.files("two/2-2-taken") == {}
 
 
+@ON_DISK
 async def test_what_is_made_again_takes_the_place_of_what_is_gone(kept: Kept) -> None:
     """The last one to be made is found; so a miss mends itself."""
     await filled(kept)
@@ -170,6 +179,7 @@ async def test_clearing_drops_entries_and_no_file_of_a_job(kept: Kept) -> None:
     assert kept.files(".cache")["read.me"] == b"of somebody else"
 
 
+@ON_DISK
 async def test_an_empty_cache_is_cleared(kept: Kept) -> None:
     """A store that has none yet."""
     assert await kept.cache.clear() == Cleared(0, 0, 0, 0)
@@ -273,6 +283,7 @@ def test_what_is_no_entry_is_none(raw: bytes) -> None:
     assert read_entry(raw) is None
 
 
+@ON_DISK
 async def test_a_damaged_entry_is_a_miss_and_is_written_anew(kept: Kept) -> None:
     """It harms nobody but by one synthesis."""
     await filled(kept)
@@ -283,6 +294,7 @@ async def test_a_damaged_entry_is_a_miss_and_is_written_anew(kept: Kept) -> None
     await filled(kept, "two/2-2")
 
 
+@ON_DISK
 async def test_an_entry_under_the_name_of_another_key_is_a_miss(kept: Kept) -> None:
     """Copied by hand: what it says is of its own key."""
     await filled(kept)
