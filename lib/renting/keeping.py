@@ -39,6 +39,9 @@ SAVE_AGAIN_SECONDS: Final = 0.5
 LOOK_SECONDS: Final = 0.5
 """How often it is looked whether a deadline has come."""
 
+EXCLUDE_SECONDS: Final = 5.0
+"""How long it may take to say that a machine failed."""
+
 _PLAIN_REFUSALS: Final = (OfferGoneError, CreditError, KeyRefusedError, BusyError)
 
 
@@ -137,6 +140,9 @@ class Keeper:
                 if not await self._follow(await self._next()):
                     log.warning("the rented machine {} is somebody else's to end now", self.instance.intent)
                     return None
+            if "exclude" in self._works:
+                # That it failed must be known before the next one is looked for.
+                await asyncio.wait([self._works["exclude"]], timeout=EXCLUDE_SECONDS)
         finally:
             self.hands.close()
             for work in self._works.values():
@@ -148,6 +154,10 @@ class Keeper:
         """Say what has happened to it; looked at in its turn."""
         self._told = self._told or isinstance(event, ev.ToldToEnd)
         self._events.put_nowait(event)
+
+    def job_done(self) -> None:
+        """It has ended one more; saved with its next step."""
+        self.jobs_done += 1
 
     async def look(self) -> Event | None:
         """How the market shows it now; None where it has no answer."""

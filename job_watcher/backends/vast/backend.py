@@ -55,9 +55,9 @@ class Vast:
     async def prepare(self) -> None:
         """Nothing: what a market needs is loaded when it is asked first."""
 
-    async def lacks(self, capability: Capability) -> str | None:
-        """Whether a machine is ready that can do such jobs."""
-        return self._fleet.lacks(capability)
+    async def lacks(self, capability: Capability) -> str | None:  # noqa: ARG002 - the worker there speaks as the one here
+        """Whether a machine is ready."""
+        return self._fleet.lacks()
 
     async def run(
         self,
@@ -73,11 +73,10 @@ class Vast:
             raise PermanentError(
                 f"task {job.task!r} cannot run on a rented machine, which only speaks", hint="set `backend: metal`"
             )
-        capability = "speaker" if job.speaker else "speech"
-        hands = self._fleet.choose(capability)
+        hands = self._fleet.choose()
         if hands is None:
-            why = self._fleet.lacks(capability) or "no rented machine is ready"
-            raise PausedError(why, capability=capability)
+            why = self._fleet.lacks() or "no rented machine is ready"
+            raise PausedError(why, capability="speaker" if job.speaker else "speech")
         return await hands.speak(job, lease.attempts_used + 1, lease, work_dir, on_progress)
 
     async def warm(self) -> None:

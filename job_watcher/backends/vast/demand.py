@@ -50,11 +50,11 @@ class Lookout:
     _read_at: float = float("-inf")
     _busy_at: float | None = None
 
-    async def look(self, served: Sequence[Capability] = ("speech",)) -> Demand:
-        """Everything at this moment; `served` is what a machine that would be rented can do."""
+    async def look(self) -> Demand:
+        """Everything at this moment."""
         await self._refresh()
         await self.queue.refresh_streams()
-        intakes = [name for name in self.queue.intakes if _could_run(name, served)]
+        intakes = [name for name in self.queue.intakes if _could_run(name)]
         roster = await sessions.roster(self.queue)
         seconds, heads, lengths = await self._lengths(intakes)
         waiting = [self._waiting(name, lengths[name], roster) for name in intakes if lengths[name] > 0]
@@ -136,6 +136,6 @@ class Lookout:
         return Capacity(slots=slots, busy=ahead / slots if slots else 0.0, per_second=rate)
 
 
-def _could_run(name: str, served: Sequence[Capability]) -> bool:
+def _could_run(name: str) -> bool:
     place = parse_intake(name)
-    return place.capability in served and place.pin in {"", RENTED}
+    return place.capability in CAPABILITIES and place.pin in {"", RENTED}

@@ -116,22 +116,19 @@ class Fleet:
         """How many machines take jobs now."""
         return len(self._ready())
 
-    def lacks(self, capability: str) -> str | None:
-        """Why no such job can be done just now."""
+    def lacks(self) -> str | None:
+        """Why no job can be done just now."""
         ready = self._ready()
         if not ready:
             on_the_way = [kept.keeper.instance for kept in self._kept.values()]
             if on_the_way:
                 return "no rented machine is ready: " + ", ".join(f"{each.state}" for each in on_the_way)
             return f"no machine is rented: {self.blocked or self.why}"
-        if capability == "speaker" and not any(hands.speakers for hands in ready):
-            return "no rented machine has an engine for speakers"
         return None
 
-    def choose(self, capability: str) -> HostHands | None:
-        """The machine for the next such job: the one that has least to do."""
-        able = [each for each in self._ready() if capability != "speaker" or each.speakers]
-        return min(able, key=lambda each: each.in_hand, default=None)
+    def choose(self) -> HostHands | None:
+        """The machine for the next job: the one that has least to do."""
+        return min(self._ready(), key=lambda each: each.in_hand, default=None)
 
     async def run_once(self) -> None:
         """Look at the machines, and at intervals at the queue."""
@@ -189,7 +186,6 @@ class Fleet:
         for kept in self._kept.values():
             if kept.hands is None:
                 continue
-            kept.keeper.jobs_done = kept.hands.jobs_done
             if kept.hands.in_hand == 0 and kept.keeper.instance.state == "draining":
                 kept.keeper.tell(ev.NoWork())
 
@@ -236,7 +232,7 @@ class Fleet:
             self._kept[intent].keeper.tell(ev.ToldToEnd("asked for"))
 
     async def _decide(self, rows: Rows) -> Decision:
-        demand = await self.lookout.look(self.shopping.served)
+        demand = await self.lookout.look()
         limits = Limits(
             max_instances=self.shopping.most,
             batch_min=self.settings.watcher_batch_min,
@@ -291,7 +287,7 @@ class Fleet:
         assert self._session is not None  # noqa: S101 - a round has one
         hands = HostHands(intent, keys, self.means, self._session, rented, self._changed)
         keeper = Keeper(answer.instance, market, books, hands, rent, self._changed, self._refused_by(market, offer.id))
-        hands.tell, hands.look = keeper.tell, keeper.look
+        hands.tell, hands.look, hands.on_done = keeper.tell, keeper.look, keeper.job_done
         self.blocked = ""
         self._keep(keeper, hands)
         return True

@@ -103,7 +103,8 @@ class Means:
 class HostHands:
     """One host. `rented` is False for a machine of the user's own, which needs neither card nor dead-man.
 
-    `look` asks the market how it is, `tell` is the keeper's; `on_change` hears when it takes jobs, or none any more.
+    `look` asks the market how it is, `tell` and `on_done` are the keeper's; `on_change` hears when it takes jobs, or
+    none any more.
     """
 
     intent: str
@@ -115,8 +116,7 @@ class HostHands:
     tell: Callable[[Event], None] = lambda _: None
     look: Callable[[], Awaitable[Event | None]] | None = None
     ready: bool = False
-    speakers: bool = False
-    jobs_done: int = 0
+    on_done: Callable[[], None] = lambda: None
     _host: Host | None = None
     _runner: BatchRunner | None = None
     _worker: str = ""
@@ -214,7 +214,7 @@ class HostHands:
             raise HostError("the rented machine was left")
         self.tell(ev.Work())
         result = await runner.speak(job, number, lease, work_dir, on_progress)
-        self.jobs_done += 1
+        self.on_done()
         return result
 
     def _need(self) -> Host:

@@ -133,7 +133,7 @@ async def test_what_waits_is_rented_for_once(crew: Crew) -> None:
     """And it says what it waits for meanwhile."""
     fleet = await crew.fleet()
     assert fleet.hopes
-    assert fleet.lacks("speech") == "no machine is rented: nothing has waited for one yet"
+    assert fleet.lacks() == "no machine is rented: nothing has waited for one yet"
     await crew.stand.submit(speech("one"))
     await crew.wait_for_rent(fleet)
     for _ in range(3):
@@ -141,8 +141,8 @@ async def test_what_waits_is_rented_for_once(crew: Crew) -> None:
         await fleet.run_once()
     assert len(crew.fake.instances) >= 1
     assert len(crew.fake.asked("create")) == 1
-    assert (fleet.lacks("speech") or "").startswith("no rented machine is ready")
-    assert fleet.choose("speech") is None
+    assert (fleet.lacks() or "").startswith("no rented machine is ready")
+    assert fleet.choose() is None
 
 
 async def test_nothing_is_rented_while_nothing_waits(crew: Crew) -> None:
@@ -160,7 +160,7 @@ async def test_without_a_budget_nothing_is_rented_and_a_drain_does_not_wait(crew
     await crew.stand.submit(speech("one"))
     await fleet.run_once()
     assert not fleet.hopes
-    assert "BUDGET_PER_DAY_USD" in (fleet.lacks("speech") or "")
+    assert "BUDGET_PER_DAY_USD" in (fleet.lacks() or "")
     assert crew.fake.asked("create") == []
 
 
@@ -179,7 +179,7 @@ async def test_no_credit_is_said_and_not_tried_again_at_once(crew: Crew) -> None
         fleet._news.set()
         await fleet.run_once()
     assert len(crew.fake.asked("create")) == 1
-    assert "credit" in (fleet.lacks("speech") or "").lower()
+    assert "credit" in (fleet.lacks() or "").lower()
 
 
 async def test_an_offer_that_is_gone_makes_room_for_the_next(crew: Crew) -> None:
@@ -197,7 +197,7 @@ async def test_a_market_that_fails_ends_no_round(crew: Crew) -> None:
     crew.fake.script(Rule("500", "search", times=None))
     await crew.stand.submit(speech("one"))
     await fleet.run_once()
-    assert "Vast.ai" in (fleet.lacks("speech") or "")
+    assert "Vast.ai" in (fleet.lacks() or "")
     assert fleet.hopes
 
 
@@ -334,7 +334,7 @@ async def test_the_backend_offers_what_the_fleet_has(crew: Crew, tmp_path: Any) 
     assert set(backend.duties) == {"rented machines", "reaper"}
     await backend.prepare()
     await backend.warm()
-    assert await backend.lacks("speech") == fleet.lacks("speech")
+    assert await backend.lacks("speech") == fleet.lacks()
     job = spec("speak", text="A word.", voice="newsroom")
     with pytest.raises(PausedError, match="no machine is rented"):
         await backend.run(job, lease_of(job), tmp_path, lambda _: None)
