@@ -6,7 +6,6 @@ at each time, nothing waits for real seconds, and nothing depends on how busy th
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import signal
@@ -70,12 +69,16 @@ class Machine:
 
     async def begun(self) -> None:
         """The first turn is over: it knows what time it was when it started."""
-        await asyncio.wait_for(asyncio.to_thread((self.turns / "done").read_text), 10)
+        turns = os.open(self.turns / "done", os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            await wait_until(lambda: _read(turns), what="the end of a turn")
+        finally:
+            os.close(turns)
 
     async def go_on(self, seconds: int) -> None:
         """It is so late after the start now, and the next turn begins."""
         self._set(START + seconds)
-        await asyncio.wait_for(asyncio.to_thread((self.turns / "go").write_text, "go\n"), 10)
+        await wait_until(lambda: _write(self.turns / "go"), what="that it waits for its next turn")
 
     async def at(self, seconds: int) -> None:
         """One whole turn at so many seconds after the start."""
@@ -103,6 +106,25 @@ class Machine:
         """Kill all that runs there."""
         for pid in marked(f"HOME={self.home}"):
             os.kill(pid, signal.SIGKILL)
+
+
+def _read(fifo: int) -> bytes:
+    """What somebody wrote, nothing while nobody has; a read that waited would outlive a test that fails."""
+    try:
+        return os.read(fifo, 100)
+    except BlockingIOError:
+        return b""
+
+
+def _write(fifo: Path) -> bool:
+    """Whether somebody reads there, who has the word then."""
+    try:
+        opened = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    os.write(opened, b"go\n")
+    os.close(opened)
+    return True
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ async def test_letters_that_are_none_do_not_end_the_reading(host: Host) -> None:
 
 
 async def test_killed_is_the_whole_tree(host: Host, tmp_path: Path) -> None:
-    """Children, grandchildren, one that ignores signals, one in a session of its own, one without environment: none is left."""
+    """Children, grandchildren, one that ignores signals, one in another session, one without environment."""
     script = (
         "trap '' TERM HUP INT; echo $$ >>pids; (trap '' TERM; sh -c 'echo $$ >>pids; sleep 1000'; :) & "
         "setsid sh -c 'echo $$ >>pids; exec sleep 1000' & env -i sleep 1000 & echo $! >>pids; wait"
