@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-
     from lib.stores.artifacts import ArtifactStore
     from lib.stores.handover import PresignedPut
 
