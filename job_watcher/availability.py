@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loguru import logger
 
+from job_watcher.duties import SessionDuty
 from lib.errors import JobRunnerError, PausedError
 
 if TYPE_CHECKING:
@@ -90,9 +91,15 @@ class Availability:
 
     def _note(self, backend: str, capability: Capability, why: str) -> None:
         if (backend, capability) not in self.paused:
-            logger.bind(backend=backend).warning("{} takes no {} jobs for now: {}", backend, capability, why)
+            level = "INFO" if self._comes_and_goes(backend) else "WARNING"
+            logger.bind(backend=backend).log(level, "{} takes no {} jobs for now: {}", backend, capability, why)
             self._news.set()
         self.paused[backend, capability] = why
+
+    def _comes_and_goes(self, name: str) -> bool:
+        """Whether it has nothing most of the time, as what is rented only when enough waits."""
+        duties = [duty for each in self.backends if each.name == name for duty in each.duties.values()]
+        return any(isinstance(duty, SessionDuty) and duty.hopes for duty in duties)
 
     async def _ask_doubted(self) -> None:
         doubted, self._doubted = self._doubted, set()

@@ -225,7 +225,8 @@ class Keeper:
         if before.state != after.state:
             name = f"{after.gpu or 'machine'} {after.machine_id} of {after.market}"
             why = f" ({after.reason})" if after.state in {"destroying", "gone"} and after.reason else ""
-            log = logger.bind(instance_id=after.intent, market_id=after.market_id)
+            known = {"market_id": after.market_id} if after.market_id else {}
+            log = logger.bind(instance_id=after.intent, **known)
             log.info("rented machine {}, {}: {}{}", after.intent, name, after.state, why)
 
     def _do(self, actions: Sequence[Action]) -> None:

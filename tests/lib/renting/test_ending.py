@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lib.market import events as ev
 from lib.market.labels import Label
-from lib.redisqueue import instances, sessions
+from lib.redisqueue import instances
 from lib.redisqueue.connection import edge
 from lib.renting import ending
 from lib.renting.ending import end_all, orphans, strays
@@ -152,9 +151,14 @@ async def test_a_damaged_row_without_a_machine_is_cleared(renter: Renter, vast: 
     assert (await instances.rows(renter.queue)).damaged == ()
 
 
-async def test_a_session_that_came_to_reap_goes_again(renter: Renter) -> None:
-    """What a visitor leaves behind is nothing."""
-    assert renter.session in await sessions.live_sessions(renter.queue)
-    await renter.end()
-    assert await sessions.live_sessions(renter.queue) == frozenset()
-    assert ev.Tick() == ev.Tick()
+async def test_a_damaged_row_stays_while_the_market_is_not_known(
+    renter: Renter, vast: VastMarket, fake: FakeVast
+) -> None:
+    """Row 39: an odd listing forgets nothing, not even what nobody can read."""
+    async with edge(renter.queue.url):
+        await renter.queue.client.hset(renter.queue.keys.of("instances"), "feed0000feed", "no row at all")
+    fake.script(Rule("partial", "list", times=None))
+    fake.place("somebody's", offer=101)
+    ended = await end_all(renter.books, {"vast": vast}, seconds=10)
+    assert [each.partition(":")[0] for each in ended.left] == ["vast"]
+    assert len((await instances.rows(renter.queue)).damaged) == 1

@@ -218,7 +218,7 @@ async def test_who_may_not_pay_rents_nothing(crew: Crew, why: str) -> None:
 
 async def test_two_watchers_with_one_wish_rent_once(crew: Crew) -> None:
     """Show 5: eight rounds, each with another queue of jobs; one machine, always."""
-    both = [await crew.fleet("a"), await crew.fleet("b")]
+    both = [await crew.fleet(name, VAST_MAX_INSTANCES="3") for name in ("a", "b")]
     for number in range(8):
         await crew.stand.submit(speech(f"job-{number}"))
         before = len(crew.fake.asked("create"))
