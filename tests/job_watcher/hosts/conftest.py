@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +12,7 @@ from job_watcher.hosts.connection import Host, connect
 from lib.voice_synth.library import VoiceLibrary
 from tests.job_watcher.hosts.batching import Jobs
 from tests.job_watcher.hosts.local_host import LocalHost, Nursery
-from tests.job_watcher.hosts.sshd import Sshd, marked
+from tests.job_watcher.hosts.sshd import Sshd, end_all
 from tests.support.servers import ServerMissingError
 
 if TYPE_CHECKING:
@@ -34,9 +32,7 @@ def _sshd(directory: Path) -> Sshd:
 
 def _end(server: Sshd) -> None:
     server.stop()
-    for pid in marked(f"HOME={server.home}"):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    end_all(f"HOME={server.home}")
 
 
 @pytest.fixture(scope="session")

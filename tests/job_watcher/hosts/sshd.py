@@ -135,6 +135,14 @@ def marked(text: str) -> list[int]:
     return found
 
 
+def end_all(text: str) -> None:
+    """SIGKILL to the same, and to what they started meanwhile, until there are none."""
+    while found := marked(text):
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
 def state_of(pid: int) -> str:
     """As /proc has it, `Z` for a dead one that nobody has collected; "" where there is none."""
     try:

@@ -19,7 +19,7 @@ import pytest
 from job_watcher.hosts.connection import Host, connect
 from job_watcher.hosts.deadman import LONGEST, MARKET_URL, onstart, renew, revive
 from tests.job_watcher.hosts.market_ear import MarketEar
-from tests.job_watcher.hosts.sshd import Sshd, marked, state_of
+from tests.job_watcher.hosts.sshd import Sshd, end_all, marked, state_of
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
@@ -104,8 +104,7 @@ class Machine:
 
     def end(self) -> None:
         """Kill all that runs there."""
-        for pid in marked(f"HOME={self.home}"):
-            os.kill(pid, signal.SIGKILL)
+        end_all(f"HOME={self.home}")
 
 
 def _read(fifo: int) -> bytes:
