@@ -19,6 +19,7 @@ from tests.fakes.vast_server import FakeVast
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lib.market.instance import InstanceState
     from tests.job_runner.conftest import JobRunner
     from tests.support.hand import HandWatcher
 
@@ -56,7 +57,7 @@ async def row(watcher: HandWatcher, intent: str, market_id: str = "7") -> Instan
         watcher.queue, watcher.session, wish, living=seen.living, most=9, reserve=1_000_000, cap=9_000_000
     )
     assert isinstance(answer, Intended)
-    spent = {"loading": 60.0, "draining": 300.0, "idle": 100.0}
+    spent: dict[InstanceState, float] = {"loading": 60.0, "draining": 300.0, "idle": 100.0}
     working = replace(
         answer.instance, state="draining", market_id=market_id, created_at=seen.now, jobs_done=7, spent=spent
     )
