@@ -1,0 +1,137 @@
+"""What is done on a host, step by step, over a real sshd: and what each step says when it cannot be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from job_watcher.backends.vast import hands as hands_module
+from job_watcher.backends.vast.hands import HostHands, Means
+from job_watcher.hosts.errors import HostError
+from job_watcher.hosts.keys import HostKeys, OwnKeys
+from lib import wiring
+from lib.clock import SystemClock
+from lib.market import events as ev
+from lib.market.ssh import address_of
+from tests.support.running import lease_of, settings_in, spec
+from tests.support.wait import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lib.market.base import Address
+    from tests.job_watcher.backends.vast.conftest import OwnHost
+
+
+@dataclass
+class Standing:
+    """A session that stands as the test says."""
+
+    fresh: bool = True
+
+
+@pytest.fixture
+def means(tmp_path: Path) -> Means:
+    """Of a watcher with a local store."""
+    (tmp_path / "watcher").mkdir()
+    settings = settings_in(tmp_path / "watcher", VAST_DISK="10", VAST_DEAD_MAN="600")
+    return Means.of(settings, wiring.voices(settings), None, SystemClock())
+
+
+@pytest.fixture
+def hands(own_host: OwnHost, means: Means) -> HostHands:
+    """Of the user's own host."""
+    session = Standing()
+    return HostHands("cafe0000cafe", OwnKeys(own_host.key), means, session, rented=False, on_change=lambda: None)  # type: ignore[arg-type]  # what of a session is asked
+
+
+def address(own_host: OwnHost) -> Address:
+    """Where it is."""
+    return address_of(own_host.settings["SSH_HOSTS"])
+
+
+async def test_a_key_that_is_not_let_in_is_a_lost_host(own_host: OwnHost, hands: HostHands) -> None:
+    """Within the time that it was given; the machine is to blame."""
+    hands.keys = HostKeys.make()
+    said = await hands.connect(address(own_host), 1.0)
+    assert isinstance(said, ev.Lost)
+    assert said.blame
+    hands.close()
+    await hands.means.left(5)
+
+
+async def test_nobody_there_is_a_lost_host(own_host: OwnHost, hands: HostHands) -> None:
+    """It says so when the time is over."""
+    own_host.host.kill()
+    assert isinstance(await hands.connect(address(own_host), 0.5), ev.Lost)
+
+
+async def test_who_gave_it_up_meanwhile_is_not_connected(own_host: OwnHost, hands: HostHands) -> None:
+    """Nothing is left open."""
+    hands.close()
+    assert isinstance(await hands.connect(address(own_host), 5.0), ev.Lost)
+    hands.open()
+    assert not hands.takes_jobs
+
+
+async def test_step_by_step_and_left_in_order(own_host: OwnHost, hands: HostHands) -> None:
+    """Connected, looked at, tried, open; then closed, and nothing of it runs on."""
+    heard: list[bool] = []
+    hands.on_change = lambda: heard.append(hands.takes_jobs)
+    assert await hands.connect(address(own_host), 10.0) == ev.Connected()
+    assert await hands.probe() == ev.Probed()
+    assert await hands.canary() == ev.CanaryEnded()
+    assert not hands.takes_jobs
+    hands.open()
+    assert (hands.takes_jobs, hands.in_hand, heard) == (True, 0, [True])
+    hands.close()
+    hands.close()
+    assert (hands.takes_jobs, heard) == (False, [True, False])
+    await hands.means.left(10)
+    assert hands.means.leaving == set()
+    await wait_until(lambda: len(own_host.host.processes()) <= 1)
+
+
+async def test_another_version_on_ones_own_host_is_no_good(
+    own_host: OwnHost, hands: HostHands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is installed on a machine that is not rented: its owner is told."""
+    monkeypatch.setattr(hands_module, "own_version", lambda: "99.0")
+    await hands.connect(address(own_host), 10.0)
+    said = await hands.probe()
+    assert isinstance(said, ev.Probed)
+    assert "99.0" in said.why
+    hands.close()
+    await hands.means.left(5)
+
+
+async def test_a_card_is_asked_of_what_is_rented_alone(own_host: OwnHost, hands: HostHands) -> None:
+    """Row 43: a driver that does not work is found before anything is sent."""
+    own_host.host.remove()
+    bad = type(own_host.host)(own_host.host.directory, plan=replace(own_host.host.plan, gpu="mismatch"))
+    keys = HostKeys.make()
+    bad.allow(keys.public)
+    bad.start()
+    try:
+        hands.keys, hands.rented = keys, True
+        place = address_of(f"{bad.user}@127.0.0.1:{bad.port}")
+        assert await hands.connect(place, 10.0) == ev.Connected()
+        said = await hands.probe()
+        assert isinstance(said, ev.Probed)
+        assert said.why
+        hands.close()
+        await hands.means.left(5)
+    finally:
+        bad.remove()
+
+
+async def test_without_a_connection_nothing_is_done(hands: HostHands, tmp_path: Path) -> None:
+    """A step out of its turn is an error of the host's, which costs no job an attempt."""
+    for step in (hands.probe, hands.canary):
+        with pytest.raises(HostError):
+            await step()
+    job = spec("speak", text="A word.", voice="newsroom")
+    with pytest.raises(HostError):
+        await hands.speak(job, 1, lease_of(job), tmp_path, lambda _: None)  # type: ignore[arg-type]  # never used
