@@ -90,7 +90,7 @@ class Settings(RentingSettings):
         needed = renew + 2 * self.watcher_poll_interval + self.watcher_margin
         sweep, margin = self.watcher_poll_interval, self.watcher_margin
         found: list[str] = []
-        if self.vast_dead_man <= life + sweep:
+        if self.vast_api_key and self.vast_dead_man <= life + sweep:
             found.append(
                 f"VAST_DEAD_MAN ({self.vast_dead_man:g}) must be more than WATCHER_SESSION_TTL ({life:g}) + "
                 f"WATCHER_POLL_INTERVAL ({sweep:g}), or machines end while their watcher only pauses"

@@ -279,3 +279,10 @@ def test_no_text_is_ever_another_error(name: str, value: str) -> None:
     else:
         message = name
     assert name in message or "WATCHER_SESSION_TTL" in message
+
+
+def test_a_dead_man_that_is_nearer_than_a_sessions_end_is_refused_where_machines_are_rented() -> None:
+    """Else a machine would end itself while its watcher only pauses; whoever rents nothing may leave it as it is."""
+    said = refusal(VAST_API_KEY="vast-of-a-test-0123456789", VAST_DEAD_MAN="25")
+    assert "VAST_DEAD_MAN (25) must be more than WATCHER_SESSION_TTL (20) + WATCHER_POLL_INTERVAL (5)" in said
+    assert load(VAST_DEAD_MAN="25").vast_dead_man == 25.0
