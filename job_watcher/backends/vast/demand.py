@@ -1,12 +1,12 @@
 """What waits that a rented machine could do, and who else works on it: read from the queue, for the decision to rent.
 
 Jobs are taken to be average ones of their class; what they take is what was measured, else what is built in. It reads
-lengths and the oldest entry of each intake, never the jobs.
+lengths and the oldest entry of each intake, and of the jobs only the deadlines.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from lib.job_rate import jobs_in_window
@@ -15,6 +15,7 @@ from lib.money import MICRO
 from lib.redisqueue import measures, sessions
 from lib.redisqueue.connection import as_text, edge
 from lib.redisqueue.keys import LaneName, parse_intake, parse_lane
+from lib.redisqueue.urgent import Deadlines
 from lib.routing.estimates import Estimates, averages
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ USUAL_CHARACTERS: Final = 500
 
 REFRESH_SECONDS: Final = 10.0
 
+PARTS_MOST: Final = 8
+"""Deadlines of one intake are told apart by so many steps at most: a decision plays all of them out."""
+
 
 @dataclass(slots=True)
 class Lookout:
@@ -49,6 +53,10 @@ class Lookout:
     _estimates: Estimates | None = None
     _read_at: float = float("-inf")
     _busy_at: float | None = None
+    _deadlines: Deadlines = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._deadlines = Deadlines(self.queue)
 
     async def look(self) -> Demand:
         """Everything at this moment."""
@@ -57,7 +65,13 @@ class Lookout:
         intakes = [name for name in self.queue.intakes if _could_run(name)]
         roster = await sessions.roster(self.queue)
         seconds, heads, lengths = await self._lengths(intakes)
-        waiting = [self._waiting(name, lengths[name], roster) for name in intakes if lengths[name] > 0]
+        there = [name for name in intakes if lengths[name] > 0]
+        dated = await self._dated(there, seconds) if there else {}
+        waiting = [
+            replace(self._waiting(name, lengths[name], roster), jobs=jobs, deadline=deadline)
+            for name in there
+            for jobs, deadline in _parts(lengths[name], dated.get(name, []))
+        ]
         held = sum(lengths.get(str(LaneName(RENTED, each)), 0) for each in CAPABILITIES)
         now = self.clock.elapsed()
         if waiting or held or self._busy_at is None:
@@ -72,6 +86,14 @@ class Lookout:
             metal=self._capacity("metal", roster, lengths),
             cloud=self._capacity("cloud", roster, lengths),
         )
+
+    async def _dated(self, intakes: Sequence[str], now: float) -> dict[str, list[float]]:
+        """By intake in how many seconds the jobs there are due that have a deadline, the nearest first."""
+        found: dict[str, list[float]] = {}
+        wanted = frozenset(intakes)
+        for job in await self._deadlines.waiting(wanted.__contains__):
+            found.setdefault(job.intake, []).append(max(0.0, job.deadline_ms / 1000 - now))
+        return {name: sorted(dues) for name, dues in found.items()}
 
     async def _refresh(self) -> None:
         now = self.clock.elapsed()
@@ -134,6 +156,16 @@ class Lookout:
             jobs, window_ms = jobs_in_window(self.settings.cloud_tokens_per_min)
             rate = jobs / window_ms * 1000
         return Capacity(slots=slots, busy=ahead / slots if slots else 0.0, per_second=rate)
+
+
+def _parts(jobs: int, dues: Sequence[float]) -> list[tuple[int, float | None]]:
+    """So many jobs in parts with one deadline each, the nearest of the part; those that have none come last."""
+    size = max(1, -(-len(dues) // PARTS_MOST))
+    parts: list[tuple[int, float | None]] = [
+        (len(dues[begin : begin + size]), dues[begin]) for begin in range(0, len(dues), size)
+    ]
+    rest = jobs - len(dues)
+    return [*parts, (rest, None)] if rest > 0 else parts
 
 
 def _could_run(name: str) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from job_watcher.backends.vast.demand import Lookout
+from job_watcher.backends.vast.demand import PARTS_MOST, Lookout
 from lib import wiring
 from lib.clock import SystemClock
 from lib.redisqueue import measures
@@ -75,3 +76,21 @@ async def test_a_rented_machine_is_taken_to_be_as_fast_as_measured(stand: Stand,
     (measured,) = (await lookout.look()).waiting
     assert measured.rented > guessed.rented
     assert await wait_until(lambda: measured.rented > 10)
+
+
+async def test_deadlines_are_known_the_nearest_first_and_in_few_steps(stand: Stand, lookout: Lookout) -> None:
+    """A machine may be rented for a deadline alone; of many the nearest of each part counts, no job counts twice."""
+    now = SystemClock().now()
+    due = {minutes: (now + timedelta(minutes=minutes)).isoformat() for minutes in range(1, 21)}
+    rows = [speech(f"due-{minutes}", deadline=moment) for minutes, moment in due.items()]
+    await stand.submit(*rows, speech("whenever"), speech("whenever-2"))
+    demand = await lookout.look()
+    dated = [each for each in demand.waiting if each.deadline is not None]
+    assert sum(each.jobs for each in demand.waiting) == 22
+    assert [each.jobs for each in demand.waiting if each.deadline is None] == [2]
+    assert len(dated) <= PARTS_MOST
+    nearest = [each.deadline or 0.0 for each in dated]
+    assert nearest == sorted(nearest)
+    assert 0 < nearest[0] <= 60
+    await stand.submit(speech("late", deadline="2001-01-01T00:00:00Z"))
+    assert min(each.deadline for each in (await lookout.look()).waiting if each.deadline is not None) == 0.0
