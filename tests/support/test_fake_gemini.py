@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 from google import genai
-from google.genai import errors, types
+from google.genai import _api_client, errors, types
 
 from tests.support.fake_gemini import Call, FakeGemini, Limits, densest, key_hash
 from tests.support.gemini_answers import RATE, SECONDS_A_CHARACTER
@@ -52,6 +52,9 @@ def gemini() -> Iterator[FakeGemini]:
 
 
 SSL = ssl.create_default_context()
+
+# Where another package has brought aiohttp the library takes that for its own calls; ours are never made by it.
+_api_client.has_aiohttp = False
 """Made once: it takes most of the time of making a client."""
 
 

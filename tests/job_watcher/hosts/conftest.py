@@ -14,6 +14,7 @@ from tests.job_watcher.hosts.batching import Jobs
 from tests.job_watcher.hosts.local_host import LocalHost, Nursery
 from tests.job_watcher.hosts.sshd import Sshd, end_all
 from tests.support.servers import ServerMissingError
+from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -80,4 +81,4 @@ async def jobs(local_host: LocalHost, tmp_path: Path) -> AsyncIterator[Jobs]:
     runner = BatchRunner(local_host, VoiceLibrary(tmp_path / "voices"), most_jobs=4)
     yield Jobs(runner, local_host, tmp_path / "work")
     await runner.aclose()
-    assert not local_host.living
+    await wait_until(lambda: not local_host.living, what="the end of every worker")
