@@ -75,8 +75,8 @@ def jobs_file(folder: Path, count: int) -> Path:
     return path
 
 
-def run(folder: Path, say: Callable[[str], object], *, count: int = JOBS, preempt: bool = True) -> Seen:
-    """The whole demo in this folder.
+def run(folder: Path, say: Callable[[str], object], *, count: int = JOBS, after: int | None = None) -> Seen:
+    """The whole demo in this folder; the first machine is taken away when `after` jobs are done, a third by default.
 
     Raises:
         DemoError: a program failed, or it took too long.
@@ -122,7 +122,7 @@ def run(folder: Path, say: Callable[[str], object], *, count: int = JOBS, preemp
                 stdin=subprocess.DEVNULL,
             )
         stack.callback(_end, watcher)
-        taken = _follow(watcher, market, environ, folder, say, preempt=preempt, log=log)
+        taken = _follow(watcher, market, environ, folder, say, after=count // 3 if after is None else after, log=log)
         records = told(environ, folder, "report", str(file))
         rows = [row["record"] for row in records["rows"] if row["status"] == "done"]
         objects = bucket_server.objects(bucket)
@@ -150,7 +150,7 @@ def _follow(
     folder: Path,
     say: Callable[[str], object],
     *,
-    preempt: bool,
+    after: int,
     log: Path,
 ) -> int:
     """Until the watcher ends; takes one machine away while both work. How many were taken."""
@@ -165,7 +165,7 @@ def _follow(
             say(f"{done} done, {len(market.living)} machines")
             shown = done
         working = [each for each in market.living if each.status == "running"]
-        if preempt and not taken and working and done >= status["totals"]["submitted"] // 3:
+        if not taken and working and done >= after:
             say(f"machine {working[-1].id} is taken away: somebody else bids more")
             market.act("preempt", working[-1].id)
             taken += 1

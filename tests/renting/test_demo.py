@@ -17,8 +17,8 @@ pytestmark = pytest.mark.chaos
 def test_a_machine_is_taken_away_and_every_job_is_done_on_another(tmp_path: Path) -> None:
     """All are in the bucket as their records say, no machine is left, and our books say no less than the market's."""
     said: list[str] = []
-    seen = demo.run(tmp_path, said.append, count=9)
-    assert (seen.done, seen.sound) == (9, 9)
+    seen = demo.run(tmp_path, said.append, count=24, after=1)
+    assert (seen.done, seen.sound) == (24, 24)
     assert (seen.machines, seen.preempted, seen.left) == (2, 1, 0)
     assert len(seen.bills) == 2
     # From the request on, to the proof: a little more than the market counts, for each machine.
