@@ -19,6 +19,7 @@ from lib.command_line.server_url_option import checked_server_url
 from lib.errors import InvalidInputError
 from lib.redaction import redacted_streams, this_process
 from lib.redisqueue.keys import parse_backlog
+from lib.routing.view import BACKENDS
 from lib.setting_fields.compute import POLICIES, RATE_LEAST, RATE_MOST
 from lib.settings import Settings, process_environment
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from job_watcher.outcomes import Tally
     from lib.redaction import Redactor
 
-BACKENDS: Final = ("metal", "cloud", "vast")
 
 _EPILOG = """\b
 Examples:

@@ -12,7 +12,7 @@ from lib.job_rate import jobs_in_window
 from lib.pacific import seconds_left
 from lib.routing.filling import Allowance
 from lib.routing.quoted import LOCAL, Backend
-from lib.routing.view import BACKENDS, RENTED
+from lib.routing.view import BACKENDS, RENTED, RENTED_CAPABILITIES
 from lib.setting_fields.compute import NO_SPEECH
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from job_runner.service.known import Known
     from lib.settings import Settings
-
-RENTED_CAPABILITIES: Final = frozenset({"speech", "speaker"})
-"""What is done on rented machines: nothing but speech."""
 
 _RENTED_BEGINS: Final = 240.0
 """Seconds from the wish for a rented machine to its first job, where none is ready: image, ssh, checks, models."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from job_runner.service.compute import RENTED_CAPABILITIES, offered_by, offers_of, pauses_of, rents
+from job_runner.service.compute import offered_by, offers_of, pauses_of, rents
 from lib.clock import iso
 from lib.errors import JobRunnerError
 from lib.job_rate import jobs_in_window
@@ -19,7 +19,7 @@ from lib.job_sizes import size_of
 from lib.jobqueue import JobSpec
 from lib.routing.estimates import Estimates
 from lib.routing.quoted import LOCAL
-from lib.routing.view import BACKENDS, RENTED
+from lib.routing.view import BACKENDS, RENTED, RENTED_CAPABILITIES
 from lib.wiring import cloud_price
 
 if TYPE_CHECKING:

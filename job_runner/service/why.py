@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from job_runner.service.compute import RENTED_CAPABILITIES
 from job_runner.service.eta import Eta, eta_in_line, line_of
 from job_runner.service.known import Known, known
 from job_runner.service.refusals import BackendView, Job, backend_views, job_of, metal_full
@@ -17,7 +16,7 @@ from lib.clock import iso, iso_from_ms
 from lib.redisqueue import reader
 from lib.redisqueue.keys import is_intake, parse_intake, parse_lane
 from lib.redisqueue.place import AHEAD_MAX, Place, place_of
-from lib.routing.view import RENTED
+from lib.routing.view import RENTED, RENTED_CAPABILITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

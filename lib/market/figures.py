@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 USUAL_START_MOST_SECONDS: Final = 600.0
 """What nine of ten starts are assumed not to exceed, before any was seen: as long as one may load."""
 
-UNKNOWN_JOB_SECONDS: Final = 60.0
-"""What a job is assumed to take that was measured nowhere."""
-
 _TRUST_STARTS: Final = 3
 """From so many starts on they say more than what is assumed."""
 
@@ -96,18 +93,10 @@ class Learnt:
         jobs = self.jobs[gpu]
         return float((self.usual / own) ** (jobs / (jobs + _TRUST_JOBS)))
 
-    def seconds(self, *, measured: float | None, elsewhere: float | None, gpu: str = "") -> float:
-        """What a job takes on such a machine: as measured on rented ones, at its speed; else what it takes elsewhere.
-
-        Of a gpu that was never used it is not assumed that it is faster than the machine at hand.
-        """
-        if measured is not None:
-            return measured / self.speed(gpu)
-        return UNKNOWN_JOB_SECONDS if elsewhere is None else elsewhere
-
     def history(self, characters_a_job: float, excluded: Mapping[str, str]) -> RentHistory:
         """For ranking offers: `characters_a_job` is an average job's size, `excluded` why a machine is left out."""
-        speeds = {gpu: characters_a_job / seconds for gpu, seconds in self.job_seconds.items() if characters_a_job > 0}
+        usual = characters_a_job / self.usual if self.usual else 0.0
+        speeds = {gpu: usual * self.speed(gpu) for gpu in self.job_seconds if usual > 0}
         return RentHistory(speeds, self.machine_starts, self.gpu_starts, excluded, usual_start=self.startup)
 
 

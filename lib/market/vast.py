@@ -192,13 +192,6 @@ class VastMarket:
             raise nonsense("to show the account")
         return money(left) if number(left) is not None else 0
 
-    async def relabel(self, market_id: str, label: str) -> None:
-        """Give an instance another label."""
-        number_of_it = _id(market_id)
-        await self._calls.ask(
-            f"to label instance {market_id}", lambda sdk: sdk.label_instance(number_of_it, label), Urgency.LOOK
-        )
-
     async def aclose(self) -> None:
         """Nothing is kept open between calls."""
 

@@ -10,8 +10,8 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from lib.daemon_threads import in_thread
 from lib.errors import JobRunnerError, UnreachableError
-from lib.market.deadline import in_thread
 from lib.market.errors import BusyError, UncertainError
 from lib.market.vast_refusals import Reply, TooManyError, refusal
 
@@ -105,7 +105,7 @@ class Calls:
                 f"Vast.ai: no turn came {what} within {self._patience:.0f} s", hint="it is tried again a little later"
             ) from exc
         try:
-            value = await in_thread(lambda: self._asked(what, work, creating=creating), self._call_seconds, "vast")
+            value = await in_thread(lambda _: self._asked(what, work, creating=creating), self._call_seconds, "vast")
         except TimeoutError as exc:
             raise self._lost(what, f"no answer within {self._call_seconds:.0f} s", creating=creating) from exc
         finally:

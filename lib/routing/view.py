@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lib.jobqueue import Capability
     from lib.jobqueue.moves import LiveWatcher, Move, Survey
     from lib.setting_fields.compute import Policy
 
@@ -16,6 +17,9 @@ FREE: Final = "metal"
 
 RENTED: Final = "vast"
 """The backend that is paid for by the hour: a job more or less there costs nothing."""
+
+RENTED_CAPABILITIES: Final[frozenset[Capability]] = frozenset({"speech", "speaker"})
+"""What is done on rented machines: nothing but speech."""
 
 BACKENDS: Final = ("metal", "vast", "cloud")
 """In the order in which they are used: what is free, what is paid for by the hour anyway, what costs by the job."""

@@ -1,18 +1,17 @@
-"""Blocking work of a store, with a deadline, in a daemon thread: a store that has stalled holds up nobody's end.
+"""Blocking work of a bucket in a thread: a deadline is a store that may be asked again, and a cut upload cleans up.
 
 `lib.stores.s3` and the cache of a bucket call it; it knows nothing of buckets.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import threading
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from lib import daemon_threads
 from lib.errors import TemporaryError
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
 
 T = TypeVar("T")
@@ -22,42 +21,12 @@ LAST_WORD_SECONDS: Final = 2.0
 
 
 async def in_thread(work: Callable[[threading.Event], T], seconds: float) -> T:
-    """Run blocking `work` in a thread that the process does not wait for at its end.
+    """As `lib.daemon_threads.in_thread`, with a moment to clean up.
 
-    When the caller is cancelled or `seconds` have passed, the event that `work` got is set, and it has a moment to
-    clean up.
+    Raises:
+        TemporaryError: `seconds` passed.
     """
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[T] = loop.create_future()
-    stop = threading.Event()
-
-    def settle(value: T | None, error: BaseException | None) -> None:
-        if outcome.done():
-            return
-        if error is not None:
-            outcome.set_exception(error)
-        else:
-            outcome.set_result(value)  # type: ignore[arg-type]  # without an error it is a T
-
-    def run() -> None:
-        value: T | None = None
-        error: BaseException | None = None
-        try:
-            value = work(stop)
-        except BaseException as exc:  # noqa: BLE001 - handed on to whoever waits
-            error = exc
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
-            loop.call_soon_threadsafe(settle, value, error)
-
-    threading.Thread(target=run, name="s3", daemon=True).start()
     try:
-        async with asyncio.timeout(seconds):
-            return await asyncio.shield(outcome)
+        return await daemon_threads.in_thread(work, seconds, "s3", last_word_seconds=LAST_WORD_SECONDS)
     except TimeoutError as exc:
         raise TemporaryError(f"the store did not end within {seconds:.0f} s", hint="this is tried again") from exc
-    finally:
-        if not outcome.done():
-            stop.set()
-            await asyncio.wait([outcome], timeout=LAST_WORD_SECONDS)
-        if outcome.done() and not outcome.cancelled():
-            outcome.exception()  # looked at, or it would be reported as forgotten

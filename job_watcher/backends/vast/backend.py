@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from job_watcher.backends.vast.demand import CAPABILITIES
 from lib.errors import PausedError, PermanentError
+from lib.routing.view import RENTED_CAPABILITIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,7 +40,7 @@ class Vast:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """Speech; what needs nothing is done elsewhere."""
-        return CAPABILITIES
+        return RENTED_CAPABILITIES
 
     @property
     def slots(self) -> int:

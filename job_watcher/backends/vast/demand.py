@@ -17,20 +17,16 @@ from lib.redisqueue.connection import as_text, edge
 from lib.redisqueue.keys import LaneName, parse_intake, parse_lane
 from lib.redisqueue.urgent import Deadlines
 from lib.routing.estimates import Estimates, averages
+from lib.routing.view import FREE, RENTED, RENTED_CAPABILITIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from lib.clock import Clock
-    from lib.jobqueue import Capability
     from lib.jobqueue.moves import LiveWatcher
     from lib.redisqueue.queue import Queue
     from lib.routing.quoted import Taking
     from lib.settings import Settings
-
-RENTED: Final = "vast"
-CAPABILITIES: Final[frozenset[Capability]] = frozenset({"speech", "speaker"})
-"""What a rented machine is for."""
 
 USUAL_CHARACTERS: Final = 500
 """Of a job of which nothing is known: half a minute of speech."""
@@ -72,7 +68,7 @@ class Lookout:
             for name in there
             for jobs, deadline in _parts(lengths[name], dated.get(name, []))
         ]
-        held = sum(lengths.get(str(LaneName(RENTED, each)), 0) for each in CAPABILITIES)
+        held = sum(lengths.get(str(LaneName(RENTED, each)), 0) for each in RENTED_CAPABILITIES)
         now = self.clock.elapsed()
         if waiting or held or self._busy_at is None:
             self._busy_at = now
@@ -139,12 +135,15 @@ class Lookout:
 
     def _taking(self, backend: str, capability: str) -> Taking:
         known = self._measured.get((backend, capability))
+        if known is None and backend == RENTED:
+            # Of a machine that was never used it is not assumed that it is faster than the one at hand.
+            known = self._measured.get((FREE, capability))
         if known is not None or self._estimates is None:
             return known or Estimates({}, self.price).taking("speak", backend, USUAL_CHARACTERS)
         return self._estimates.taking("speak", backend, USUAL_CHARACTERS)
 
     def _capacity(self, backend: str, roster: Sequence[LiveWatcher], lengths: Mapping[str, int]) -> Capacity:
-        slots = sum(max((each.slots_for(backend, need) for need in CAPABILITIES), default=0) for each in roster)
+        slots = sum(max((each.slots_for(backend, need) for need in RENTED_CAPABILITIES), default=0) for each in roster)
         held = {name: count for name, count in lengths.items() if name in self.queue.lanes and count}
         ahead = sum(
             count * self._taking(backend, lane.capability).mean
@@ -170,4 +169,4 @@ def _parts(jobs: int, dues: Sequence[float]) -> list[tuple[int, float | None]]:
 
 def _could_run(name: str) -> bool:
     place = parse_intake(name)
-    return place.capability in CAPABILITIES and place.pin in {"", RENTED}
+    return place.capability in RENTED_CAPABILITIES and place.pin in {"", RENTED}

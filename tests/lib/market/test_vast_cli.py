@@ -41,7 +41,6 @@ COMMANDS: Final[dict[str, list[str]]] = {
     "create by a bid": [*MADE, "--bid_price", "0.25"],
     "show": ["show", "instance", "7", "--raw"],
     "list": ["show", "instances", "--raw"],
-    "label": ["label", "instance", "7", "another"],
     "attach": ["attach", "ssh", "7", ORDER.public_key],
     "destroy": ["destroy", "instance", "7", "-y"],
     "user": ["show", "user", "--raw"],
@@ -135,8 +134,6 @@ async def _of_the_adapter(vast: VastMarket, server: ScriptedMarket) -> dict[str,
     server.asked.clear()
     await vast.listed()
     since("list")
-    await vast.relabel("7", "another")
-    since("label")
     await vast.destroy("7")
     since("destroy")
     await vast.credit()
@@ -169,7 +166,7 @@ def differences(theirs: Mapping[str, list[Asked]], ours: Mapping[str, list[Asked
 async def test_the_adapter_sends_what_the_vendors_program_sends(
     vast: VastMarket, server: ScriptedMarket, tmp_path: Path
 ) -> None:
-    """Searches, creates, show, list, label, destroy, user and attach: nothing but what is allowed by name differs."""
+    """Searches, creates, show, list, destroy, user and attach: nothing but what is allowed by name differs."""
     theirs = await _of_the_program(server, tmp_path)
     ours = await _of_the_adapter(vast, server)
     assert differences(theirs, ours) == set(ALLOWED)

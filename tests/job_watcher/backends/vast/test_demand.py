@@ -94,3 +94,14 @@ async def test_deadlines_are_known_the_nearest_first_and_in_few_steps(stand: Sta
     assert 0 < nearest[0] <= 60
     await stand.submit(speech("late", deadline="2001-01-01T00:00:00Z"))
     assert min(each.deadline for each in (await lookout.look()).waiting if each.deadline is not None) == 0.0
+
+
+async def test_a_machine_that_was_never_used_is_taken_to_be_as_fast_as_the_one_at_hand(
+    stand: Stand, lookout: Lookout
+) -> None:
+    """What was measured on metal, not what is built in."""
+    await measures.add(stand.queue, [measures.Sample("speak", "metal", 100.0, 80.0)] * 40)
+    await stand.submit(speech("one"))
+    (waiting,) = (await lookout.look()).waiting
+    assert waiting.rented == pytest.approx(lookout._taking("metal", "speech").mean)
+    assert waiting.rented > 10
