@@ -7,6 +7,7 @@ only when a corpus is opened. That to a file is kept for the next operation, unt
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -94,9 +95,7 @@ def sqlite_database(path: str, *, told: str, ours: bool) -> Database:
         # The driver would begin transactions by a guess of its own.
         connection.isolation_level = None
         if ours:
-            # Readers and the one writer do not wait for each other, and what was committed outlives a power cut.
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
+            _keep_a_log(connection)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -105,6 +104,18 @@ def sqlite_database(path: str, *, told: str, ours: bool) -> Database:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return Database(engine, told)
+
+
+def _keep_a_log(connection: Any) -> None:
+    """Readers and the one writer do not wait for each other, and what was committed outlives a power cut.
+
+    The file remembers that it has a log, so only the first of all has to change it. Who is not alone with the file at
+    that moment is refused without a wait: then another one changes it, or the next who opens it.
+    """
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        with contextlib.suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
 
 
 def postgres_database(url: str, *, told: str) -> Database:

@@ -50,7 +50,8 @@ def cut(server: RealServer, at: int) -> None:
     os.truncate(growing_file(server), at)
     server.start()
     end = time.monotonic() + START_DEADLINE_SECONDS
-    while b"loading:0" not in server.command("INFO", "persistence"):
+    # At the beginning of its line: `async_loading:0` stands there always.
+    while b"\nloading:0" not in server.command("INFO", "persistence"):
         if time.monotonic() > end:
             raise ServerFailedError(f"{server.name} on port {server.port} still reads its file")
         time.sleep(_PAUSE_SECONDS)

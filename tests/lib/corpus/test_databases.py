@@ -67,6 +67,24 @@ def test_a_file_of_the_user_keeps_its_journal(tmp_path: Path) -> None:
         database.close()
 
 
+def test_a_new_file_may_be_opened_by_several_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is not alone with it cannot give it a log, and works all the same; the next one who opens it does that."""
+    monkeypatch.setattr(databases, "_LOCK_WAIT_SECONDS", 0.05)
+    store = str(tmp_path / "store")
+    with closing(sqlite3.connect(store, isolation_level=None)) as other:
+        other.execute("CREATE TABLE t (a)")
+        other.execute("BEGIN")
+        assert other.execute("SELECT count(*) FROM t").fetchone() == (0,)
+        for mode in ("delete", "wal"):
+            database = sqlite_database(store, told="the store", ours=True)
+            with database.reading() as connection:
+                assert connection.execute(text("PRAGMA journal_mode")).scalar_one() == mode
+                assert connection.execute(text("SELECT count(*) FROM t")).scalar_one() == 0
+            database.close()
+            if other.in_transaction:
+                other.execute("ROLLBACK")
+
+
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
     """It says what to look at. A file stands where the folder should be, since root may write into any folder."""
     (tmp_path / "folder").touch()
