@@ -49,7 +49,7 @@ class Ticket:
     """One job on its way. `ended` gets its end, or the error that became of it; `verdict` is what will be its error.
 
     `turned` is set when it is not merely there any more: it has begun, or is over. `settled` says that nobody needs its
-    files there.
+    files there. `body_seconds` is how long the worker was at work on it.
     """
 
     name: str
@@ -90,6 +90,8 @@ class Table:
         self.there: dict[str, Ticket] = {}
         self.at_work: Ticket | None = None
         self.begun = 0
+        self._since: float | None = None
+        self._worked = 0.0
 
     def add(self, job: JobSpec, on_progress: Callable[[dict[str, Any]], None], *, suspect: bool) -> Ticket:
         """A job that waits from now on."""
@@ -112,6 +114,8 @@ class Table:
         else:
             chosen = _chosen([ticket for ticket in in_order if not ticket.suspect], self._most)
         self._batches += bool(chosen)
+        if chosen and self._since is None:
+            self._since = self._clock()
         for ticket in chosen:
             self.waiting.remove(ticket)
             ticket.batch = f"batch-{self._batches:06d}"
@@ -208,7 +212,8 @@ class Table:
                 raise LieError("it skips a job that it was to do")
         else:
             ticket = self._at_work(event.job)
-            ticket.body_seconds = self._clock() - (ticket.begun_at or 0.0)
+            ticket.body_seconds = self._took(ticket, event.seconds)
+            self._worked += ticket.body_seconds
             self.at_work = None
         self.there.pop(ticket.name, None)
         if ticket.abandoned:
@@ -217,6 +222,13 @@ class Table:
             ticket.ended.set_exception(ticket.verdict)
         else:
             ticket.ended.set_result(event)
+
+    def _took(self, ticket: Ticket, said: float | None) -> float:
+        """What the worker says, which knows nothing of words that came late; but together no more than there was."""
+        now = self._clock()
+        if said is None or self._since is None or self._worked + said > now - self._since:
+            return now - (ticket.begun_at or 0.0)
+        return said
 
     def _at_work(self, job: str) -> Ticket:
         if self.at_work is None or self.at_work.name != job:

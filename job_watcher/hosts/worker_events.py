@@ -13,6 +13,9 @@ from typing import Any, Final, Literal
 MOST_TEXT: Final = 4_000
 """Characters of any text that is kept of an event."""
 
+_MOST_SECONDS: Final = 1e9
+"""Nobody worked on a job for thirty years."""
+
 _MESSAGE_CHARACTERS: Final = 200
 """A line under a progress bar."""
 
@@ -43,7 +46,7 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A job's end; `files` are as they came, to be looked at by `arrivals`."""
+    """A job's end; `files` are as they came, to be looked at by `arrivals`, `seconds` what it says that it took."""
 
     job: str
     status: Literal["ok", "failed", "skipped"]
@@ -51,6 +54,7 @@ class Ended:
     hint: str | None = None
     permanent: bool = False
     files: tuple[Any, ...] = ()
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +120,13 @@ def _event(said: dict[str, Any]) -> Event | None:
 
 
 def _ended(job: str, status: object, said: dict[str, Any]) -> Ended | None:
+    seconds = _seconds(said.get("seconds"))
     match status, said:
         case "ok", {"files": list() as files}:
-            return Ended(job, "ok", files=tuple(files))
+            return Ended(job, "ok", files=tuple(files), seconds=seconds)
         case "failed", {"error": str() as error}:
-            return Ended(job, "failed", error[:MOST_TEXT], _text(said.get("hint")), said.get("permanent") is True)
+            permanent = said.get("permanent") is True
+            return Ended(job, "failed", error[:MOST_TEXT], _text(said.get("hint")), permanent, seconds=seconds)
         case "skipped", _:
             return Ended(job, "skipped")
     return None
@@ -136,6 +142,13 @@ def _progress(job: str, said: dict[str, Any]) -> Progressed | None:
         told[name] = value if type(value) is int and 0 <= value < 1 << 31 else None
     told["message"] = message[:_MESSAGE_CHARACTERS] if isinstance(message, str) else ""
     return Progressed(job, told)
+
+
+def _seconds(value: object) -> float | None:
+    """None for what is no time."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _MOST_SECONDS:
+        return None
+    return float(value)
 
 
 def _text(value: object) -> str | None:

@@ -9,7 +9,7 @@ import pytest
 from job_watcher.crashes import ChildCrashedError
 from job_watcher.hosts.errors import HostLostError
 from job_watcher.hosts.micro_batch import AHEAD, Table, Ticket, files_of
-from job_watcher.hosts.worker_events import Begun, Ended, LieError, Progressed
+from job_watcher.hosts.worker_events import Begun, Ended, LieError, Progressed, event_of
 from lib.manifest import read_manifest
 from lib.manifest.speech import Speech
 from tests.job_watcher.hosts.batching import job
@@ -89,6 +89,31 @@ async def test_a_body_is_timed_from_its_beginning_to_its_end() -> None:
     tabled.table.hear(Ended(ticket.name, "ok"))
     assert ticket.body_seconds == 3.0
     assert tabled.progress == [{"percent": 1.0}]
+
+
+async def test_what_the_worker_says_that_a_body_took_is_believed_as_far_as_it_can_be() -> None:
+    """Words may come late, both at once; but jobs that follow each other took no longer together than there was."""
+    tabled = Tabled()
+    one, two, three = (tabled.add() for _ in range(3))
+    tabled.table.next_batch()
+    tabled.now = 10.0
+    tabled.table.hear(Begun(one.name))
+    tabled.table.hear(Ended(one.name, "ok", seconds=6.0))
+    tabled.table.hear(Begun(two.name))
+    tabled.now = 12.0
+    tabled.table.hear(Ended(two.name, "failed", "no", seconds=6.001))
+    tabled.table.hear(Begun(three.name))
+    tabled.now = 20.0
+    tabled.table.hear(Ended(three.name, "ok", seconds=0.5))
+    assert [each.body_seconds for each in (one, two, three)] == [6.0, 2.0, 0.5]
+
+
+@pytest.mark.parametrize("said", ["NaN", "Infinity", "-1", "true", '"3"', "1e9", "9" * 400, "null"])
+async def test_seconds_that_are_none_are_not_heard(said: str) -> None:
+    """The end of the job is, all the same."""
+    line = '{"event": "ended", "request_id": "a", "status": "ok", "files": [], "seconds": %s}'
+    assert event_of(line % said) == Ended("a", "ok")
+    assert event_of(line % "2.5") == Ended("a", "ok", seconds=2.5)
 
 
 async def test_an_unwanted_job_says_nothing_more() -> None:
