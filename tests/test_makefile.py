@@ -37,11 +37,17 @@ def checkout(tmp_path: Path) -> Path:
     programs = tmp_path / ".venv" / "bin"
     programs.mkdir(parents=True)
     for name in ("job-runner", "job-watcher", "python"):
-        (programs / name).write_text(STAND_IN)
-        (programs / name).chmod(0o755)
+        stand_in(tmp_path, name)
     for stamp in ("made", "core", "dev"):
         (tmp_path / ".venv" / stamp).touch()
     return tmp_path
+
+
+def stand_in(checkout: Path, name: str, end: str = "") -> None:
+    """A program that writes down how it was called."""
+    program = checkout / ".venv" / "bin" / name
+    program.write_text(STAND_IN + end)
+    program.chmod(0o755)
 
 
 def make(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -217,7 +223,27 @@ def test_shortcuts_use_the_redis_of_the_user(checkout: Path) -> None:
 
 
 def test_check_is_what_ci_runs() -> None:
-    """One command for people and machines; pytest is last, so the last line is its own."""
+    """One command for people and machines."""
     assert (HOUSE / ".ci" / "run").read_text().rstrip().endswith("exec make check </dev/null")
-    makefile = (HOUSE / "Makefile").read_text()
-    assert "\ncheck: lint types imports test ##" in makefile
+
+
+@pytest.mark.parametrize(
+    ("broken", "target"), [("", ""), ("mypy", "types"), ("lint-imports", "imports"), ("pytest", "test")]
+)
+def test_check_checks_everything_and_hides_no_failure(checkout: Path, broken: str, target: str) -> None:
+    """What fails beside the tests stops none of the others, and is the end of the whole."""
+    checks = ("ruff", "mypy", "lint-imports", "pytest")
+    for name in checks:
+        stand_in(checkout, name, f'test "${{0##*/}}" != "{broken}"\n')
+    done = make(checkout, "check")
+    assert (done.returncode == 0) == (not broken), done
+    assert f": {target}]" in done.stderr or not broken
+    assert [call.split()[0] for call in calls(checkout)[:2]] == ["ruff", "ruff"]
+    assert {call.split()[0] for call in calls(checkout)} == set(checks)
+
+
+def test_check_begins_nothing_long_before_the_style_is_right(checkout: Path) -> None:
+    """A line that is too long is said within seconds."""
+    stand_in(checkout, "ruff", "exit 1\n")
+    assert make(checkout, "check").returncode != 0
+    assert calls(checkout) == ["ruff check ."]
