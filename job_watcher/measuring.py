@@ -15,6 +15,7 @@ from lib.job_sizes import size_of
 from lib.money import MICRO
 from lib.redisqueue import measures
 from lib.redisqueue.measures import Sample
+from lib.routing.view import RENTED
 
 if TYPE_CHECKING:
     from lib.clock import Clock
@@ -50,13 +51,14 @@ class Measuring:
         """A body of a job succeeded within so many seconds; those that it waited for quota say nothing of its like.
 
         Of a batch of records it is as many as it asked about: one that was resumed and found all of them answered took
-        no time, which says nothing either.
+        no time, which says nothing either. One that was made already is not told here at all. On a rented machine a
+        job's dollars are a share of what the machine's hours cost, and whoever expects those would count them twice.
         """
         size = size_of(job)
         if job.task == "annotate":
             size = float((result.result or {}).get("asked", size))
         if size > 0:
-            usd = (result.cost or {}).get("usd", 0.0)
+            usd = 0.0 if backend == RENTED else (result.cost or {}).get("usd", 0.0)
             self.note(job.task, backend, size, max(0.0, seconds - result.waited), round(usd * MICRO))
 
     async def run_once(self) -> None:

@@ -1,8 +1,9 @@
 """A scenario out of what the queue remembers: the jobs that ended last, as they came, on the machines of today.
 
 A record says where a job ran and for how long. What it would have taken elsewhere is reckoned from the median of its
-task on both backends; a task of which only one backend has records stays on that one. Called by
-`job-watcher simulate --history`.
+task on both backends; a task of which only one backend has records stays on that one. What was made already took no
+time, and what ran on a rented machine waited there for others: neither says what such a job takes, and both are left
+out. Called by `job-watcher simulate --history`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ async def recorded(queue: Queue, settings: Settings, capability_of: Callable[[st
     entries = await reader.history(queue, "done", limit)
     jobs = jobs_of((entry.record for entry in entries), capability_of)
     if not jobs:
-        raise NotFoundError("no finished job is remembered", hint="run some jobs first, or name a FILE")
+        what = "no finished job is remembered that ran on this machine or the cloud"
+        raise NotFoundError(what, hint="run some jobs first, or name a FILE")
     offered = frozenset(job.capability for job in jobs)
     slots = {"metal": settings.metal_concurrency, "cloud": settings.cloud_concurrency}
     watcher = SimWatcher("here", slots, dict.fromkeys(slots, offered))
@@ -46,7 +48,7 @@ async def recorded(queue: Queue, settings: Settings, capability_of: Callable[[st
 
 
 def jobs_of(records: Iterable[Mapping[str, Any]], capability_of: Callable[[str], str]) -> list[SimJob]:
-    """The jobs of done records, the first one queued at 0; records without times are passed over."""
+    """The jobs of done records, the first one queued at 0; of those that say what a job takes."""
     known = [(record, queued) for record in records if (queued := _queued(record)) is not None]
     if not known:
         return []
@@ -91,6 +93,9 @@ def _job(
 
 
 def _queued(record: Mapping[str, Any]) -> datetime | None:
+    result = record.get("result")
+    if isinstance(result, dict) and isinstance(result.get("cached"), dict):
+        return None
     try:
         float(record["duration_sec"])
         sound = record["backend"] in BACKENDS and bool(record["task"]) and bool(record["request_id"])

@@ -95,10 +95,10 @@ async def test_an_unreachable_server_loses_nothing_up_to_a_bound(queue: Queue, m
     await away.client.aclose()
 
 
-def noted(job: JobSpec, seconds: float, result: TaskResult) -> list[Sample]:
+def noted(job: JobSpec, seconds: float, result: TaskResult, backend: str = "cloud") -> list[Sample]:
     """What is kept of one body's end."""
     duty = Measuring(Queue.over(connect(NOWHERE), NOWHERE, "p"), HandClock())
-    duty.ended("cloud", job, seconds, result)
+    duty.ended(backend, job, seconds, result)
     return list(duty._samples)
 
 
@@ -116,3 +116,12 @@ def test_a_resumed_batch_is_as_large_as_what_it_asked() -> None:
     assert noted(batch, 2.0, TaskResult({"asked": 1})) == [Sample("annotate", "cloud", 1.0, 2.0)]
     assert noted(batch, 0.1, TaskResult({"asked": 0})) == []
     assert noted(spec("debug"), 0.1, TaskResult({"asked": 0})) == [Sample("debug", "cloud", 1.0, 0.1)]
+
+
+def test_a_share_of_a_machines_bill_is_no_price_of_a_job() -> None:
+    """A quote adds up the hours of machines; learnt dollars would come on top of them."""
+    share = {"usd": 0.0003, "share_of": "cafe0000cafe", "seconds": 3.0, "usd_per_hour": 0.36}
+    result = TaskResult({}, cost=share, waited=40.0)
+    assert noted(spec("speak", text="Ten signs.", voice="newsroom"), 43.0, result, "vast") == [
+        Sample("speak", "vast", 10.0, 3.0, 0)
+    ]

@@ -85,6 +85,18 @@ def test_a_record_that_says_too_little_is_passed_over(change: dict[str, Any]) ->
     assert [job.id for job in jobs_of([short, record("c")], capability_of)] == ["c"]
 
 
+def test_what_was_made_already_says_nothing_of_what_it_takes() -> None:
+    """Or a night of new lines would seem to be done in a moment."""
+    taken = record("b", seconds=0.01, result={"cached": {"request_id": "a", "key": "sha256:a1:00"}}, cost={"usd": 0.0})
+    made = [record("a"), record("c", seconds=20.0, result={"model": "m"}), record("d", result={"cached": True})]
+    assert {job.id: job.seconds["metal"] for job in jobs_of([*made, taken], capability_of)} == {
+        "a": 10.0,
+        "c": 20.0,
+        "d": 10.0,
+    }
+    assert jobs_of([taken], capability_of) == []
+
+
 def test_recorded_jobs_can_be_simulated() -> None:
     """Yesterday on the machine of today."""
     records = [record(f"j{i}", "metal" if i % 2 else "cloud", 30) for i in range(8)]
