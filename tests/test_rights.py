@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from job_runner.cli.app import main as job_runner
 from lib.redisqueue import instances
 from lib.redisqueue.connection import connect
 from lib.redisqueue.fsck import fsck
@@ -25,7 +27,7 @@ from tests.chaos.yard import MODULES, Yard
 from tests.conformance.renting import Renting
 from tests.conformance.stage import Stage
 from tests.support.wait import wait_until
-from tests.support.watchers import RUNNER, environment_of, run_program
+from tests.support.watchers import environment_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -72,6 +74,8 @@ class Place:
     server: RealServer
     yard: Yard
     home: Path
+    monkeypatch: pytest.MonkeyPatch
+    capture: pytest.CaptureFixture[str]
     user: str = "jobs"
 
     def url(self, user: str) -> str:
@@ -79,17 +83,24 @@ class Place:
         return self.server.url.replace("redis://", f"redis://{user}:PASSWORD@")
 
     async def run(self, *words: str, code: int = 0) -> str:
-        """One command line of `job-runner`; what it said."""
+        """One command line of `job-runner`; what it said. In this process: what is asked of the server is promised."""
         environ = environment_of(
             self.url(self.user), self.yard.prefix, self.home / "host", {"JOBS_TASK_MODULES": MODULES}
         )
-        ended, out, err = await run_program(RUNNER, *words, environ=environ, cwd=self.home)
+        for name in set(os.environ) - environ.keys():
+            self.monkeypatch.delenv(name)
+        for name, value in environ.items():
+            self.monkeypatch.setenv(name, value)
+        self.capture.readouterr()
+        ended = await asyncio.to_thread(job_runner, words)
+        out, err = self.capture.readouterr()
         assert ended == code, (words, out, err)
         return out + err
 
     async def run_each(self, *commands: tuple[str, ...]) -> None:
-        """Several that do not disturb each other, side by side."""
-        await asyncio.gather(*(self.run(*words) for words in commands))
+        """Several, one after the other."""
+        for words in commands:
+            await self.run(*words)
 
     async def refusals(self) -> list[str]:
         """What the server has refused since the last look."""
@@ -113,6 +124,8 @@ async def place(
     request: pytest.FixtureRequest,
     prefix: str,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> AsyncIterator[Place]:
     """Both servers in turn; no watcher outlives the test."""
     server: RealServer = request.getfixturevalue(request.param)
@@ -127,7 +140,7 @@ async def place(
     yard = Yard(server, queue, tmp_path)
     (tmp_path / "host").mkdir()
     try:
-        yield Place(server, yard, tmp_path)
+        yield Place(server, yard, tmp_path, monkeypatch, capsys)
     finally:
         yard.end_watchers()
         await client.aclose()
