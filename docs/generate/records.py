@@ -41,7 +41,8 @@ DONE: Final = {
     "bytes stand for good, `published` where a person opens them",
     "result?": "what the task gave back; of `speak`: model, selected take, timings, substituted voice, ignored fields; "
     "`cached: {request_id, key}` when it was taken from an earlier job, as all else there",
-    "cost?": "`{usd, …}` where something was paid",
+    "cost?": "`{usd, …}` where something was paid; of a rented machine its share of the bill, by the seconds of work on "
+    "it there: `{usd, share_of, seconds, usd_per_hour, traffic_usd?}`, start-up and idle time not counted",
     "backlog?": "where it was enqueued, unless that is the default one",
     "callback_data": "as it was given",
 }

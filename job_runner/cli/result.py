@@ -93,11 +93,24 @@ def _lines(found: Found) -> list[tuple[str, str]]:
 
 def _cost(record: dict[str, Any]) -> list[tuple[str, str]]:
     """What was paid for it; of a kind of job that may cost money also that nothing was."""
-    usd = (record.get("cost") or {}).get("usd")
+    cost = record.get("cost") or {}
+    usd = cost.get("usd")
     if isinstance(usd, int | float) and usd > 0:
         # As many digits as a thousand tokens of the cheapest model need.
-        return [("cost", f"${usd:.6f}".rstrip("0").ljust(len("$0.00"), "0"))]
+        paid = f"${usd:.6f}".rstrip("0").ljust(len("$0.00"), "0")
+        return [("cost", f"{paid}{_share(cost)}")]
     return [("cost", "nothing was paid")] if record.get("task") == _ANNOTATE and record.get("status") == "done" else []
+
+
+def _share(cost: dict[str, Any]) -> str:
+    """Of which bill it is a part, where a machine was paid for and not the job."""
+    if "share_of" not in cost:
+        return ""
+    seconds = cost.get("seconds")
+    lasted = f" of {seconds:g} s" if isinstance(seconds, int | float) else ""
+    return (
+        f", its share{lasted} of rented machine {clean(str(cost['share_of']))}; start-up and idle time are in the bill"
+    )
 
 
 def _result_lines(result_part: Any) -> list[tuple[str, str]]:

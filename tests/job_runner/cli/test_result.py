@@ -156,6 +156,13 @@ def test_an_annotate_job_that_was_free_says_so(runner: JobRunner) -> None:
     assert "records failed: `job-runner workflow gap-fill plan … --retry-failed` with the flags of" in shown.err
 
 
+def test_a_share_of_a_machines_bill_says_what_it_is(runner: JobRunner) -> None:
+    """The bill is more than its shares, and who adds them up must know."""
+    share = {"usd": 0.000321, "share_of": "cafe0000cafe", "seconds": 3.21, "usd_per_hour": 0.36}
+    said = "$0.000321, its share of 3.21 s of rented machine cafe0000cafe; start-up and idle time are in the bill"
+    assert f"cost:          {said}\n" in _annotated(runner, [], share).out
+
+
 def test_failed_says_why_and_what_next(runner: JobRunner) -> None:
     """The error, typed and placed; exit code 0, since the question was answered."""
     runner("enqueue", runner.file("- {request_id: a, task: debug}\n"))
