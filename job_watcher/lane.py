@@ -83,6 +83,8 @@ class LaneReader:
     slots: int
     interval: float
     on_lost: Callable[[Sequence[LostEntry]], None]
+    gathers: bool = False
+    """Whether bodies begin later than their leases; the backend tells the session when."""
     _more: bool = True
     _doubt: bool = False
     _compared_at: float = 0.0
@@ -179,7 +181,7 @@ class LaneReader:
         self._lent += lends
         try:
             with self.in_hand.suspect_seat() if lends else nullcontext(0) as suspects:
-                lent = LentSlot(OwnSlot(self.lanes, suspects) if lends else None)
+                lent = LentSlot(OwnSlot(self.lanes, suspects, self.gathers) if lends else None)
                 yield lent
         except BaseException:
             # As after any call whose reply may have been lost.
@@ -208,6 +210,7 @@ class LaneReader:
                 read=read,
                 suspects=suspects,
                 again=again,
+                ahead=self.gathers,
             )
         if ahead and started.others:
             self._turns.put_off()

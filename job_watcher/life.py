@@ -15,6 +15,7 @@ from loguru import logger
 
 from job_watcher.adoption import Adopter
 from job_watcher.availability import Availability
+from job_watcher.backends.base import Gathering
 from job_watcher.callbacks.deliveries import Deliveries
 from job_watcher.cancelling import cancel_all
 from job_watcher.conductor import Conductor, ConductorSetup
@@ -175,6 +176,7 @@ class Life:
             backend.slots,
             self._equipment.settings.watcher_poll_interval,
             self.reclaimer.note_lost,
+            isinstance(backend, Gathering) and backend.gathers,
         )
 
     async def open(self) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from job_watcher.beginnings import Beginnings
 from job_watcher.log_fields import log_fields
 from job_watcher.metrics.counts import Counts
 from lib.errors import JobRunnerError, SessionLostError
@@ -22,6 +23,7 @@ from lib.redisqueue import sessions
 if TYPE_CHECKING:
     from job_watcher.in_hand import InHand
     from lib.clock import Clock
+    from lib.jobqueue.protocol import Lease
     from lib.redisqueue.queue import Queue
 
 
@@ -72,6 +74,7 @@ class Session:
         self._clock = clock
         self._counts = counts or Counts()
         self._renewed_at = float("-inf")
+        self._beginnings = Beginnings(queue, self.id)
 
     async def open(self, previous: str) -> None:
         """Register, ending the session that this watcher had before.
@@ -126,6 +129,10 @@ class Session:
             held = self._in_hand.stop(fence)
             if held is not None and held.unanswered:
                 logger.bind(**log_fields(held.lease)).warning("its lease no longer stands, stopping it")
+
+    async def begun(self, lease: Lease) -> None:
+        """The body of a lease that was held ahead has begun; returns when the queue was told, or is away."""
+        await self._beginnings.tell(lease)
 
     def _note_renewed(self, sent: float) -> None:
         self._renewed_at = sent

@@ -41,8 +41,8 @@ DONE: Final = {
     "bytes stand for good, `published` where a person opens them",
     "result?": "what the task gave back; of `speak`: model, selected take, timings, substituted voice, ignored fields; "
     "`cached: {request_id, key}` when it was taken from an earlier job, as all else there",
-    "cost?": "`{usd, …}` where something was paid; of a rented machine its share of the bill, by the seconds of work on "
-    "it there: `{usd, share_of, seconds, usd_per_hour, traffic_usd?}`, start-up and idle time not counted",
+    "cost?": "`{usd, …}` where something was paid; of a rented machine its share of the bill, by its seconds of work "
+    "there: `{usd, share_of, seconds, usd_per_hour, traffic_usd?}`, start-up and idle time not counted",
     "backlog?": "where it was enqueued, unless that is the default one",
     "callback_data": "as it was given",
 }
@@ -124,6 +124,11 @@ def page() -> str:
         "## While it is active",
         flowed("One row of the index, fields joined by `|`; every transition changes it in the same step:"),
         block("|".join(index_row())),
+        flowed(
+            "`reason` says why a delayed job waits (`run_after`, `retry`, `key`, `key:<due ms>`), and of a leased one "
+            "why the death of its watcher would count nothing: `drain`, since the watcher stops, or `ahead`, since its "
+            "body has not begun."
+        ),
         "## When it is over",
         flowed("One JSON object for each generation, which never changes. A head, written by the script, comes first:"),
         table(("field", "meaning"), [(code(name), said) for name, said in HEAD.items()]),

@@ -148,7 +148,7 @@ def _as_text(value: Any) -> str:
 def _active(found: Found) -> list[tuple[str, str]]:
     assert found.row is not None  # noqa: S101 - the caller looked
     lines = [("attempt", str(found.row.attempts_used + 1))]
-    if found.row.reason:
+    if found.row.reason and found.row.state == "delayed":
         lines.append(("waits for", {"run_after": "its time", "retry": "its next try"}.get(found.row.reason, "its key")))
     if found.row.state == "queued":
         lines.append(("waits in", found.row.stream))

@@ -6,7 +6,7 @@ is its only caller.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -76,3 +76,15 @@ class Backend(Protocol):
 
     async def aclose(self) -> None:
         """End every process that is kept warm. Repeatable; `run` must not be under way or called again."""
+
+
+@runtime_checkable
+class Gathering(Protocol):
+    """A backend that holds jobs before their bodies begin: its `run` tells the session of each that does.
+
+    Until then a death of the watcher counts nothing to the job.
+    """
+
+    @property
+    def gathers(self) -> bool:
+        """Whether it does."""

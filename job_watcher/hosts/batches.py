@@ -26,7 +26,7 @@ from lib.errors import PermanentError, TemporaryError
 from lib.stores.handover import ClaimBrokenError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from job_watcher.hosts.batch_host import BatchHost
     from job_watcher.hosts.micro_batch import Ticket
@@ -111,8 +111,11 @@ class BatchRunner:
         lease: Lease | None,
         work_dir: WorkDir,
         on_progress: Callable[[dict[str, Any]], None],
+        begun: Callable[[], Awaitable[None]] | None = None,
     ) -> TaskResult:
         """One attempt of one job, with others; `number` is 1 for the first. Cancelling it ends it there too.
+
+        `begun` is called when its body has begun there, and is over before anything is done with what it made.
 
         Without a `lease`, as for a canary, the outputs come into the work directory whatever the store is.
         `TaskResult.stored` has what is in the store already, else `outputs` what is in the work directory; `waited` is
@@ -132,10 +135,13 @@ class BatchRunner:
         ticket = self._table.add(job, on_progress, suspect=lease is not None and lease.suspect)
         self._in_hand += 1
         self._worker.changed.set()
+        telling = asyncio.ensure_future(_tell_of_begin(ticket, begun))
         try:
             ended = await self._ended(ticket)
+            await telling
             result = await self._settled(ticket, ended, lease, work_dir)
         finally:
+            telling.cancel()
             self._in_hand -= 1
             ticket.settled = True
             self._tidy()
@@ -257,3 +263,12 @@ class BatchRunner:
         """The fault, as an error of its own for each who meets it."""
         fault = self._fault or HostUnfitError(f"{self._host.name} takes no jobs")
         return type(fault)(fault.message, hint=fault.hint)
+
+
+async def _tell_of_begin(ticket: Ticket, begun: Callable[[], Awaitable[None]] | None) -> None:
+    while ticket.begun_at is None:
+        await ticket.turned.wait()
+        if ticket.abandoned:
+            return
+    if begun is not None:
+        await begun()

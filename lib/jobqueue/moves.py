@@ -95,11 +95,12 @@ class RateLimits:
 class OwnSlot:
     """A free slot of the leader's own watcher, which a move may fill at once from these lanes.
 
-    `suspects` is how many suspects may be leased into it.
+    `suspects` is how many suspects may be leased into it; `ahead`: its body begins later than its lease.
     """
 
     lanes: tuple[str, ...]
     suspects: int
+    ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ async def move(
         suspects=slot.suspects if slot else 0,
         suspect_deaths=SUSPECT_DEATHS,
         pause_ms=SUSPECT_PAUSE_MS,
+        ahead=int(slot.ahead) if slot else 0,
         rate_jobs=limits.jobs,
         rate_window_ms=limits.window_ms,
         budget="" if limits.budget is None else limits.budget,

@@ -56,20 +56,23 @@ async def start(
     read: int = 0,
     suspects: int = 1,
     again: bool = False,
+    ahead: bool = False,
 ) -> Started:
     """Take fences for the entries named and for up to `read` new ones; `suspects` is how many may be suspects.
+
+    With `ahead` a death of the watcher counts to none of them until `begin` was told that its body began.
 
     Raises:
         SessionLostError: nothing was started.
 
     """
     try:
-        reply = await _start(queue, session, lanes, entries, read, suspects, int(again))
+        reply = await _start(queue, session, lanes, entries, read, suspects, again=again, ahead=ahead)
     except QueueError as exc:
         if "NOGROUP" not in str(exc):
             raise
         await ensure_lanes(queue, lanes)
-        reply = await _start(queue, session, lanes, entries, read, suspects, int(again))
+        reply = await _start(queue, session, lanes, entries, read, suspects, again=again, ahead=ahead)
     return started_of(reply)
 
 
@@ -91,7 +94,15 @@ def started_of(reply: Sequence[Any]) -> Started:
 
 
 async def _start(
-    queue: Queue, session: str, lanes: Sequence[str], entries: Sequence[Entry], read: int, suspects: int, again: int
+    queue: Queue,
+    session: str,
+    lanes: Sequence[str],
+    entries: Sequence[Entry],
+    read: int,
+    suspects: int,
+    *,
+    again: bool,
+    ahead: bool,
 ) -> list[Any]:
     reply: list[Any] = await queue.scripts.call(
         "start",
@@ -104,7 +115,8 @@ async def _start(
         suspects=suspects,
         suspect_deaths=SUSPECT_DEATHS,
         pause_ms=SUSPECT_PAUSE_MS,
-        again=again,
+        again=int(again),
+        ahead=int(ahead),
     )
     return reply
 
@@ -158,6 +170,15 @@ async def leave(queue: Queue, session: str, lanes: Sequence[str]) -> list[str]:
         return []
     left = await queue.scripts.call("leave", lanes=lanes, session=session)
     return [as_text(lane) for lane in left]
+
+
+async def begin(queue: Queue, session: str, leases: Sequence[Lease]) -> list[bool]:
+    """Note that the bodies of leases that were started `ahead` have begun; False where the lease no longer stands."""
+    rows = [(lease.request_id, lease.fence) for lease in leases]
+    stand: list[bool] = []
+    for batch in batches(rows, [0] * len(rows)):
+        stand += [reply == 1 for reply in await queue.scripts.call("begin", rows=batch, session=session)]
+    return stand
 
 
 async def report_progress(queue: Queue, session: str, reports: Sequence[Progress]) -> list[bool]:

@@ -20,7 +20,8 @@ class IndexRow:
     """What is true about one active job; empty text where a part does not apply.
 
     `stream` is relative (an intake or lane), `reason` says why a job is delayed: `run_after`, `retry`, `key`, or
-    `key:<due Unix ms>`. `attempts_used` counts finished tries.
+    `key:<due Unix ms>`, and of a leased one when no death of its watcher counts: `drain`, or `ahead` while its body has
+    not begun. `attempts_used` counts finished tries.
     """
 
     state: ActiveState

@@ -1,11 +1,12 @@
 """The backend `vast`: speech jobs on machines that are rented for them, many at once, in micro-batches.
 
-It offers places only while a machine is ready; the fleet sees to it that one is when enough waits. What a job costs is
-the machine's bill, so its own record names no dollars.
+It offers places only while a machine is ready; the fleet sees to it that one is when enough waits. What is
+charged is the machine's bill; a job's record names its share of that, start-up and idle time not counted.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lib.errors import PausedError, PermanentError
@@ -48,6 +49,11 @@ class Vast:
         return self._batch * max(1, self._fleet.ready)
 
     @property
+    def gathers(self) -> bool:
+        """Yes: what is leased waits here for its micro-batch, and there for its turn."""
+        return True
+
+    @property
     def duties(self) -> Mapping[str, FlushedDuty]:
         """To rent and to end, and to look for what nobody ends."""
         return {"rented machines": self._fleet, "reaper": self._reaper}
@@ -66,7 +72,7 @@ class Vast:
         work_dir: WorkDir,
         on_progress: Callable[[dict[str, Any]], None],
         on_room: Callable[[], None] = lambda: None,  # noqa: ARG002 - a micro-batch has no such moment
-        session: Session | None = None,  # noqa: ARG002 - what is paid for is the machine, not the job
+        session: Session | None = None,
     ) -> TaskResult:
         """Give it to the machine that has least to do; it goes there with others."""
         if job.task != "speak":
@@ -77,7 +83,8 @@ class Vast:
         if hands is None:
             why = self._fleet.lacks() or "no rented machine is ready"
             raise PausedError(why, capability="speaker" if job.speaker else "speech")
-        return await hands.speak(job, lease.attempts_used + 1, lease, work_dir, on_progress)
+        begun = None if session is None else partial(session.begun, lease)
+        return await hands.speak(job, lease.attempts_used + 1, lease, work_dir, on_progress, begun)
 
     async def warm(self) -> None:
         """Nothing: a machine is rented for work that waits, not for work that may come."""

@@ -7,12 +7,13 @@ it tells the host so; a host that hears nothing destroys itself. Made by the fle
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from loguru import logger
 
 from job_watcher.backends.vast.canary import sing
+from job_watcher.backends.vast.shares import MachinePrice, share_of
 from job_watcher.hosts.batches import BatchRunner, WorkerOn
 from job_watcher.hosts.bootstrap import install
 from job_watcher.hosts.connection import connect
@@ -104,7 +105,7 @@ class HostHands:
     """One host. `rented` is False for a machine of the user's own, which needs neither card nor dead-man.
 
     `look` asks the market how it is, `tell` and `on_done` are the keeper's; `on_change` hears when it takes jobs, or
-    none any more.
+    none any more. `price` is what jobs are told their share by.
     """
 
     intent: str
@@ -115,6 +116,7 @@ class HostHands:
     on_change: Callable[[], None]
     tell: Callable[[Event], None] = lambda _: None
     look: Callable[[], Awaitable[Event | None]] | None = None
+    price: MachinePrice = field(default_factory=MachinePrice)
     ready: bool = False
     on_done: Callable[[], None] = lambda: None
     _host: Host | None = None
@@ -207,15 +209,20 @@ class HostHands:
         lease: Lease,
         work_dir: WorkDir,
         on_progress: Callable[[dict[str, Any]], None],
+        begun: Callable[[], Awaitable[None]] | None = None,
     ) -> TaskResult:
-        """One attempt of one job, as `job_watcher.hosts.batches` has it; raises what that raises."""
+        """One attempt of one job with its share of the bill; raises what `job_watcher.hosts.batches` raises."""
         runner = self._runner
         if runner is None:
             raise HostError("the rented machine was left")
         self.tell(ev.Work())
-        result = await runner.speak(job, number, lease, work_dir, on_progress)
+        came = self.means.clock.elapsed()
+        result = await runner.speak(job, number, lease, work_dir, on_progress, begun)
         self.on_done()
-        return result
+        worked = self.means.clock.elapsed() - came - result.waited
+        # Nobody looks at a disk for what is not priced.
+        sent = await asyncio.to_thread(_bytes_of, result) if self.price.upload_gb else 0
+        return replace(result, cost=share_of(self.intent, self.price, seconds=worked, sent_bytes=sent))
 
     def _need(self) -> Host:
         if self._host is None:
@@ -276,3 +283,8 @@ class HostHands:
         finally:
             if host is not None:
                 await host.aclose()
+
+
+def _bytes_of(result: TaskResult) -> int:
+    """How much came from there, whichever way it took; blocks."""
+    return sum(each.bytes for each in result.stored) + sum(each.path.stat().st_size for each in result.outputs)

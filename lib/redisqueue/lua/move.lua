@@ -4,13 +4,13 @@
 -- `limit` is the room of the lane, `pool_limit` that of all lanes in `pool` together (comma-separated names);
 -- both count what waits and what runs. `home` is where a moved job goes if it comes back.
 -- The leader's own watcher may lease at once what it has a slot for, and saves the way through its lane: up to `read`
--- new entries of the lanes `own` (comma-separated), as start.lua does.
+-- new entries of the lanes `own` (comma-separated), as start.lua does (`ahead` too).
 -- `rated` = 1: each job uses one of the `rate_jobs` that may be moved in any `rate_window_ms`, whoever leads.
 -- `picks` are the ids of the jobs that are meant, as a JSON list, wherever they stand in the intake; '': its head.
 -- `price` is reserved for each job, in millionths of a dollar, and never beyond `budget` ('': no cap).
 -- KEYS: fence index due delayed sessions lock events progress rejected wake moves spend spend_open
 -- STREAMS: intakes lanes
--- ARGV: session epoch bytes_max read own suspects suspect_deaths pause_ms rate_jobs rate_window_ms budget
+-- ARGV: session epoch bytes_max read own suspects suspect_deaths pause_ms ahead rate_jobs rate_window_ms budget
 -- EACH: intake lane count limit pool pool_limit home rated price picks
 -- REPLY: moved per row; foreign entries as (intake, entry id)…; survey: waiting per intake, held per lane,
 -- REPLY: ms until the next due job or -1, newest entry of the inlet or '', rated moves that are left now, ms until the
@@ -160,6 +160,7 @@ end
 find_new(session, own_lanes, tonumber(read), tonumber(bytes_max))
 local leased = lease_found({
   session = session, suspects = tonumber(suspects), suspect_deaths = suspect_deaths, pause_ms = pause_ms, again = '0',
+  ahead = ahead,
 })
 local seen = survey()
 seen[5], seen[6], seen[7] = rate_jobs, -1, 0

@@ -5,10 +5,11 @@
 -- watcher may have it. foreign: another session's lease, claimed back to it (the sweep sees to those of a dead one), or
 -- this session's own, running already. stale: not what the index says, removed.
 -- lost: pending without an entry. `again` = 1: the entries named were delivered before and their answer was lost, so a
--- lease of this session is started anew; otherwise a rewound group is delivering what still runs.
+-- lease of this session is started anew; otherwise a rewound group is delivering what still runs. `ahead` = 1: their
+-- bodies begin later than their leases; until begin.lua says so, a death of the watcher counts nothing.
 -- KEYS: fence index due delayed sessions events progress rejected wake spend_open
 -- STREAMS: intakes lanes
--- ARGV: session read bytes_max suspects suspect_deaths pause_ms again
+-- ARGV: session read bytes_max suspects suspect_deaths pause_ms again ahead
 -- EACH: lane entry
 -- REPLY: per entry: code, lane, entry id, then for started: request_id, generation, fence, attempts used,
 -- REPLY: watcher deaths, crashes, home, job
@@ -30,4 +31,5 @@ if refusal then
 end
 return lease_found({
   session = session, suspects = tonumber(suspects), suspect_deaths = suspect_deaths, pause_ms = pause_ms, again = again,
+  ahead = ahead,
 })

@@ -12,6 +12,7 @@ from lib.jobqueue.protocol import Lease
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from job_watcher.hosts.batches import BatchRunner
@@ -38,13 +39,16 @@ class Jobs:
         self.base = base
         self.progress: dict[str, list[dict[str, Any]]] = {}
 
-    def give(self, spec: JobSpec, *, deaths: int = 0) -> asyncio.Task[TaskResult]:
+    def give(
+        self, spec: JobSpec, *, deaths: int = 0, begun: Callable[[], Awaitable[None]] | None = None
+    ) -> asyncio.Task[TaskResult]:
         """Give one; its end."""
         said: list[dict[str, Any]] = []
         self.progress[spec.request_id] = said
         directory = self.base / hashlib.sha256(spec.request_id.encode()).hexdigest()
         work_dir = WorkDir(directory, lambda: None)
-        return asyncio.create_task(self.runner.speak(spec, 1, lease_of(spec, deaths=deaths), work_dir, said.append))
+        lease = lease_of(spec, deaths=deaths)
+        return asyncio.create_task(self.runner.speak(spec, 1, lease, work_dir, said.append, begun))
 
     async def at_work(self, spec: JobSpec) -> None:
         """Wait until its body has begun."""

@@ -72,7 +72,7 @@ local function refuse(asked, lane, entry, fields, row)
 end
 
 -- Leases all that was found; an answer for each. `asked` has session, suspects (a number: how many of them may be
--- suspects), suspect_deaths, pause_ms and again.
+-- suspects), suspect_deaths, pause_ms, again and ahead.
 local function lease_found(asked)
   local BATCH = 500
   local replies, started, delayed = {}, {}, {}
@@ -88,7 +88,8 @@ local function lease_found(asked)
         replies[i] = { refusal, lane, entry }
         delayed[#delayed + 1] = refusal == 'put_off' and fields.id or nil
       else
-        row.state, row.session, row.fence, row.reason = 'L', asked.session, digits(fence), ''
+        row.state, row.session, row.fence = 'L', asked.session, digits(fence)
+        row.reason = asked.ahead == '1' and AHEAD or ''
         fence = fence + 1
         written[#written + 1] = fields.id
         written[#written + 1] = row_text(row)

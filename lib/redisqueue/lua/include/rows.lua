@@ -41,8 +41,9 @@ local function read_rows(request_ids)
   return rows
 end
 
--- The reason of a leased row whose watcher was told to stop: its death counts nothing.
-local DRAIN = 'drain'
+-- The reasons of leased rows for which the death of their watcher counts nothing: it was told to stop; or the lease is
+-- held ahead, and begin.lua has not said yet that the body began.
+local DRAIN, AHEAD = 'drain', 'ahead'
 
 local function some(number)
   return number > 0 and digits(number) or ''
@@ -78,9 +79,9 @@ local function queued_row(fence, generation, attempt, stream, entry, identity)
   return 'Q|' .. generation .. '|' .. attempt .. '|||' .. stream .. '|' .. entry .. '|' .. identity .. '||||'
 end
 
--- The session of a leased row is gone: its body was running, unless that was a drain this counts.
+-- The session of a leased row is gone: if its body was running, and that was no drain, this counts.
 local function count_death(row)
-  if row.reason ~= DRAIN then
+  if row.reason ~= DRAIN and row.reason ~= AHEAD then
     row.deaths = row.deaths + 1
   end
 end
