@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from loguru import logger
 
 from job_watcher.backends.vast.hands import HostHands
+from job_watcher.backends.vast.shares import MachinePrice
 from job_watcher.cancelling import cancel_all
 from job_watcher.hosts.deadman import onstart
 from job_watcher.hosts.keys import HostKeys, OwnKeys
@@ -286,6 +287,7 @@ class Fleet:
         )
         assert self._session is not None  # noqa: S101 - a round has one
         hands = HostHands(intent, keys, self.means, self._session, rented, self._changed)
+        hands.price = MachinePrice.of(offer, answer.instance.dph)
         keeper = Keeper(answer.instance, market, books, hands, rent, self._changed, self._refused_by(market, offer.id))
         hands.tell, hands.look, hands.on_done = keeper.tell, keeper.look, keeper.job_done
         self.blocked = ""
