@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
     from types import TracebackType
 
@@ -55,6 +56,94 @@ class Loudness:
         return 20 * math.log10(max(self.rms, 1e-6))
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Sound as it stands in a file, and what was measured of it before it was rounded to 16 bits.
+
+    `pcm` is 16-bit mono, little-endian. `energy` is the sum of squares on the scale where 1.0 is full; `quiet` of the
+    whole `frames` of 50 ms are no speech.
+    """
+
+    pcm: bytes
+    peak: float
+    energy: float
+    clipped: int
+    frames: int
+    quiet: int
+
+    @property
+    def samples(self) -> int:
+        """How many."""
+        return len(self.pcm) // 2
+
+
+def piece_of(samples: Samples, sample_rate: int) -> Piece | None:
+    """What an engine gave, measured; None for nothing, `BrokenSamplesError` if it is no sound."""
+    import numpy as np  # noqa: PLC0415 - 0.1 s that only the process that speaks pays for
+
+    samples = np.asarray(samples, dtype=np.float32)
+    if samples.ndim != 1:
+        raise BrokenSamplesError(f"not mono: {samples.ndim} dimensions")
+    if not samples.size:
+        return None
+    # This runs between two pieces of speech, so each pass over the samples has to be worth its time.
+    peak = max(float(samples.max()), -float(samples.min()))
+    if not math.isfinite(peak):
+        raise BrokenSamplesError("NaN or infinity among the samples")
+    clipped = 0
+    if peak >= CLIPPED_LEVEL:
+        clipped = int(np.count_nonzero(np.abs(samples) >= CLIPPED_LEVEL))
+        samples = np.clip(samples, -1.0, 1.0)
+    squares = np.square(samples)
+    frame = max(1, round(_FRAME_SECONDS * sample_rate))
+    end = samples.size - samples.size % frame
+    frames = squares[:end].reshape(-1, frame).sum(axis=1)
+    energy = float(frames.sum(dtype=np.float64)) + float(squares[end:].sum(dtype=np.float64))
+    quiet = int(np.count_nonzero(frames < frame * QUIET_FRAME_RMS**2))
+    scaled = np.multiply(samples, _FULL_SCALE, out=squares)
+    pcm = np.rint(scaled, out=scaled).astype("<i2").tobytes()
+    return Piece(pcm, peak, energy, clipped, len(frames), quiet)
+
+
+def loudness_of(pieces: Iterable[Piece], sample_rate: int) -> Loudness:
+    """What a recording of these alone would measure."""
+    sums = _Sums()
+    for piece in pieces:
+        sums.add(piece)
+    return sums.loudness(sample_rate)
+
+
+@dataclass(slots=True)
+class _Sums:
+    """What is known of all pieces so far."""
+
+    samples: int = 0
+    peak: float = 0.0
+    energy: float = 0.0
+    clipped: int = 0
+    frames: int = 0
+    quiet: int = 0
+
+    def add(self, piece: Piece) -> None:
+        """One more."""
+        self.samples += piece.samples
+        self.peak = max(self.peak, piece.peak)
+        self.energy += piece.energy
+        self.clipped += piece.clipped
+        self.frames += piece.frames
+        self.quiet += piece.quiet
+
+    def loudness(self, sample_rate: int) -> Loudness:
+        """All in all."""
+        return Loudness(
+            seconds=self.samples / sample_rate,
+            peak=self.peak,
+            rms=math.sqrt(self.energy / self.samples) if self.samples else 0.0,
+            clipped_share=self.clipped / self.samples if self.samples else 0.0,
+            quiet_share=self.quiet / self.frames if self.frames else 0.0,
+        )
+
+
 class Recording:
     """A 16-bit mono WAV in the making; use it as a context, which removes it unless `finish` was reached."""
 
@@ -63,9 +152,7 @@ class Recording:
         self._partial = path.with_name(f".{path.name}.part")
         self._rate = sample_rate
         self._durable = durable
-        self._frame = max(1, round(_FRAME_SECONDS * sample_rate))
-        self._samples = self._clipped = self._frames = self._quiet = 0
-        self._peak = self._energy = 0.0
+        self._sums = _Sums()
 
     def __enter__(self) -> Self:
         self._file = self._partial.open("wb")
@@ -89,39 +176,17 @@ class Recording:
     @property
     def seconds(self) -> float:
         """Recorded so far."""
-        return self._samples / self._rate
+        return self._sums.samples / self._rate
 
-    def add(self, piece: Samples) -> None:
-        """Append one piece; `BrokenSamplesError` if it is no sound."""
-        import numpy as np  # noqa: PLC0415 - 0.1 s that only the process that speaks pays for
-
-        samples = np.asarray(piece, dtype=np.float32)
-        if samples.ndim != 1:
-            raise BrokenSamplesError(f"not mono: {samples.ndim} dimensions")
-        if not samples.size:
-            return
-        # This runs between two pieces of speech, so each pass over the samples has to be worth its time.
-        peak = max(float(samples.max()), -float(samples.min()))
-        if not math.isfinite(peak):
-            raise BrokenSamplesError("NaN or infinity among the samples")
-        self._peak = max(self._peak, peak)
-        if peak >= CLIPPED_LEVEL:
-            self._clipped += int(np.count_nonzero(np.abs(samples) >= CLIPPED_LEVEL))
-            samples = np.clip(samples, -1.0, 1.0)
-        squares = np.square(samples)
-        end = samples.size - samples.size % self._frame
-        frames = squares[:end].reshape(-1, self._frame).sum(axis=1)
-        self._energy += float(frames.sum(dtype=np.float64)) + float(squares[end:].sum(dtype=np.float64))
-        self._frames += len(frames)
-        self._quiet += int(np.count_nonzero(frames < self._frame * QUIET_FRAME_RMS**2))
-        self._samples += samples.size
-        scaled = np.multiply(samples, _FULL_SCALE, out=squares)
-        self._wave.writeframesraw(np.rint(scaled, out=scaled).astype("<i2").data)
+    def add(self, piece: Piece) -> None:
+        """Append one piece."""
+        self._sums.add(piece)
+        self._wave.writeframesraw(piece.pcm)
 
     def add_silence(self, seconds: float) -> None:
         """Append silence that counts in the length, not as quiet speech."""
         count = round(seconds * self._rate)
-        self._samples += count
+        self._sums.samples += count
         self._wave.writeframesraw(bytes(2 * count))
 
     def finish(self) -> Loudness:
@@ -136,13 +201,7 @@ class Recording:
 
     def measured(self) -> Loudness:
         """What was recorded so far."""
-        return Loudness(
-            seconds=self.seconds,
-            peak=self._peak,
-            rms=math.sqrt(self._energy / self._samples) if self._samples else 0.0,
-            clipped_share=self._clipped / self._samples if self._samples else 0.0,
-            quiet_share=self._quiet / self._frames if self._frames else 0.0,
-        )
+        return self._sums.loudness(self._rate)
 
 
 def spoken_characters(text: str) -> int:

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from lib.voice_synth.ranking import method_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from lib.voice_synth.audio import Loudness
@@ -204,6 +204,7 @@ def _rank_json(rank: Rank) -> dict[str, Any]:
 
 def summary_of(document: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
     """What a job's record keeps of it: the text and the digests stand elsewhere in the record."""
+    sentences = sentences_of_result(document)
     return {
         "model": document["model"],
         "substituted_voice": document["substituted_voice"],
@@ -211,4 +212,21 @@ def summary_of(document: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any]
         "selected_take": document["selection"]["selected_take"],
         "timings": document["timings"],
         "takes": [{"file": take["file"], "seed": take["seed"], "seconds": take["seconds"]} for take in meta["takes"]],
+        **({} if sentences is None else {"sentences": asdict(sentences)}),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class SentencesOfResult:
+    """How many sentences were `at_hand`, of how many in all takes."""
+
+    at_hand: int
+    of: int
+
+
+def sentences_of_result(result: Mapping[str, Any] | None) -> SentencesOfResult | None:
+    """What result.json or a record says of its sentences; None where it says nothing, as of a text spoken whole."""
+    match (result or {}).get("sentences"):
+        case {"at_hand": int() as at_hand, "of": int() as of} if 0 <= at_hand <= of and of > 0:
+            return SentencesOfResult(int(at_hand), int(of))
+    return None

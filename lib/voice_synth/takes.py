@@ -4,7 +4,7 @@
     best.wav                    with select_best
     takes.meta.json             each take's seed, length, level and digest; the same for the same request
     text.txt                    the text, verbatim
-    result.json                 the answer: request, model, selection, timings, files
+    result.json                 the answer: request, model, selection, timings, files, sentences that were at hand
 
 The `speak` task and `voice-synth speak` both call it; it knows neither queue nor command line. Audio that fails
 its checks is an error: permanent on an engine that would repeat it sample by sample, temporary on one that
@@ -30,9 +30,11 @@ from lib.voice_synth.audio import (
 )
 from lib.voice_synth.choice import engine_for
 from lib.voice_synth.chunking import CHUNK_SILENCE_SECONDS, chunks_of
+from lib.voice_synth.clips import NoClips
 from lib.voice_synth.listening import LANGUAGE, intelligibility
 from lib.voice_synth.ranking import Heard, Rank, rank_takes
 from lib.voice_synth.request import prepare
+from lib.voice_synth.sentences import Sentences
 from lib.voice_synth.voices import VoiceRegistry
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lib.capabilities.speech import SpeechEngines
+    from lib.voice_synth.clips import Clips
     from lib.voice_synth.documents import TakeFile
     from lib.voice_synth.engines.base import SpeechEngine
     from lib.voice_synth.request import PreparedSpeech, SpeechRequest
@@ -80,12 +83,15 @@ class Speaking:
         directory: Path,
         *,
         voices: VoiceRegistry | None = None,
+        clips: Clips | None = None,
         durable: bool = False,
     ) -> None:
+        """`clips` are sentences that were spoken before, for a request that is spoken by the sentence."""
         self._request = request
         self._engines = engines
         self._directory = directory
         self._voices = voices or VoiceRegistry()
+        self._clips = clips or NoClips()
         self._durable = durable
         self._spoken = spoken_characters(request.text)
         self._report: Report | None = None
@@ -112,12 +118,13 @@ class Speaking:
         prepared = prepare(self._request, chosen, self._voices)
         loading = time.perf_counter()
         warm = self._engines.warm(chosen.name)
+        sentences = Sentences(warm.engine, prepared, self._clips)
         warm.engine.load_voice(prepared.choice.voice)
         synthesising = time.perf_counter()
         takes: list[Loudness] = []
         for variant in range(total):
             message = f"take {variant + 1} of {total}"
-            for seconds in self._take(warm.engine, prepared, variant, takes):
+            for seconds in self._take(warm.engine, prepared, variant, takes, sentences):
                 part = min(_ALMOST, seconds / self._expected_seconds(prepared))
                 yield Step(round(_SPOKEN * (variant + part) / total, 1), variant, total, message)
             yield Step(round(_SPOKEN * (variant + 1) / total, 1), variant + 1, total, message)
@@ -134,7 +141,7 @@ class Speaking:
             total=ended - began,
             audio=[take.seconds for take in takes],
         )
-        self._report = self._write(warm.engine, prepared, takes, ranking, timings)
+        self._report = self._write(warm.engine, prepared, takes, ranking, timings, sentences)
         yield Step(100.0, total, total, "done")
 
     def report(self) -> Report:
@@ -144,25 +151,32 @@ class Speaking:
         return self._report
 
     def _take(
-        self, engine: SpeechEngine, prepared: PreparedSpeech, variant: int, takes: list[Loudness]
+        self,
+        engine: SpeechEngine,
+        prepared: PreparedSpeech,
+        variant: int,
+        takes: list[Loudness],
+        sentences: Sentences,
     ) -> Iterator[float]:
         """Record one variant, giving the seconds so far after each piece, and append what was measured to `takes`."""
         settings = prepared.settings_of(variant)
         name = documents.take_name(variant + 1)
         rate = engine.sample_rate_of(prepared.choice.voice)
         chunks = chunks_of(self._request.text) if self._request.chunk else [self._request.text]
+        spoken = sentences.pieces if self._request.chunk else sentences.unkept
         with Recording(self._directory / name, rate, durable=self._durable) as recording:
             for number, chunk in enumerate(chunks):
                 if number:
                     recording.add_silence(CHUNK_SILENCE_SECONDS)
-                for piece in engine.synthesise(chunk, settings):
-                    try:
+                try:
+                    for piece in spoken(chunk, settings):
                         recording.add(piece)
-                    except BrokenSamplesError as exc:
-                        raise _broken(engine, f"{name}: {exc}") from exc
-                    yield recording.seconds
+                        yield recording.seconds
+                except BrokenSamplesError as exc:
+                    raise _broken(engine, f"{name}: {exc}") from exc
             fault = fault_of(recording.measured(), self._request.text)
             if fault is not None:
+                sentences.forget(settings)
                 raise _broken(engine, f"{name}: {fault}")
             takes.append(recording.finish())
 
@@ -200,6 +214,7 @@ class Speaking:
         takes: list[Loudness],
         ranking: list[Rank],
         timings: dict[str, float],
+        sentences: Sentences,
     ) -> Report:
         directory = documents.TakeDirectory(self._directory, durable=self._durable)
         directory.forget_earlier(keep=len(takes), best=self._request.select_best)
@@ -208,6 +223,8 @@ class Speaking:
         meta = documents.takes_meta(self._request, prepared, model, takes, sound)
         files = [*sound, directory.write_json(documents.META, meta, "meta"), directory.write_text(self._request.text)]
         document = documents.result_document(self._request, prepared, model, ranking, timings, files)
+        if self._request.chunk:
+            document["sentences"] = {"at_hand": sentences.at_hand, "of": sentences.spoken}
         files.append(directory.write_json(documents.RESULT, document, "result"))
         return Report(document, documents.summary_of(document, meta), tuple(files))
 

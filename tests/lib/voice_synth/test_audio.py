@@ -14,6 +14,7 @@ from lib.voice_synth.audio import (
     Loudness,
     Recording,
     fault_of,
+    piece_of,
     spoken_characters,
 )
 from tests.lib.voice_synth.scripted_engine import RATE, tone
@@ -24,13 +25,20 @@ if TYPE_CHECKING:
     from lib.voice_synth.engines.base import Samples
 
 
+def add(recording: Recording, samples: Samples) -> None:
+    """As a take does with what an engine gives."""
+    piece = piece_of(samples, RATE)
+    if piece is not None:
+        recording.add(piece)
+
+
 def recorded(path: Path, *pieces: Samples, silence: float = 0.0) -> Loudness:
     """These pieces, written with silence between them."""
     with Recording(path, RATE) as recording:
         for number, piece in enumerate(pieces):
             if number:
                 recording.add_silence(silence)
-            recording.add(piece)
+            add(recording, piece)
         return recording.finish()
 
 
@@ -91,7 +99,7 @@ def test_an_abandoned_recording_leaves_nothing(tmp_path: Path) -> None:
 
     def abandoned() -> None:
         with Recording(tmp_path / "t.wav", RATE) as recording:
-            recording.add(tone(0.1))
+            add(recording, tone(0.1))
             assert not (tmp_path / "t.wav").exists()
             raise KeyboardInterrupt
 
@@ -105,7 +113,7 @@ def test_an_older_take_survives_a_failed_new_one(tmp_path: Path) -> None:
     recorded(tmp_path / "t.wav", tone(0.1))
     before = (tmp_path / "t.wav").read_bytes()
     with pytest.raises(BrokenSamplesError), Recording(tmp_path / "t.wav", RATE) as recording:
-        recording.add(np.array([0.1, math.nan], dtype=np.float32))
+        add(recording, np.array([0.1, math.nan], dtype=np.float32))
     assert (tmp_path / "t.wav").read_bytes() == before
 
 
