@@ -9,8 +9,10 @@ import pytest
 
 from job_watcher.backends.vast import hands as hands_module
 from job_watcher.backends.vast.hands import HostHands, Means
+from job_watcher.backends.vast.shares import MachinePrice
 from job_watcher.hosts.errors import HostError
 from job_watcher.hosts.keys import HostKeys, OwnKeys
+from job_watcher.work_dirs import WorkDir
 from lib import wiring
 from lib.clock import SystemClock
 from lib.market import events as ev
@@ -76,7 +78,23 @@ async def test_who_gave_it_up_meanwhile_is_not_connected(own_host: OwnHost, hand
     assert not hands.takes_jobs
 
 
-async def test_step_by_step_and_left_in_order(own_host: OwnHost, hands: HostHands) -> None:
+async def told_its_share(hands: HostHands, directory: Path) -> None:
+    """By the seconds that it was worked on there, not by those that it waited, and by the bytes that came."""
+    hands.price = MachinePrice(3600 * 10**6, upload_gb=10**15)
+    job = spec("speak", text="A word.", voice="newsroom")
+    async with WorkDir(directory, lambda: None) as work_dir:
+        began = hands.means.clock.elapsed()
+        result = await hands.speak(job, 1, lease_of(job), work_dir, lambda _: None)
+        whole = hands.means.clock.elapsed() - began
+        arrived = sum(each.path.stat().st_size for each in result.outputs)
+    share = result.cost or {}
+    assert share["share_of"] == hands.intent
+    assert 0 < share["seconds"] <= whole - result.waited + 0.001
+    assert share["traffic_usd"] == arrived > 0
+    assert share["usd"] == pytest.approx(share["seconds"] + arrived, abs=0.001)
+
+
+async def test_step_by_step_and_left_in_order(own_host: OwnHost, hands: HostHands, tmp_path: Path) -> None:
     """Connected, looked at, tried, open; then closed, and nothing of it runs on."""
     heard: list[bool] = []
     hands.on_change = lambda: heard.append(hands.takes_jobs)
@@ -86,6 +104,7 @@ async def test_step_by_step_and_left_in_order(own_host: OwnHost, hands: HostHand
     assert not hands.takes_jobs
     hands.open()
     assert (hands.takes_jobs, hands.in_hand, heard) == (True, 0, [True])
+    await told_its_share(hands, tmp_path / "work")
     hands.close()
     hands.close()
     assert (hands.takes_jobs, heard) == (False, [True, False])

@@ -29,13 +29,16 @@ async def test_a_drain_rents_works_gives_back_and_ends(stand: Stand, renters: Re
     watcher = renters.watcher("w", **own_host.settings)
     await watcher.start("drain")
     await watcher.ended(60.0)
-    for record in await stand.ended("one", "two", "three"):
+    records = await stand.ended("one", "two", "three")
+    for record in records:
         assert (record["status"], record["backend"], record["attempt"]) == ("done", "vast", 1)
         best = Path(urlsplit(record["outputs"]["takes"][0]["uri"]).path)
         assert best.read_bytes()[:4] == b"RIFF"
     assert (await instances.rows(stand.queue)).instances == ()
     (bill,) = await instances.bills(stand.queue)
     assert (bill.market, bill.jobs, bill.micro, bill.why) == ("ssh", 3, 0, "told: its watcher ends")
+    assert {(each["cost"]["usd"], each["cost"]["share_of"]) for each in records} == {(0.0, bill.intent)}
+    assert 0 < sum(each["cost"]["seconds"] for each in records) <= sum(bill.spent.values())
     assert {"connecting", "probing", "canary", "draining"} <= set(bill.spent)
     # The sessions of sshd end by themselves; nothing of the worker is left.
     await wait_until(lambda: not _workers(own_host))
