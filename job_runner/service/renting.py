@@ -108,7 +108,7 @@ async def offers(queue: Queue, settings: Settings, *, jobs: int) -> dict[str, An
     found: list[dict[str, Any]] = []
     choice = await shopping.choose(jobs, rows)
     for market in sorted(markets.values(), key=lambda each: each.name != "ssh"):
-        for ranked in (await shopping.ranked(market, jobs))[:OFFERS_MAX]:
+        for ranked in (await shopping.ranked(market, jobs, rows))[:OFFERS_MAX]:
             chosen = choice is not None and (market.name, ranked.offer.id) == (choice[0].name, choice[1].id)
             found.append(_offer(market.name, ranked, chosen=chosen))
     return {"jobs": jobs, "offers": found}

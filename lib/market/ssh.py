@@ -1,6 +1,6 @@
 """Your own hosts as a market: SSH_HOSTS are its offers, they cost nothing, and to rent one is to mark it as taken.
 
-The mark lives in this process alone: two watchers that name the same host both use it, as two users of a machine may.
+The mark lives in this process alone; that another watcher has the host is seen by its row (`lib.renting.shopping`).
 Nothing is started or stopped here, and nobody is asked: whether a host answers is found out by whoever connects.
 """
 

@@ -1,7 +1,8 @@
 """What a machine would cost now, which one would be rented, and with which order: settings, market and history at once.
 
 Your own hosts come before those that cost. Which offer is the best is `lib.market.offers`'s to say, from the batch, the
-bills and what failed lately. Nothing is rented here. Called by the watcher's fleet and by `job-runner offers`.
+bills and what failed lately. A host of one's own that stands in a row is in use, by whichever watcher: one at a time
+has it. Nothing is rented here. Called by the watcher's fleet and by `job-runner offers`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from lib.market import life
 from lib.market.base import HostWants, RentOrder
 from lib.market.figures import learn
 from lib.market.offers import BatchNeeds, bid, rank
+from lib.market.ssh import address_of
 from lib.money import MICRO
 from lib.redisqueue import instances, spend
 from lib.renting.keeping import Rent
@@ -54,10 +56,11 @@ class Shopping:
     _read_at: float = float("-inf")
     _last_dph: int | None = None
 
-    @property
-    def most(self) -> int:
-        """How many machines there may be at once, one's own among them."""
-        return len(self.settings.ssh_hosts) + (self.settings.vast_max_instances if "vast" in self.markets else 0)
+    def most(self, rows: Sequence[Instance]) -> int:
+        """How many machines there may be at once: one's own, the own ones of other watchers that are in use, rented."""
+        own = {_place(host) for host in self.settings.ssh_hosts}
+        theirs = sum(_place(each.machine_id) not in own for each in rows if each.market == "ssh")
+        return len(own) + theirs + (self.settings.vast_max_instances if "vast" in self.markets else 0)
 
     @property
     def max_dph(self) -> int:
@@ -67,23 +70,23 @@ class Shopping:
     async def figures(self, rows: Sequence[Instance]) -> Figures:
         """What the next machine would take and cost."""
         learnt = await self._history()
-        own = [each for each in rows if each.market == "ssh"]
-        if len(own) < len(self.settings.ssh_hosts):
+        if self._own_is_free(rows):
             return replace(learnt.figures(0), startup=OWN_START_SECONDS, startup_most=2 * OWN_START_SECONDS)
         return learnt.figures(self.max_dph if self._last_dph is None else self._last_dph)
 
     async def budget_left(self, rows: Sequence[Instance]) -> int | None:
         """What of today's budget is neither spent nor reserved; None: there is none. One's own machines need none."""
-        own = [each for each in rows if each.market == "ssh"]
         budget = self.settings.budget_per_day_usd
-        if len(own) < len(self.settings.ssh_hosts):
+        if self._own_is_free(rows):
             return self.max_dph * 1_000_000
         if budget is None:
             return None
         return max(0, round(budget * MICRO) - (await spend.today(self.queue)).total)
 
-    async def ranked(self, market: GpuMarket, jobs: int) -> list[Ranked]:
-        """All offers of a market, the best for so many jobs first; those that cannot be taken last.
+    async def ranked(self, market: GpuMarket, jobs: int, rows: Sequence[Instance] = ()) -> list[Ranked]:
+        """All offers of a market, the best for so many jobs first; those that cannot be taken last, with the reason.
+
+        `rows` is what is rented already: a host of one's own that is among them is in use.
 
         Raises:
             MarketError, UnreachableError, SettingsError: as the market's search.
@@ -105,7 +108,13 @@ class Shopping:
         disk = self.settings.vast_disk if market.name == "vast" else 0
         batch = BatchNeeds(_CHARACTERS_A_JOB * max(1, jobs), disk, self.max_dph, jobs)
         now = self.clock.elapsed()
-        return rank((each for each in offers if self._gone.get((market.name, each.id), 0.0) <= now), batch, history)
+        free = [each for each in offers if self._gone.get((market.name, each.id), 0.0) <= now]
+        used = _in_use(rows) if market.name == "ssh" else frozenset()
+        ranked = [
+            replace(each, refused="in use: one watcher has it at a time") if _place(each.offer.id) in used else each
+            for each in rank(free, batch, history)
+        ]
+        return sorted(ranked, key=lambda each: bool(each.refused))
 
     async def choose(self, jobs: int, rows: Sequence[Instance]) -> tuple[GpuMarket, MarketOffer] | None:
         """What to rent next; None where nothing fits."""
@@ -113,7 +122,7 @@ class Shopping:
             taken = [each for each in rows if each.market == market.name]
             if market.name == "vast" and len(taken) >= self.settings.vast_max_instances:
                 continue
-            best = next((each for each in await self.ranked(market, jobs) if not each.refused), None)
+            best = next((each for each in await self.ranked(market, jobs, rows) if not each.refused), None)
             if best is not None:
                 offer = best.offer
                 if offer.interruptible:
@@ -149,9 +158,24 @@ class Shopping:
         self._gone = {key: until for key, until in self._gone.items() if until > now}
         self._gone[market, offer] = now + GONE_SECONDS
 
+    def _own_is_free(self, rows: Sequence[Instance]) -> bool:
+        """Whether a host of SSH_HOSTS is in nobody's hands."""
+        return not {_place(host) for host in self.settings.ssh_hosts} <= _in_use(rows)
+
     async def _history(self) -> Learnt:
         now = self.clock.elapsed()
         if self._learnt is None or now - self._read_at >= REFRESH_SECONDS:
             self._learnt = learn(await instances.bills(self.queue, BILLS_READ))
             self._read_at = now
         return self._learnt
+
+
+def _in_use(rows: Sequence[Instance]) -> frozenset[tuple[str, int]]:
+    """The hosts of people's own that some watcher has: until its row is gone, whatever became of that watcher."""
+    return frozenset(_place(each.machine_id) for each in rows if each.market == "ssh")
+
+
+def _place(host: str) -> tuple[str, int]:
+    """One host under whatever user: two watchers on it would slow each other down."""
+    address = address_of(host)
+    return address.host.lower(), address.port

@@ -121,7 +121,7 @@ def run(folder: Path, say: Callable[[str], object], *, count: int = JOBS, after:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
             )
-        stack.callback(_end, watcher)
+        stack.callback(end, watcher)
         taken = _follow(watcher, market, environ, folder, say, after=count // 3 if after is None else after, log=log)
         records = told(environ, folder, "report", str(file))
         rows = [row["record"] for row in records["rows"] if row["status"] == "done"]
@@ -207,7 +207,8 @@ def told(environ: Mapping[str, str], folder: Path, *words: str) -> dict[str, Any
     return document
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End it, by force where it does not; nothing where it has ended."""
     if process.poll() is None:
         process.terminate()
         try:

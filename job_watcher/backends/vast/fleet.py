@@ -117,6 +117,11 @@ class Fleet:
         """How many machines take jobs now."""
         return len(self._ready())
 
+    @property
+    def silence(self) -> float:
+        """The longest time, in seconds, for which one of them was not told that this watcher lives."""
+        return max([0.0, *(kept.hands.silence for kept in self._kept.values() if kept.hands is not None)])
+
     def lacks(self) -> str | None:
         """Why no job can be done just now."""
         ready = self._ready()
@@ -235,7 +240,7 @@ class Fleet:
     async def _decide(self, rows: Rows) -> Decision:
         demand = await self.lookout.look()
         limits = Limits(
-            max_instances=self.shopping.most,
+            max_instances=self.shopping.most(rows.instances),
             batch_min=self.settings.watcher_batch_min,
             batch_max_wait=self.settings.watcher_batch_max_wait,
             idle_grace=self.settings.watcher_idle_grace,
@@ -268,7 +273,7 @@ class Fleet:
             books.session,
             instance,
             living=rows.living,
-            most=self.shopping.most,
+            most=self.shopping.most(rows.instances),
             reserve=self.shopping.reserve(instance, books),
             cap=None if budget is None else round(budget * MICRO),
         )

@@ -9,6 +9,7 @@ import pytest
 from lib.market.ssh import SshHosts
 from lib.redisqueue import instances
 from lib.renting.shopping import Shopping
+from tests.lib.market.rows import WANTS
 from tests.support.running import settings_in
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ async def test_ones_own_host_comes_first_and_then_what_costs(renter: Renter, vas
     """While it is free; VAST_MAX_INSTANCES counts only what is rented."""
     own = SshHosts([HOST], renter.clock)
     shop = shopping(renter, tmp_path, vast, own, SSH_HOSTS=HOST, VAST_MAX_INSTANCES="1")
-    assert shop.most == 2
+    assert shop.most([]) == 2
     choice = await shop.choose(1, [])
     assert choice is not None
     assert choice[0] is own
@@ -104,3 +105,31 @@ async def test_what_is_expected_of_ones_own_host(renter: Renter, vast: VastMarke
     taken = shop.intent("cafe0000cafe", own, offer, renter.books)
     second = await shop.figures([taken])
     assert (first.dph, first.startup < second.startup, second.dph) == (0, True, USD)
+
+
+async def test_a_host_that_another_watcher_has_is_not_taken(renter: Renter, tmp_path: Path) -> None:
+    """By its row, whatever user it is named with: it is in use until the row is gone; the table says so."""
+    theirs = SshHosts([HOST], renter.clock)
+    (offer,) = await theirs.search(WANTS)
+    row = shopping(renter, tmp_path, theirs).intent("cafe0000cafe", theirs, offer, renter.books)
+    mine = SshHosts(["me@127.0.0.1:2222", "desk2"], renter.clock)
+    shop = shopping(renter, tmp_path, mine, SSH_HOSTS="me@127.0.0.1:2222,desk2")
+    choice = await shop.choose(1, [row])
+    assert choice is not None
+    assert choice[1].id == "desk2"
+    assert [(each.offer.id, bool(each.refused)) for each in await shop.ranked(mine, 1, [row])] == [
+        ("desk2", False),
+        ("me@127.0.0.1:2222", True),
+    ]
+    one = shopping(renter, tmp_path, SshHosts([HOST], renter.clock), SSH_HOSTS=HOST)
+    assert await one.choose(1, [row]) is None
+    assert (await one.budget_left([row]), await one.budget_left([])) == (None, USD * USD)
+
+
+async def test_own_hosts_of_others_take_no_room(renter: Renter, tmp_path: Path) -> None:
+    """Two watchers with a host each may both work: theirs does not count against ours; the same one counts once."""
+    theirs = SshHosts(["studio"], renter.clock)
+    (offer,) = await theirs.search(WANTS)
+    row = shopping(renter, tmp_path, theirs).intent("cafe0000cafe", theirs, offer, renter.books)
+    assert shopping(renter, tmp_path, SshHosts([HOST], renter.clock), SSH_HOSTS=HOST).most([row]) == 2
+    assert shopping(renter, tmp_path, theirs, SSH_HOSTS="studio").most([row]) == 1

@@ -73,3 +73,28 @@ async def test_a_host_that_dies_is_given_up_and_left_out(stand: Stand, renters: 
     assert bill.why.startswith("lost")
     assert list(await instances.excluded(stand.queue)) == [own_host.settings["SSH_HOSTS"]]
     await watcher.finish()
+
+
+async def test_of_two_watchers_one_has_the_host(stand: Stand, renters: Renters, own_host: OwnHost) -> None:
+    """Its row is the claim: the other waits its turn, and nothing of the first is disturbed. All jobs are done."""
+    names = [f"job-{number}" for number in range(4)]
+    await stand.submit(*map(speech, names))
+    watchers = [renters.watcher(name, WATCHER_IDLE_GRACE="60", **own_host.settings) for name in ("one", "two")]
+    for each in watchers:
+        await each.start()
+    most = 0
+
+    async def all_done() -> bool:
+        nonlocal most
+        most = max(most, (await instances.rows(stand.queue)).living)
+        return all([await stand.record(name) for name in names])
+
+    await wait_until(all_done, 60.0)
+    assert most == 1
+    (row,) = (await instances.rows(stand.queue)).instances
+    first, second = watchers if row.owner.startswith("one") else reversed(watchers)
+    await first.finish()
+    await stand.submit(speech("last"))
+    await stand.ended("last", seconds=60.0)
+    await second.finish()
+    assert [bill.jobs for bill in await instances.bills(stand.queue)] == [1, 4]
