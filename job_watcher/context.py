@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from lib.errors import PermanentError
+from lib.voice_synth.clips import NoClips
 from lib.voice_synth.voices import VoiceRegistry
 
 if TYPE_CHECKING:
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
 
     from lib.capabilities.speech import SpeechEngines, WarmEngine
     from lib.capabilities.text_model import TextModel
+    from lib.voice_synth.clips import Clips
     from lib.voice_synth.engines.base import SpeechEngine
     from lib.voice_synth.listening import Listener
 
 _BUILT_IN_VOICES: Final = VoiceRegistry()
+_NO_CLIPS: Final = NoClips()
 
 # A line under a progress bar.
 _MESSAGE_CHARACTERS: Final = 200
@@ -57,8 +60,8 @@ class AttemptContext:
     """The `TaskContext` of one attempt.
 
     `make_work_dir` gives the directory when a body first asks; `report` is given each progress as the JSON that
-    people see; `voices` are the built-in ones where nobody speaks; `nearly` hears that the body is nearly over;
-    `model` is the text model, where there is one.
+    people see; `voices` are the built-in ones, and there are no `clips`, where nobody speaks; `nearly` hears that the
+    body is nearly over; `model` is the text model, where there is one.
     """
 
     request_id: str
@@ -67,6 +70,7 @@ class AttemptContext:
     engines: SpeechEngines
     report: Callable[[dict[str, Any]], None]
     voices: VoiceRegistry = _BUILT_IN_VOICES
+    clips: Clips = _NO_CLIPS
     nearly: Callable[[], None] = lambda: None
     model: TextModel | None = None
 

@@ -16,6 +16,7 @@ from lib.money import MICRO
 from lib.redisqueue import measures
 from lib.redisqueue.measures import Sample
 from lib.routing.view import RENTED
+from lib.voice_synth.documents import sentences_of_result
 
 if TYPE_CHECKING:
     from lib.clock import Clock
@@ -51,9 +52,13 @@ class Measuring:
         """A body of a job succeeded within so many seconds; those that it waited for quota say nothing of its like.
 
         Of a batch of records it is as many as it asked about: one that was resumed and found all of them answered took
-        no time, which says nothing either. One that was made already is not told here at all. On a rented machine a
-        job's dollars are a share of what the machine's hours cost, and whoever expects those would count them twice.
+        no time, which says nothing either, nor does speech of which some sentences were at hand. One that was made
+        already is not told here at all. On a rented machine a job's dollars are a share of what the machine's hours
+        cost, and whoever expects those would count them twice.
         """
+        spoken = sentences_of_result(result.result) if job.task == "speak" else None
+        if spoken is not None and spoken.at_hand:
+            return
         size = size_of(job)
         if job.task == "annotate":
             size = float((result.result or {}).get("asked", size))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lib.stores.artifacts import ArtifactStore
     from lib.stores.cache import ArtifactCache
     from lib.tasks.registry import TaskRegistry
+    from lib.voice_synth.clip_folder import ClipFolder
     from lib.voice_synth.library import VoiceLibrary
 
 
@@ -107,6 +108,13 @@ def artifact_cache(
     from lib.stores.cache_disk import DiskCache
 
     return DiskCache(settings.watcher_output_root)
+
+
+def clips(settings: Settings) -> ClipFolder:
+    """The sentences that were spoken on this machine."""
+    from lib.voice_synth.clip_folder import ClipFolder
+
+    return ClipFolder.of_machine(settings.jobs_state_dir, settings.sentence_cache_bytes)
 
 
 def markets(settings: Settings, clock: Clock) -> dict[str, GpuMarket]:

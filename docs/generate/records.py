@@ -40,6 +40,7 @@ DONE: Final = {
     "outputs?": "`{best?, takes[], meta?, files?[]}`, each `{name, uri, bytes, sha256, published}`: `uri` is where the "
     "bytes stand for good, `published` where a person opens them",
     "result?": "what the task gave back; of `speak`: model, selected take, timings, substituted voice, ignored fields; "
+    "`sentences: {at_hand, of}` where it was spoken by the sentence, in all takes; "
     "`cached: {request_id, key}` when it was taken from an earlier job, as all else there",
     "cost?": "`{usd, …}` where something was paid; of a rented machine its share of the bill, by its seconds of work "
     "there: `{usd, share_of, seconds, usd_per_hour, traffic_usd?}`, start-up and idle time not counted",

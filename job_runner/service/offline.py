@@ -30,7 +30,8 @@ from lib.manifest.places import place_of
 from lib.manifest.speech import Speech
 from lib.redaction import this_process
 from lib.settings import process_environment
-from lib.wiring import voices
+from lib.voice_synth.clip_folder import ClipFolder
+from lib.wiring import clips, voices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 RUNS: Final = "runs"
 _LATEST: Final = "latest-execution"
+_CLIPS: Final = ".clips"
 _MAX_PATH_BYTES: Final = 1 << 16
 _STRANGE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -127,7 +129,7 @@ def execute_remembered(
 
     """
     started = None if options.dry_run else lambda path: _remember(path, settings)
-    speech = Speech(voices(settings, check_files=True))
+    speech = Speech(voices(settings, check_files=True), clips=clips(settings))
     return execute(manifest, options, progress, speech, started=started)
 
 
@@ -145,8 +147,10 @@ def follow(root: Path, settings: Settings) -> int:
     descriptor = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     events = Events(descriptor, this_process(process_environment))
+    # They go with the directory, which whoever fills it removes: on somebody's own machine nothing is left.
+    beside = ClipFolder(root / _CLIPS, settings.sentence_cache_bytes)
     try:
-        return Following(root, Speech(voices(settings, check_files=True)), events).run(sys.stdin.buffer)
+        return Following(root, Speech(voices(settings, check_files=True), clips=beside), events).run(sys.stdin.buffer)
     finally:
         sys.stdout.flush()
         os.dup2(descriptor, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""The speech engines of one child, loaded when a body first asks and warm from then on, and the voices for them.
+"""The speech engines of one child, loaded when a body first asks and warm from then on; voices and clips for them.
 
 Where the watcher answers for a speech model, that one speaks and no other: the job was given to the cloud.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from job_watcher.child.asked_models import AskedSpeech
 from job_watcher.child.questions import SPEECH
 from lib.capabilities.speech import WarmEngine, WarmEngines
+from lib.voice_synth.clip_folder import ClipFolder
 from lib.voice_synth.library import VoiceLibrary
 
 if TYPE_CHECKING:
@@ -79,3 +80,8 @@ def voices_of(environ: Mapping[str, str]) -> VoiceLibrary:
     A voice's files are checked against their digests before its first job here, not before each.
     """
     return VoiceLibrary(Path(environ["WATCHER_VOICES_DIR"]), check_files=True)
+
+
+def clips_of(environ: Mapping[str, str]) -> ClipFolder:
+    """The sentences that were spoken on this machine before, by whichever child."""
+    return ClipFolder.of_machine(Path(environ["JOBS_STATE_DIR"]), int(environ["SENTENCE_CACHE_BYTES"]))

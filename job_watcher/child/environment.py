@@ -44,6 +44,7 @@ def child_environment(settings: Settings, inherited: Mapping[str, str]) -> dict[
     kept["JOBS_STATE_DIR"] = str(settings.jobs_state_dir)
     kept["JOBS_TASK_MODULES"] = ",".join(settings.jobs_task_modules)
     kept["WATCHER_VOICES_DIR"] = str(settings.watcher_voices_dir)
+    kept["SENTENCE_CACHE_BYTES"] = str(settings.sentence_cache_bytes)
     # The tasks that try the database run in a child: it is told by the wire, and whoever starts one takes this out.
     kept["DATABASE_URL"] = settings.database_url
     kept["WATCHER_CORPUS_ROOT"] = str(settings.watcher_corpus_root)

@@ -24,7 +24,7 @@ from job_watcher.child import lifeline, wire
 from job_watcher.child.arguments import ChildArguments
 from job_watcher.child.asked_models import text_model_of
 from job_watcher.child.body_loop import BodyLoop
-from job_watcher.child.engines import engines_of, voices_of, warm_engines
+from job_watcher.child.engines import clips_of, engines_of, voices_of, warm_engines
 from job_watcher.child.environment import task_modules
 from job_watcher.child.inbox import Inbox
 from job_watcher.child.reporting import Reporter
@@ -38,6 +38,7 @@ from lib.tasks.registry import TaskRegistry, built_in_tasks, load_task_modules
 if TYPE_CHECKING:
     from lib.capabilities.speech import SpeechEngines
     from lib.tasks.base import TaskResult
+    from lib.voice_synth.clips import Clips
     from lib.voice_synth.voices import VoiceRegistry
 
 # Enough that a loop which renews a session always goes first on a busy core, and the body still gets every idle one.
@@ -61,10 +62,10 @@ def main(argv: list[str]) -> int:
         return 0
     built_in = built_in_tasks(setup.database_url, Path(os.environ.get("WATCHER_CORPUS_ROOT", ".")))
     registry = TaskRegistry((*built_in, *load_task_modules(task_modules(os.environ))))
-    engines, voices = warm_engines(), voices_of(os.environ)
+    engines, voices, clips = warm_engines(), voices_of(os.environ), clips_of(os.environ)
     reporter = Reporter(end)
     reporter.send(wire.encode(wire.Ready(os.getpid())))
-    place = _Place(registry, engines, voices, reporter, Inbox(end, reporter.send))
+    place = _Place(registry, engines, voices, clips, reporter, Inbox(end, reporter.send))
     loop = BodyLoop()
     while (order := place.inbox.next_order()) is not None:
         reporter.send(wire.encode(wire.Begun(order.serial)))
@@ -88,6 +89,7 @@ class _Place:
     registry: TaskRegistry
     engines: SpeechEngines
     voices: VoiceRegistry
+    clips: Clips
     reporter: Reporter
     inbox: Inbox
 
@@ -113,6 +115,7 @@ def _context_of(order: wire.Order, request_id: str, work_dir: WorkDir, place: _P
         engines=engines_of(order.models, ask, place.engines),
         report=lambda progress: place.reporter.report(wire.Report(order.serial, progress)),
         voices=place.voices,
+        clips=place.clips,
         nearly=lambda: place.reporter.send(wire.encode(wire.Nearly(order.serial))),
         model=text_model_of(order.models, ask),
     )

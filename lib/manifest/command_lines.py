@@ -31,6 +31,8 @@ def argv_of(spec: JobSpec, *, text_file: str, out_exact: str, json_result: str) 
             argv.append(flag)
         elif value is not None and value is not False:
             argv += [flag, str(value)]
+    if not spec.cache:
+        argv.append("--no-cache")
     return [*argv, "--text-file", text_file, "--out-exact", out_exact, "--json-result", json_result]
 
 

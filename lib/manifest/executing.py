@@ -178,7 +178,7 @@ class _Run:
                 return ended("skipped", None, reason=DRY_RUN)
             with self._interruption.shielded():
                 self._log.begin(job.request_id)
-            result = self._speech.speak(entry, self._watch)
+            result = self._speech.speak(entry, self._watch, anew=self._options.again)
             return ended("ok", 0, result=heard(entry.directory, result))
         except JobRunnerError as exc:
             hint = self._redact(exc.hint) if exc.hint else None

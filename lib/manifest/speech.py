@@ -17,6 +17,7 @@ from lib.manifest.folder import read_plain
 from lib.manifest.places import below, check_files
 from lib.voice_synth import documents
 from lib.voice_synth.choice import engine_for
+from lib.voice_synth.clips import NoClips, SpokenAnew
 from lib.voice_synth.engines.registry import make_engine
 from lib.voice_synth.listening import listener_here
 from lib.voice_synth.request import SpeechRequest, prepare, request_of_job
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from lib.capabilities.speech import SpeechEngines
     from lib.manifest.documents import ManifestJob
     from lib.voice_synth.cli.speak import SpeakCall
+    from lib.voice_synth.clips import Clips
     from lib.voice_synth.takes import Step
     from lib.voice_synth.voices import VoiceRegistry
 
@@ -53,8 +55,12 @@ class Entry:
 class Speech:
     """Speaks entries with engines that stay loaded from one to the next."""
 
-    def __init__(self, voices: VoiceRegistry, engines: SpeechEngines | None = None) -> None:
+    def __init__(
+        self, voices: VoiceRegistry, engines: SpeechEngines | None = None, *, clips: Clips | None = None
+    ) -> None:
+        """`clips` are sentences that were spoken before; None: every one is spoken."""
         self._voices = voices
+        self._clips = clips or NoClips()
         self._engines = engines or WarmEngines(make_engine, listener_here)
 
     @staticmethod
@@ -105,8 +111,8 @@ class Speech:
         """
         return result_of(entry.directory, entry.request, self.model_of(entry))
 
-    def speak(self, entry: Entry, watch: Callable[[Iterator[Step]], object]) -> dict[str, Any]:
-        """Make its files; result.json.
+    def speak(self, entry: Entry, watch: Callable[[Iterator[Step]], object], *, anew: bool = False) -> dict[str, Any]:
+        """Make its files; result.json. `anew`: speak every sentence, as an entry may wish by itself.
 
         Raises:
             TaskError: it cannot be spoken, now or at all.
@@ -120,6 +126,7 @@ class Speech:
             watch=watch,
             engines=self._engines,
             voices=self._voices,
+            clips=SpokenAnew(self._clips) if anew or entry.call.no_cache else self._clips,
         )
         return report.document
 

@@ -1,4 +1,4 @@
-"""Where outputs and callbacks go."""
+"""Where outputs and callbacks go, and how much of what was spoken is kept on this machine."""
 
 from __future__ import annotations
 
@@ -13,6 +13,13 @@ from lib.setting_fields.declaring import variable
 class OutputSettings(ComputeSettings):
     """The same, and where outputs and callbacks go."""
 
+    sentence_cache_bytes: int = variable(
+        parsers.whole(0, 2**50),
+        "1073741824",
+        unit="bytes",
+        why="How much of chunked speech is kept in $JOBS_STATE_DIR/clips, so that of a text that has changed only the "
+        "new sentences are spoken. 1 GiB is some six hours; what was not used for longest goes first. 0: none is kept.",
+    )
     s3_bucket: str = variable(
         parsers.matching_or_empty(parsers.BUCKET, "3 to 63 lower-case letters, digits, dots and dashes"),
         "",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lib.capabilities.text_model import TextModel
     from lib.jobqueue import JobSpec
     from lib.jobqueue.records import StoredOutputLike
+    from lib.voice_synth.clips import Clips
     from lib.voice_synth.voices import VoiceRegistry
 
 OutputKind = Literal["best", "take", "meta"]
@@ -75,6 +76,10 @@ class TaskContext(Protocol):
     @property
     def voices(self) -> VoiceRegistry:
         """The voices that a job may name here and now; one that was registered since the last job is among them."""
+
+    @property
+    def clips(self) -> Clips:
+        """Sentences that were spoken on this machine before."""
 
     @property
     def text_model(self) -> TextModel:

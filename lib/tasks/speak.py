@@ -30,11 +30,13 @@ class Speak:
         engine cannot do, and for audio that fails its checks on an engine that would only repeat it.
         """
         # numpy costs 25 MB and 0.1 s: only the child that speaks pays, not the watcher that lists its tasks.
+        from lib.voice_synth.clips import SpokenAnew  # noqa: PLC0415
         from lib.voice_synth.request import request_of_job  # noqa: PLC0415
         from lib.voice_synth.takes import Speaking  # noqa: PLC0415
 
         request = request_of_job(job, engine=context.engines.only)
-        speaking = Speaking(request, context.engines, context.work_dir, voices=context.voices)
+        clips = context.clips if job.cache else SpokenAnew(context.clips)
+        speaking = Speaking(request, context.engines, context.work_dir, voices=context.voices, clips=clips)
         for step in speaking.steps():
             if step.nearly:
                 context.nearly_over()

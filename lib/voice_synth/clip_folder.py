@@ -36,6 +36,7 @@ _PART: Final = 16
 _HEAD_BYTES: Final = 1 << 20
 """Beside the samples of a clip, at the most."""
 
+_FOLDER: Final = "clips"
 _PREFIX: Final = 2
 _KEY_DIGITS: Final = 64
 _PARTIAL: Final = ".part"
@@ -78,6 +79,11 @@ class ClipFolder:
         self._least_free = least_free_bytes
         # What may be written before the folder is looked at again.
         self._room = 0
+
+    @classmethod
+    def of_machine(cls, state_dir: Path, most_bytes: int) -> ClipFolder:
+        """The one of this machine: `clips` in its state directory."""
+        return cls(state_dir / _FOLDER, most_bytes)
 
     def find(self, key: str) -> Clip | None:
         """The clip of this key; it counts as used now."""

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lib.capabilities.speech import SpeechEngines
+    from lib.voice_synth.clips import Clips
     from lib.voice_synth.voices import VoiceRegistry
 
 
-def speak_row(
+def speak_row(  # noqa: PLR0913  each of them is somebody's to give or to leave
     row: Mapping[str, Any],
     *,
     directory: Path,
@@ -35,10 +36,12 @@ def speak_row(
     json_result: Path | None = None,
     engines: SpeechEngines | None = None,
     voices: VoiceRegistry | None = None,
+    clips: Clips | None = None,
 ) -> Report:
     """Speak the speech fields of `row` into `directory`; `watch` is given the steps and runs them to the end.
 
-    `engines` stay loaded for the next row that is given them; without `voices` only the built-in one is known.
+    `engines` stay loaded for the next row that is given them; without `voices` only the built-in one is known,
+    and without `clips` every sentence is spoken.
     Raises `InvalidInputError` for fields that no job may have, a directory that cannot be made, and otherwise what
     `Speaking.steps` raises.
     """
@@ -54,9 +57,8 @@ def speak_row(
     except OSError as exc:
         raise InvalidInputError(f"{exc.filename}: {exc.strerror}", hint="name a directory that can be written") from exc
     request = request_of_job(job, seed=seed, engine=engine)
-    speaking = Speaking(
-        request, engines or WarmEngines(make_engine, listener_here), directory, voices=voices, durable=True
-    )
+    warm = engines or WarmEngines(make_engine, listener_here)
+    speaking = Speaking(request, warm, directory, voices=voices, clips=clips, durable=True)
     watch(speaking.steps())
     report = speaking.report()
     if json_result is not None and json_result.resolve() != (directory / documents.RESULT).resolve():

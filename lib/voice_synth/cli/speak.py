@@ -18,6 +18,7 @@ import typer
 import typer.main
 
 from lib.errors import InvalidInputError
+from lib.settings import Settings
 from lib.voice_synth.cli.options import Json, VoicesDir  # noqa: TC001  Typer reads the annotations when it runs
 from lib.voice_synth.cli.output import Output
 from lib.voice_synth.cli.places import voices_directory
@@ -25,6 +26,7 @@ from lib.voice_synth.cli.places import voices_directory
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from lib.voice_synth.clips import Clips
     from lib.voice_synth.takes import Report, Step
 
 STDIN: Final = Path("-")
@@ -56,6 +58,7 @@ class SpeakCall:
     engine: str | None = None
     voices_dir: Path | None = None
     as_json: bool = False
+    no_cache: bool = False
 
 
 def speak_call(  # noqa: PLR0913, PLR0917  one parameter a flag: Typer calls it by name
@@ -78,6 +81,7 @@ def speak_call(  # noqa: PLR0913, PLR0917  one parameter a flag: Typer calls it 
     max_new_tokens: Annotated[int | None, typer.Option(help="At least 1; sampling engines only.")] = None,
     engine: Annotated[str | None, typer.Option(help="Speech engine; the first that can if not given.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first take.")] = 0,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="With --chunk, speak every sentence anew.")] = False,  # noqa: FBT002  a flag
     json_result: Annotated[
         Path | None, typer.Option(help="Where result.json goes; DIR/result.json if not given.")
     ] = None,
@@ -106,7 +110,15 @@ def speak_call(  # noqa: PLR0913, PLR0917  one parameter a flag: Typer calls it 
     }
     row = {name: value for name, value in given.items() if value is not None}
     return SpeakCall(
-        MappingProxyType(row), text_file, out_exact, json_result, seed, engine, voices_dir=voices_dir, as_json=as_json
+        MappingProxyType(row),
+        text_file,
+        out_exact,
+        json_result,
+        seed,
+        engine,
+        voices_dir=voices_dir,
+        as_json=as_json,
+        no_cache=no_cache,
     )
 
 
@@ -125,6 +137,7 @@ def speak(**flags: Any) -> None:
 
     report = speak_row(
         row,
+        clips=_clips(call),
         voices=VoiceLibrary(voices_directory(call.voices_dir), check_files=True),
         seed=call.seed,
         engine=call.engine,
@@ -133,6 +146,18 @@ def speak(**flags: Any) -> None:
         watch=_shown,
     )
     _print(report, call)
+
+
+def _clips(call: SpeakCall) -> Clips | None:
+    """The sentences of this machine, for a text that is spoken by the sentence."""
+    if "chunk" not in call.row:
+        return None
+    from lib.voice_synth.clip_folder import ClipFolder  # noqa: PLC0415 - as above
+    from lib.voice_synth.clips import SpokenAnew  # noqa: PLC0415 - as above
+
+    settings = Settings.load()
+    clips = ClipFolder.of_machine(settings.jobs_state_dir, settings.sentence_cache_bytes)
+    return SpokenAnew(clips) if call.no_cache else clips
 
 
 def parse_speak(argv: Sequence[str]) -> SpeakCall:

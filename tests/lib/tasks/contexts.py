@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lib.capabilities.speech import WarmEngines
+from lib.voice_synth.clips import Clips, NoClips
 from lib.voice_synth.engines.registry import make_engine
 from lib.voice_synth.voices import VoiceRegistry
 
@@ -23,6 +24,7 @@ class RecordingContext:
     work_dir: Path
     engines: SpeechEngines = field(default_factory=lambda: WarmEngines(make_engine))
     voices: VoiceRegistry = field(default_factory=VoiceRegistry)
+    clips: Clips = field(default_factory=NoClips)
     request_id: str = "test"
     attempt: int = 1
     reports: list[tuple[float, int | None, int | None, str]] = field(default_factory=list)
