@@ -20,11 +20,12 @@ PAGE = HOUSE / "docs/tutorial.md"
 SHEET = "tests/data/beatsheet_60.json"
 
 
-def without_comparing(checkout: Checkout) -> None:
-    """The sheet of the repository, each beat in one take: to listen to thirty takes would last most of a minute."""
+def made_short(checkout: Checkout) -> None:
+    """The sheet of the repository, the first words of each beat in one take: all of it would last most of a minute."""
     sheet = json.loads((HOUSE / SHEET).read_text())
     for beat in sheet["beats"]:
         beat.pop("tts", None)
+        beat["narration"] = " ".join(beat["narration"].split()[:4])
     checkout.write(SHEET, json.dumps(sheet))
 
 
@@ -32,7 +33,7 @@ def without_comparing(checkout: Checkout) -> None:
 async def test_a_newcomer_can_follow_it(tmp_path: Path) -> None:
     """Everything works as written, and at the end there are sixty beats to listen to."""
     async with fresh_checkout(tmp_path / "checkout") as checkout:
-        without_comparing(checkout)
+        made_short(checkout)
         done = await follow(PAGE, checkout, not_run={}, answers={})
         assert len(done) == sum(len(fence.commands) for fence in fences(PAGE) if fence.language == "sh")
         for number in range(1, 61):
