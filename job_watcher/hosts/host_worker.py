@@ -48,12 +48,16 @@ _TAIL_CHARACTERS: Final = 1_000
 class WorkerOn:
     """How the worker is started on a host: its program, and the directory there in which each runner makes its own.
 
-    `environment` is seen by everybody on the host, so it holds no secret.
+    `environment` is seen by everybody on the host, so it holds no secret. A worker that says nothing for
+    `ready_seconds` from its start, or for `stall_seconds` while it has jobs and begins none, is ended; within a job
+    the deadline of that job counts.
     """
 
     argv: tuple[str, ...] = ("job-runner",)
     directory: str = "job-runner-work"
     environment: Mapping[str, str] = field(default_factory=dict)
+    ready_seconds: float = READY_SECONDS
+    stall_seconds: float = STALL_SECONDS
 
 
 class HostWorker:
@@ -174,7 +178,7 @@ class HostWorker:
 
     async def _read(self, process: WorkerProcess) -> None:
         try:
-            async with asyncio.timeout(READY_SECONDS) as self._limit:
+            async with asyncio.timeout(self._how.ready_seconds) as self._limit:
                 async for line in process.lines():
                     self._hear(event_of(line))
         finally:
@@ -203,7 +207,7 @@ class HostWorker:
         """How long the worker may say nothing from now on: while a job is at work, that job's deadline says."""
         if self._limit is not None and self.ready.is_set():
             idle = self._putting or self._table.at_work is not None or not self._table.there
-            self._limit.reschedule(None if idle else self._loop.time() + STALL_SECONDS)
+            self._limit.reschedule(None if idle else self._loop.time() + self._how.stall_seconds)
 
     async def _feed(self) -> None:
         await self.ready.wait()

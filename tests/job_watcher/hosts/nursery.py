@@ -64,6 +64,8 @@ def _work(order: dict[str, Any], ends: list[int]) -> None:
         sys.stderr.write("no such module\n")
         sys.stderr.flush()
         os._exit(3)
+    if "MUTE" in order["environment"]:
+        signal.pause()
     failpoints.arm(order["environment"].get(failpoints.VARIABLE, ""))
     speech = speech_of(Path(order["environment"]["WATCHER_VOICES_DIR"]))
     bad = Following(Path(), speech, Events(1, str)).run(sys.stdin.buffer)
