@@ -16,7 +16,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet --quiet install --constraint constraints.txt
 RUNNER = ./run job-runner
 
-.PHONY: help install setup demo test chaos chaos-planted soak stress quota simulate demo-rent deaths-rent check lint types imports format docs docs-pictures lock clean bench \
+.PHONY: help install setup demo test chaos chaos-planted soak stress quota simulate demo-rent night-rent deaths-rent check lint types imports format docs docs-pictures lock clean bench \
 	jobs-plan jobs-enqueue jobs-status jobs-history jobs-result jobs-report jobs-retry jobs-flush jobs-dashboard jobs-logs
 
 help: ## list these targets
@@ -137,6 +137,9 @@ quota: .venv/dev ## eight watchers and one API key: every limit used and none pa
 
 demo-rent: .venv/dev ## forty jobs on rented machines, one taken away in the middle: all on this machine, nothing is paid for; a minute or two
 	@.venv/bin/python -m tests.renting.demo $(ARGS)
+
+night-rent: .venv/dev ## five hundred jobs on rented machines, and their bill beside the best fixed plan; all on this machine, some 5 minutes
+	@.venv/bin/python -m tests.renting.night $(ARGS)
 
 deaths-rent: .venv/dev ## kill the watcher that rents at each step of a machine's life; some 15 minutes (ARGS='rent.created')
 	.venv/bin/python -m tests.renting.deaths $(ARGS)

@@ -224,7 +224,7 @@ def _reckoned(
     seconds: float,
 ) -> Night:
     records = [row["record"] for row in rows if row["status"] == "done"]
-    work = [float(each["result"]["timings"]["total_sec"]) for each in records]
+    work = [float(each["cost"]["seconds"]) for each in records]
     lines = market.bill()
     hourly = sum(each.dollars for each in lines) / sum(each.seconds for each in lines) * HOUR
     starts = [
