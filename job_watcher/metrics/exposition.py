@@ -7,6 +7,7 @@ behind, and nothing has to be kept in step. Imported only when `--metrics-port` 
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,7 @@ from prometheus_client.exposition import choose_encoder
 from job_watcher.metrics.catalogue import FAMILIES, PREFIX, REFUSALS, RENEWALS, RETRIES, STATES, STATUSES
 from job_watcher.metrics.counts import BOUNDS_SECONDS
 from job_watcher.metrics.paid_figures import allowed, used
+from job_watcher.metrics.rented_figures import ended, here, machines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -65,7 +67,9 @@ class Exposition:
         document = self._view.document
         figures = {**self._own(), **allowed(self._settings)}
         if document is not None:
-            figures |= _queue_wide(document) | used(document, self._view.settled_usd)
+            now = datetime.fromisoformat(document["timestamp"]).timestamp()
+            figures |= _queue_wide(document) | used(document, self._view.day)
+            figures |= machines(document) | ended(self._view.bills, now)
         for name, rows in figures.items():
             yield _metric(name, rows)
         yield _histogram("job_wait_seconds", self._counts.waits.items())
@@ -92,7 +96,7 @@ class Exposition:
             "session_life_seconds": [((), self._settings.watcher_session_ttl)],
             "build_info": [(self._info, 1)],
         }
-        return figures
+        return figures | here(watching.renting if watching else None, self._settings.vast_dead_man)
 
 
 def _counted(counter: Mapping[str, int], known: Iterable[str]) -> list[_Row]:

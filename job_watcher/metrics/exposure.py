@@ -17,11 +17,13 @@ from job_watcher.duties import keep_going
 from job_watcher.metrics.exposition import Exposition
 from job_watcher.metrics.health import Health
 from job_watcher.metrics.queue_view import QueueView
+from job_watcher.metrics.rented_figures import Renter
 from job_watcher.metrics.server import MetricsServer, Page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from job_watcher.backends.vast.condition import RentingHere
     from job_watcher.life import Life
     from job_watcher.metrics.address import Address
     from job_watcher.metrics.counts import Counts
@@ -70,6 +72,11 @@ class LifeFigures:
     def leads(self) -> bool:
         """Whether its conductor works."""
         return self.life.conductor.leads
+
+    @property
+    def renting(self) -> RentingHere | None:
+        """How renting stands; None of one that rents nothing."""
+        return next((each.renting for each in self.life.availability.backends if isinstance(each, Renter)), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

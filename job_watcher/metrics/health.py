@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from job_watcher.backends.vast.condition import RentingHere
     from job_watcher.metrics.counts import Counts
     from lib.clock import Clock
 
@@ -41,6 +42,10 @@ class Watching(Protocol):
     @property
     def leads(self) -> bool:
         """Whether its conductor works."""
+
+    @property
+    def renting(self) -> RentingHere | None:
+        """How renting stands; None of one that rents nothing."""
 
 
 @dataclass(frozen=True, slots=True)

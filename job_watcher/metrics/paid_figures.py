@@ -9,28 +9,34 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from lib.job_rate import jobs_in_window
+from lib.money import MICRO
+from lib.routing.view import RENTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from lib.redisqueue.spend import Spent
     from lib.settings import Settings
 
     Rows = Iterable[tuple[tuple[str, ...], float]]
 
-PAID: Final = ("cloud",)
+PAID: Final = ("cloud", RENTED)
 """Backends that cost something; they are shown at 0 too."""
 
 
-def used(document: Mapping[str, Any], settled_usd: Mapping[str, float]) -> dict[str, Rows]:
+def used(document: Mapping[str, Any], day: Spent) -> dict[str, Rows]:
     """What today cost, what each key and model was asked, and what was handed over, as the document of `status` says.
 
-    `settled_usd` is what today's ledger has, in dollars by backend.
+    Money is the ledger's alone, for that was read at one moment; `other` is what has no backend's name.
     """
+    unnamed = day.settled - sum(day.by_backend.values())
+    settled = dict.fromkeys(PAID, 0) | day.by_backend | ({"other": unnamed} if unnamed > 0 else {})
     pools = document["pools"]
     now = datetime.fromisoformat(document["timestamp"]).timestamp()
     return {
-        "spend_settled_usd": [((name,), settled_usd.get(name, 0.0)) for name in dict.fromkeys((*PAID, *settled_usd))],
-        "spend_reserved_usd": [((), document["spend"]["reserved_usd"])],
+        "spend_settled_usd": [((name,), micro / MICRO) for name, micro in settled.items()],
+        "spend_reserved_usd": [((), day.reserved / MICRO)],
+        "spend_counted_usd": [((), day.total / MICRO)],
         "quota_requests": [
             ((pool["key"], pool["model"], window), pool[counted])
             for pool in pools

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from job_watcher.backends.vast.condition import RentingHere
 from lib.errors import PausedError, PermanentError
 from lib.routing.view import RENTED_CAPABILITIES
 
@@ -57,6 +58,17 @@ class Vast:
     def duties(self) -> Mapping[str, FlushedDuty]:
         """To rent and to end, and to look for what nobody ends."""
         return {"rented machines": self._fleet, "reaper": self._reaper}
+
+    @property
+    def renting(self) -> RentingHere:
+        """How it stands, for the metrics."""
+        return RentingHere(
+            blocked=bool(self._fleet.blocked),
+            silence=self._fleet.silence,
+            unlisted=self._reaper.unlisted,
+            strays_ended=self._reaper.ended,
+            strays_left=sum(self._reaper.left.values()),
+        )
 
     async def prepare(self) -> None:
         """Nothing: what a market needs is loaded when it is asked first."""

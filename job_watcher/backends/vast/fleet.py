@@ -122,6 +122,11 @@ class Fleet:
         """The longest time, in seconds, for which one of them was not told that this watcher lives."""
         return max([0.0, *(kept.hands.silence for kept in self._kept.values() if kept.hands is not None)])
 
+    @property
+    def silence(self) -> float:
+        """The longest time, in seconds, for which one of them was not told that this watcher lives."""
+        return max([0.0, *(kept.hands.silence for kept in self._kept.values() if kept.hands is not None)])
+
     def lacks(self) -> str | None:
         """Why no job can be done just now."""
         ready = self._ready()

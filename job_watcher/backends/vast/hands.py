@@ -122,6 +122,7 @@ class HostHands:
     _host: Host | None = None
     _runner: BatchRunner | None = None
     _worker: str = ""
+    _renewed_at: float | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _closed: bool = False
 
@@ -129,6 +130,13 @@ class HostHands:
     def takes_jobs(self) -> bool:
         """Whether a job may be given to it now."""
         return self.ready and self._runner is not None and self._runner.fault is None
+
+    @property
+    def silence(self) -> float:
+        """Seconds since its dead-man heard of this watcher; 0 where there is none, or nobody speaks to it any more."""
+        if self._renewed_at is None or self._closed:
+            return 0.0
+        return self.means.clock.elapsed() - self._renewed_at
 
     @property
     def in_hand(self) -> int:
@@ -146,6 +154,8 @@ class HostHands:
             return ev.Lost("it was given up", blame=False)
         self._host = host
         if self.rented:
+            # It has heard something by its start, if not of us.
+            self._renewed_at = self.means.clock.elapsed()
             if not await revive(host, self.means.dead_man, self.means.market_url):
                 logger.bind(instance_id=self.intent).warning(
                     "rented machine {} cannot end itself when no watcher speaks to it: it has no key for that",
@@ -264,8 +274,8 @@ class HostHands:
         while True:
             if self.session.fresh:
                 try:
-                    if not await renew(host):
-                        await revive(host, self.means.dead_man, self.means.market_url)
+                    if await renew(host) or await revive(host, self.means.dead_man, self.means.market_url):
+                        self._renewed_at = self.means.clock.elapsed()
                 except HostError as exc:
                     logger.bind(instance_id=self.intent).debug("its dead-man was not renewed: {}", exc.message)
                 except TaskError as exc:

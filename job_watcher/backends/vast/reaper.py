@@ -27,13 +27,23 @@ EVERY_SECONDS: Final = 60.0
 
 @dataclass(slots=True)
 class Reaper:
-    """`books` are the fleet's of this life; None until it has some."""
+    """`books` are the fleet's of this life; None until it has some.
+
+    `ended` is how many were ended so far, `left` how many of each market the last look could not prove gone.
+    """
 
     markets: Mapping[str, GpuMarket]
     clock: Clock
     books: Callable[[], Books | None]
     every: float = EVERY_SECONDS
+    ended: int = 0
+    left: dict[str, int] = field(default_factory=dict)
     _unknown: set[str] = field(default_factory=set)
+
+    @property
+    def unlisted(self) -> int:
+        """How many markets did not say for sure what is rented there, when they were last asked."""
+        return len(self._unknown)
 
     async def run_once(self) -> None:
         """Look once at every market, and wait."""
@@ -58,6 +68,11 @@ class Reaper:
             self._unknown.add(market.name)
             return
         self._unknown.discard(market.name)
+        left = 0
         for stray in found:
-            if not await destroy(market, stray, self.clock):
+            if await destroy(market, stray, self.clock):
+                self.ended += 1
+            else:
+                left += 1
                 logger.error("{} {} was asked to end and may still cost money", market.name, stray.market_id)
+        self.left[market.name] = left

@@ -12,10 +12,13 @@ import pytest
 import yaml
 from loguru import logger
 
+from job_watcher.backends.registry import make_backends
 from job_watcher.metrics.address import Address
 from job_watcher.metrics.catalogue import FAMILIES, PREFIX, Family
 from job_watcher.metrics.counts import Durations
 from job_watcher.metrics.exposure import Exposure
+from lib import wiring
+from lib.clock import SystemClock
 from lib.redisqueue import quota
 from tests.job_watcher.metrics.asking import get, samples
 from tests.job_watcher.watching import Gate
@@ -23,10 +26,12 @@ from tests.support.hand_clock import HandClock
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
+    from job_watcher.backends.base import Backend
     from job_watcher.life import Life
     from lib.clock import Clock
+    from lib.settings import Settings
     from tests.job_watcher.watching import Stand, Watcher
 
 ROOT: Final = Path(__file__).parents[3]
@@ -148,8 +153,12 @@ async def test_figures_that_are_too_old_are_left_out(stand: Stand) -> None:
 
 
 async def everything(stand: Stand) -> str:
-    """A scrape in which every metric occurs."""
-    watcher = stand.watcher(BUDGET_PER_DAY_USD="3")
+    """A scrape in which every metric occurs: of a watcher that may rent."""
+
+    def backends(settings: Settings) -> Sequence[Backend]:
+        return make_backends(["metal", "vast"], wiring.tasks(settings), settings, stand.queue, SystemClock())
+
+    watcher = stand.watcher(backends=backends, BUDGET_PER_DAY_USD="3")
     await watcher.life.open()
     await quota.close(stand.queue, quota.Pool("k", "flash"), 17_000, "429")
     watcher.counts.waits["debug", "metal"] = Durations()

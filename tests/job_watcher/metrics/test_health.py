@@ -21,6 +21,7 @@ class Life:
     paused: dict[tuple[str, str], bool] = field(default_factory=dict)
     stuck_publications: int = 0
     leads: bool = False
+    renting: None = None
 
 
 def test_before_the_first_round_trip_it_is_not_alive() -> None:

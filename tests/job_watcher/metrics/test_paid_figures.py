@@ -11,6 +11,7 @@ import pytest
 from job_watcher.metrics.paid_figures import allowed, used
 from lib.errors import PausedError
 from lib.redisqueue import quota
+from lib.redisqueue.spend import Spent
 from tests.job_watcher.metrics.test_exposure import exposed, scraped
 from tests.support.hand_clock import HandClock
 from tests.support.running import settings_in
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 POOL = quota.Pool("c0ffee", "flash")
 OF_POOL = 'key="c0ffee",model="flash"'
+NOTHING = Spent("2026-03-01", 0, 0, {})
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -32,7 +34,7 @@ def document(**pool: Any) -> dict[str, Any]:
     return {
         "timestamp": AT.isoformat().replace("+00:00", "Z"),
         "pools": [{"key": "k", "model": "m", **counted, **pool}],
-        "spend": {"today_usd": 0.0, "reserved_usd": 0.25, "budget_usd": None},
+        "spend": {"today_usd": 9.0, "reserved_usd": 9.0, "budget_usd": None},
         "rate": {"cloud_moves_in_window": 2},
     }
 
@@ -44,7 +46,7 @@ def rows(found: dict[str, Any], name: str) -> dict[tuple[str, ...], float]:
 
 def test_a_pool_is_told_by_key_and_model() -> None:
     """Requests of both windows, tokens of the minute; an open one is closed until 0."""
-    found = used(document(), {})
+    found = used(document(), NOTHING)
     assert rows(found, "quota_requests") == {("k", "m", "minute"): 4, ("k", "m", "day"): 40}
     assert rows(found, "quota_tokens") == {("k", "m"): 900}
     assert rows(found, "quota_closed_until_timestamp_seconds") == {("k", "m"): 0}
@@ -53,22 +55,23 @@ def test_a_pool_is_told_by_key_and_model() -> None:
 
 def test_a_closed_pool_has_the_moment_at_which_it_opens() -> None:
     """A moment, not a time that is left: it stays true until the next look. By the server's clock."""
-    found = used(document(closed_sec=90.4), {})
+    found = used(document(closed_sec=90.4), NOTHING)
     assert rows(found, "quota_closed_until_timestamp_seconds") == {("k", "m"): round(AT.timestamp() + 90.4)}
 
 
 def test_a_queue_that_never_asked_an_api_has_no_pool() -> None:
     """No line is made up; money is shown at 0, since a line needs a point to rise from."""
-    found = used(document() | {"pools": []}, {})
+    found = used(document() | {"pools": []}, NOTHING)
     assert rows(found, "quota_requests") == rows(found, "quota_tokens") == {}
-    assert rows(found, "spend_settled_usd") == {("cloud",): 0}
+    assert rows(found, "spend_settled_usd") == {("cloud",): 0, ("vast",): 0}
 
 
 def test_what_was_settled_is_told_by_backend() -> None:
-    """Beside what is reserved, which belongs to no backend's sum yet."""
-    found = used(document(), {"cloud": 1.5, "other": 0.5})
-    assert rows(found, "spend_settled_usd") == {("cloud",): 1.5, ("other",): 0.5}
+    """Beside what is reserved, which belongs to no backend's sum yet; and their sum, out of one look at the ledger."""
+    found = used(document(), Spent("2026-03-01", 2_000_000, 250_000, {"cloud": 1_000_000, "vast": 500_000}))
+    assert rows(found, "spend_settled_usd") == {("cloud",): 1.0, ("vast",): 0.5, ("other",): 0.5}
     assert rows(found, "spend_reserved_usd") == {(): 0.25}
+    assert rows(found, "spend_counted_usd") == {(): 2.25}
 
 
 def test_limits_are_those_of_the_settings(tmp_path: Path) -> None:
@@ -107,6 +110,7 @@ async def test_what_was_spent_and_who_is_closed_is_scraped(stand: Stand) -> None
     assert seen['job_runner_spend_settled_usd{backend="cloud"}'] == 1.75
     assert seen['job_runner_spend_settled_usd{backend="other"}'] == 0.25
     assert seen["job_runner_spend_reserved_usd"] == 0.5
+    assert seen["job_runner_spend_counted_usd"] == 2.5
     closed_until = seen[f"job_runner_quota_closed_until_timestamp_seconds{{{OF_POOL}}}"]
     assert closed_until == pytest.approx(time.time() + 60, abs=30)
     assert seen[f'job_runner_quota_requests{{{OF_POOL},window="day"}}'] == 0

@@ -11,6 +11,7 @@ import pytest
 
 from job_watcher.backends.vast import fleet as fleets
 from job_watcher.backends.vast.backend import Vast
+from job_watcher.backends.vast.condition import RentingHere
 from job_watcher.backends.vast.demand import Lookout
 from job_watcher.backends.vast.fleet import Fleet
 from job_watcher.backends.vast.hands import Means
@@ -321,8 +322,10 @@ async def test_the_reaper_ends_what_only_the_market_knows(crew: Crew, monkeypatc
     crew.fake.script(Rule("partial", "list", times=1))
     await reaper.run_once()
     assert len(crew.fake.living) == 1
+    assert (reaper.unlisted, reaper.ended, reaper.left) == (1, 0, {})
     await reaper.run_once()
     assert crew.fake.living == []
+    assert (reaper.unlisted, reaper.ended, reaper.left) == (0, 1, {"vast": 0})
     await reaper.flush()
 
 
@@ -335,6 +338,9 @@ async def test_the_backend_offers_what_the_fleet_has(crew: Crew, tmp_path: Any) 
     await backend.prepare()
     await backend.warm()
     assert await backend.lacks("speech") == fleet.lacks()
+    assert backend.renting == RentingHere()
+    fleet.blocked = "the account has no credit"
+    assert backend.renting == RentingHere(blocked=True)
     job = spec("speak", text="A word.", voice="newsroom")
     with pytest.raises(PausedError, match="no machine is rented"):
         await backend.run(job, lease_of(job), tmp_path, lambda _: None)

@@ -127,7 +127,7 @@ async def test_another_version_on_ones_own_host_is_no_good(
 
 
 async def test_a_card_is_asked_of_what_is_rented_alone(own_host: OwnHost, hands: HostHands) -> None:
-    """Row 43: a driver that does not work is found before anything is sent."""
+    """Row 43: a driver that does not work is found before anything is sent. And its dead-man is listened for."""
     own_host.host.remove()
     bad = type(own_host.host)(own_host.host.directory, plan=replace(own_host.host.plan, gpu="mismatch"))
     keys = HostKeys.make()
@@ -136,11 +136,14 @@ async def test_a_card_is_asked_of_what_is_rented_alone(own_host: OwnHost, hands:
     try:
         hands.keys, hands.rented = keys, True
         place = address_of(f"{bad.user}@127.0.0.1:{bad.port}")
+        assert hands.silence == 0.0
         assert await hands.connect(place, 10.0) == ev.Connected()
+        assert hands.silence > 0.0
         said = await hands.probe()
         assert isinstance(said, ev.Probed)
         assert said.why
         hands.close()
+        assert hands.silence == 0.0
         await hands.means.left(5)
     finally:
         bad.remove()
