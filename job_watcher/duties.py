@@ -16,7 +16,7 @@ from loguru import logger
 from lib.errors import JobRunnerError, SessionLostError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from job_watcher.session import Session
     from lib.clock import Clock
@@ -50,6 +50,14 @@ class SessionDuty(FlushedDuty, Protocol):
     @property
     def hopes(self) -> bool:
         """Whether its backend may come to have what it lacks: then a drain waits for it."""
+
+
+@runtime_checkable
+class LookingDuty(FlushedDuty, Protocol):
+    """One that asks whether what waits is made already, before it pays for making it."""
+
+    def look_by(self, look: Callable[[float], Awaitable[int | None]]) -> None:
+        """In this life by `look`: for so many seconds at most; how many that ended, None while it is not over."""
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from job_watcher.throttle import ProgressThrottle
 from job_watcher.work_dirs import id_hash
 from lib import failpoints
 from lib.clock import iso
-from lib.errors import InvalidInputError, OverloadedError, PausedError, TaskError, TemporaryError
+from lib.errors import InvalidInputError, JobRunnerError, OverloadedError, PausedError, TaskError, TemporaryError
 from lib.jobqueue import JobSpec
 from lib.jobqueue.protocol import Ending, Lease, Retry
 from lib.jobqueue.records import Failure, Run, done_tail, failed_tail
@@ -99,6 +99,24 @@ class Execution:
             return self._unreadable(lease, exc)
         running = self._run(job, lease, on_progress, on_room)
         return await (running if self.stopwatch is None else self.stopwatch.timed(lease, job, running))
+
+    async def made_already(self, lease: Lease) -> Ending | None:
+        """The ending of a job that nobody has begun and whose output is there; None where a body must run.
+
+        Never an error: whatever is wrong, an attempt of the job will meet it. `lease` only names it, and its files.
+        """
+        if self.caching is None:
+            return None
+        course = _Course(self.clock.now())
+        try:
+            job = JobSpec.from_json(lease.job)
+            course.sought = await self.caching.seek(self.backend.name, job, lease)
+            if course.sought.taken is None:
+                return None
+            return await self._store(job, lease, course.sought.taken, course)
+        except JobRunnerError as exc:
+            logger.bind(request_id=lease.request_id).debug("whether it is made already: {}", exc.message)
+            return None
 
     def after_bug(self, lease: Lease, error: Exception) -> Ending | Retry:
         """As after a crash of its child: tried again some times, and then it is poison."""

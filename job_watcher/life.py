@@ -22,11 +22,12 @@ from job_watcher.conductor import Conductor, ConductorSetup
 from job_watcher.control import ControlListener
 from job_watcher.draining import Drain
 from job_watcher.due import DueJobs
-from job_watcher.duties import Contact, Duty, FlushedDuty, SessionDuty, keep_going
+from job_watcher.duties import Contact, Duty, FlushedDuty, LookingDuty, SessionDuty, keep_going
 from job_watcher.in_hand import InHand
 from job_watcher.knowledge import Knowledge
 from job_watcher.lane import LaneReader
 from job_watcher.lanes import Lanes, lanes_of
+from job_watcher.made_already import MadeAlready, Seeking
 from job_watcher.metrics.counts import Counts
 from job_watcher.outcomes import OutcomeListener, Outcomes, Tally
 from job_watcher.publish import Publisher
@@ -38,6 +39,7 @@ from lib.errors import JobRunnerError, SessionLostError
 from lib.jobqueue.moves import LiveWatcher
 from lib.redaction import Redactor
 from lib.redisqueue import leasing, sessions
+from lib.redisqueue.keys import parse_intake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,10 +157,29 @@ class Life:
         self.availability = Availability(
             equipment.backends, self.session, self.lanes, interval, self.conductor.roster_changed, equipment.redact
         )
+        self.made_already = self._made_already()
         for backend in equipment.backends:
             for duty in backend.duties.values():
                 if isinstance(duty, SessionDuty):
                     duty.begin(self.session, partial(self.availability.changed, backend.name))
+                if isinstance(duty, LookingDuty):
+                    duty.look_by(self.made_already.look)
+
+    def _made_already(self) -> MadeAlready:
+        """What looks at jobs that wait for the backends which have to rent first."""
+        equipment, readers = self._equipment, self.lanes.readers
+        looking = [
+            each for each in equipment.backends if any(isinstance(duty, LookingDuty) for duty in each.duties.values())
+        ]
+
+        def wanted(intake: str) -> bool:
+            place = parse_intake(intake)
+            could = any(place.pin in {"", each.name} and place.capability in each.capabilities for each in looking)
+            return could and equipment.conducting.conducts(intake)
+
+        executions = {name: reader.execution for name, reader in readers.items()}
+        seeking = {name: execution for name, execution in executions.items() if isinstance(execution, Seeking)}
+        return MadeAlready(self._queue, self.session, self.outcomes, equipment.backends, seeking, wanted)
 
     def _reader(self, backend: Backend) -> LaneReader:
         return LaneReader(
@@ -253,6 +274,7 @@ class Life:
         finally:
             await cancel_all([*tasks.values(), *ends])
             await self.in_hand.stop_all()
+            await self.made_already.aclose()
             if self.deliveries:
                 await self.deliveries.aclose()
             for client in (self._hears_control, self._hears_wake, *self._reads_lanes.values()):

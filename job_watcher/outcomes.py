@@ -83,6 +83,10 @@ class Outcomes:
         for listener in self.listeners:
             listener.stopped(request_id)
 
+    def ended_unbegun(self, ending: Ending, outbox: OutboxEntry | None) -> None:
+        """A job was ended where it waited, and the queue has its record."""
+        self._ended(ending, outbox, logger.bind(request_id=ending.request_id))
+
     async def run_once(self) -> None:
         """Wait for answers and send all there are in one batch."""
         if not self._unsent:
@@ -119,16 +123,21 @@ class Outcomes:
                 log.warning("its ending was refused: the job is not this watcher's any more")
                 self.stopped(ending.request_id)
                 continue
-            if ending.status == "done":
-                self.tally.done += 1
-            else:
-                self.tally.failed += 1
-            self.counts.records[ending.status] += 1
-            _log_ending(ending, log)
-            if committed.outbox:
-                self.publish(OutboxEntry(committed.outbox, ending.request_id, ending.fence, self.session.id))
-            for listener in self.listeners:
-                listener.ended(ending)
+            outbox = committed.outbox
+            entry = OutboxEntry(outbox, ending.request_id, ending.fence, self.session.id) if outbox else None
+            self._ended(ending, entry, log)
+
+    def _ended(self, ending: Ending, outbox: OutboxEntry | None, log: Logger) -> None:
+        if ending.status == "done":
+            self.tally.done += 1
+        else:
+            self.tally.failed += 1
+        self.counts.records[ending.status] += 1
+        _log_ending(ending, log)
+        if outbox is not None:
+            self.publish(outbox)
+        for listener in self.listeners:
+            listener.ended(ending)
 
     async def _retry(self, retries: list[Retry]) -> None:
         for retry, taken in zip(retries, await leasing.retry(self.queue, self.session.id, retries), strict=True):

@@ -32,7 +32,7 @@ from lib.renting.ending import orphans
 from lib.renting.keeping import Books, Keeper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from job_watcher.backends.vast.demand import Lookout
     from job_watcher.backends.vast.hands import Means
@@ -53,6 +53,12 @@ LOOK_SECONDS: Final = 1.0
 
 NO_OFFER_SECONDS: Final = 15.0
 """Between two searches of which the first found nothing: a market counts them."""
+
+MADE_SECONDS: Final = 1.0
+"""So long a round waits until what has come is compared with what is made already."""
+
+MADE_LONGEST_SECONDS: Final = 20.0
+"""After so long without an end of that, what has not been looked at counts as what must be made."""
 
 REFUSED_SECONDS: Final = 60.0
 """A market that has no money of ours left, or refuses the key, is asked again after so long."""
@@ -92,6 +98,12 @@ class Fleet:
     _not_before: float = float("-inf")
     _said: str = ""
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _look: Callable[[float], Awaitable[int | None]] | None = None
+    _looks_since: float | None = None
+
+    def look_by(self, look: Callable[[float], Awaitable[int | None]]) -> None:
+        """What waits is compared by this with what is made already, before it counts."""
+        self._look, self._looks_since = look, None
 
     def begin(self, session: Session, on_change: Callable[[], None]) -> None:
         """A life begins.
@@ -116,11 +128,6 @@ class Fleet:
     def ready(self) -> int:
         """How many machines take jobs now."""
         return len(self._ready())
-
-    @property
-    def silence(self) -> float:
-        """The longest time, in seconds, for which one of them was not told that this watcher lives."""
-        return max([0.0, *(kept.hands.silence for kept in self._kept.values() if kept.hands is not None)])
 
     @property
     def silence(self) -> float:
@@ -215,10 +222,28 @@ class Fleet:
         self._tell_those_told(rows)
         return rows
 
+    async def _must_be_made(self) -> bool:
+        """Whether nothing of what waits was found to be made already, as far as that can be awaited."""
+        session = self._session
+        if self._look is None or session is None or not session.fresh or not session.offer.slots:
+            return True
+        ended = await self._look(MADE_SECONDS)
+        if ended is not None:
+            self._looks_since = None
+            return ended == 0
+        now = self.clock.elapsed()
+        self._looks_since = now if self._looks_since is None else self._looks_since
+        return now - self._looks_since >= MADE_LONGEST_SECONDS
+
     async def _round(self, rows: Rows) -> None:
         books = self._books
         assert books is not None  # noqa: S101 - made when the rows were read
+        # Before it is said that nothing can be rented; and again, since more may have come before it was counted.
+        await self._must_be_made()
         decision = await self._decide(rows)
+        if decision.rent and not await self._must_be_made():
+            decision = replace(decision, rent=0)
+            self._news.set()
         for intent in decision.release:
             if intent in self._kept:
                 self._kept[intent].keeper.tell(ev.ToldToEnd("no work for it"))

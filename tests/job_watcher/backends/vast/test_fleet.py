@@ -217,6 +217,31 @@ async def test_who_may_not_pay_rents_nothing(crew: Crew, why: str) -> None:
     assert crew.fake.asked("create") == []
 
 
+async def test_what_is_made_already_is_no_reason_to_rent(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is looked at first, for so long and no longer; what came while it was counted is looked at before the rent."""
+    fleet = await crew.fleet()
+    said: list[int | None] = [None]
+    asked = 0
+
+    async def look(_: float) -> int | None:
+        nonlocal asked
+        asked += 1
+        return said[0]
+
+    fleet.look_by(look)
+    await crew.stand.submit(speech("one"))
+    for said[0] in (None, 1, 1, None):
+        before = asked
+        fleet._news.set()
+        await fleet.run_once()
+        assert asked == before + 2
+        assert fleet._news.is_set()
+        assert not fleet._kept
+    monkeypatch.setattr(fleets, "MADE_LONGEST_SECONDS", 0.0)
+    await fleet.run_once()
+    assert len(fleet._kept) == 1
+
+
 async def test_two_watchers_with_one_wish_rent_once(crew: Crew) -> None:
     """Show 5: eight rounds, each with another queue of jobs; one machine, always."""
     both = [await crew.fleet(name, VAST_MAX_INSTANCES="3") for name in ("a", "b")]
