@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from job_runner.cli.tables import eta_text, moves_text, pool_lines, spend_text
+from job_runner.cli.tables import eta_text, moves_text, pool_lines, rented_text, spend_text
 from lib.terminal import clean
 
 if TYPE_CHECKING:
@@ -88,4 +88,7 @@ def _totals(document: dict[str, Any]) -> Text:
     for line in (moves_text(document["rate"]), *pool_lines(document["pools"])):
         if line:
             text.append(f"\ncloud: {line}", style="dim")
+    rented = rented_text(document)
+    if rented:
+        text.append(f"\nrented: {rented}", style="dim")
     return text

@@ -7,10 +7,12 @@ Nothing is cut off: an id that is too long for its column stands on a line of it
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from lib.job_rate import jobs_in_window
+from lib.routing.view import RENTED
 from lib.terminal import clean
 
 if TYPE_CHECKING:
@@ -166,6 +168,31 @@ def pool_lines(pools: Iterable[Mapping[str, Any]]) -> list[str]:
             asked = counted(pool["requests_last_min"], "request")
             lines.append(f"{name}: {asked}, {pool['tokens_last_min']} tokens in the last minute")
     return lines
+
+
+def rented_text(document: Mapping[str, Any]) -> str:
+    """`2 machines (draining, loading), 34 jobs in hand, 12 done, $0.0123 at $0.720 an hour`; empty without any."""
+    machines = document["instances"]
+    if not machines:
+        return ""
+    sound = [each for each in machines if not each["damaged"]]
+    in_hand = sum(lane["running"] for lane in document["lanes"].values() if lane["backend"] == RENTED)
+    so_far, hourly = (sum(each[name] for each in sound) for name in ("usd", "usd_per_hour"))
+    alone = sum(not each["owner_alive"] for each in sound)
+    parts = [
+        f"{counted(len(machines), 'machine')} ({rented_states(machines)})",
+        f"{counted(in_hand, 'job')} in hand",
+        f"{sum(each['jobs'] for each in sound)} done",
+        f"${so_far:.4f} at ${hourly:.3f} an hour",
+        *([f"{alone} without a watcher"] if alone else []),
+    ]
+    return ", ".join(parts)
+
+
+def rented_states(machines: Iterable[Mapping[str, Any]]) -> str:
+    """`2 draining, loading`: in the order of the rows."""
+    states = Counter("damaged" if each["damaged"] else str(each["state"]) for each in machines)
+    return ", ".join(state if count == 1 else f"{count} {state}" for state, count in states.items())
 
 
 def counted(number: int, noun: str) -> str:

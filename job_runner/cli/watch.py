@@ -8,7 +8,7 @@ import typer
 
 from job_runner.cli.options import NoColor, Quiet, RedisUrl
 from job_runner.cli.running import settings_of
-from job_runner.cli.tables import spend_text
+from job_runner.cli.tables import rented_states, rented_text, spend_text
 from job_runner.service.watching import BLOCK_MS, Snapshot, snapshots
 from lib.command_line.output import Output
 from lib.redisqueue.reader import Event
@@ -77,6 +77,7 @@ class _Lines:
         self._output = output
         self._totals = ""
         self._paid = ""
+        self._rented = ""
         self._trouble = ""
 
     def __call__(self, snapshot: Snapshot) -> None:
@@ -94,6 +95,12 @@ class _Lines:
         if paid != self._paid:
             self._paid = paid
             self._output.data(paid or "nothing is closed, nothing spent today")
+        # Their jobs and dollars change with every look: only what becomes of them is a line.
+        rented = rented_states(snapshot.document["instances"])
+        if rented != self._rented:
+            self._rented = rented
+            said = rented_text(snapshot.document)
+            self._output.data(f"rented: {said}" if said else "nothing is rented")
 
 
 def totals_text(snapshot: Snapshot) -> str:

@@ -144,6 +144,7 @@ def _document() -> dict[str, Any]:
         "rate": {"jobs_per_min": 30.0, "cloud_moves_in_window": 0, "cloud_per_min": 2.0},
         "eta_sec": 6,
         "pools": [],
+        "instances": [],
         "spend": {"today_usd": 0.0, "reserved_usd": 0.0, "budget_usd": None},
     }
 
@@ -205,6 +206,48 @@ def test_a_line_when_money_is_spent_or_the_cloud_closes(capsys: pytest.CaptureFi
         "spent today: $0.1200 of $3.00, gemini-2.5-flash is closed",
         "spent today: $0.1200 of $3.00",
         "nothing is closed, nothing spent today",
+    ]
+
+
+def _rented(*machines: dict[str, Any]) -> dict[str, Any]:
+    """Two that work and have 34 jobs between them, and those that are given."""
+    working = {
+        "state": "draining",
+        "damaged": False,
+        "owner_alive": True,
+        "jobs": 6,
+        "usd": 0.005,
+        "usd_per_hour": 0.36,
+    }
+    lane = {"backend": "vast", "capability": "speech", "running": 34, "waiting": 0, "length": 34}
+    document = _document()
+    lanes = {**document["lanes"], "lane:vast:speech": lane}
+    return document | {"instances": [working, working, *(working | each for each in machines)], "lanes": lanes}
+
+
+def test_the_picture_of_rented_machines() -> None:
+    """How they are, what they have in hand and have done, and their dollars; nothing where none is rented."""
+    document = _rented({"state": "loading", "jobs": 0, "usd": 0.0, "owner_alive": False})
+    text = " ".join(_drawn(Snapshot(document, {})).split())
+    assert (
+        "rented: 3 machines (2 draining, loading), 34 jobs in hand, 12 done, $0.0100 at $1.080 an hour, "
+        "1 without a watcher"
+    ) in text
+    unknown = dict.fromkeys(("state", "owner_alive", "jobs", "usd", "usd_per_hour"))
+    assert "(2 draining, damaged), 34 jobs" in _drawn(Snapshot(_rented({**unknown, "damaged": True}), {}))
+    assert "rented" not in _drawn(Snapshot(_document(), {}))
+
+
+def test_a_line_when_the_state_of_a_rented_machine_changes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not with each cent."""
+    lines = _Lines(Output())
+    dearer = _rented({"state": "loading", "usd": 1.0})
+    for document in (_document(), _rented({"state": "loading"}), dearer, _rented(), _document()):
+        lines(Snapshot(document, {}))
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "rented: 3 machines (2 draining, loading), 34 jobs in hand, 18 done, $0.0150 at $1.080 an hour",
+        "rented: 2 machines (2 draining), 34 jobs in hand, 12 done, $0.0100 at $0.720 an hour",
+        "nothing is rented",
     ]
 
 
