@@ -183,7 +183,7 @@ def test_words_that_it_would_skip_are_refused(engine: PiperEngine, text: str) ->
     engine.check_text("\u041f\u0440\u0438\u0432\u0435\u0442, hello", JOE, "Russian")
 
 
-@pytest.mark.parametrize("text", ["a" * 300, "\x00\x01", "\u200b", "[[h@l]]", "1" * 400, "((((", "\t", "word " * 80])
+@pytest.mark.parametrize("text", ["a" * 300, "\x00\x01", "\u200b", "[[h@l]]", "1" * 120, "((((", "\t", "word " * 80])
 def test_odd_text_never_crashes_it(engine: PiperEngine, text: str) -> None:
     """Whatever the text, it gives pieces, no pieces, or one of our errors; brackets are text, not phonemes."""
     try:
@@ -242,13 +242,18 @@ class Failing:
 def test_a_want_of_memory_is_not_met_with_more_noise(
     engine: PiperEngine, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """It is told at once, as an error that another try may cure; anything else may have been a want of noise."""
+    """It is told at once, as an error that another try may cure."""
     failing = Failing(error)
     monkeypatch.setattr(engine._voice(JOE)._session, "_session", failing)
     with pytest.raises(TemporaryError, match="out of memory"):
         spoken(engine)
     assert failing.runs == 1
-    failing.error = RuntimeError("axis == 1 || axis == largest was false")
+
+
+def test_what_may_be_a_want_of_noise_is_met_with_more(engine: PiperEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A number of times; then it is told."""
+    failing = Failing(RuntimeError("axis == 1 || axis == largest was false"))
+    monkeypatch.setattr(engine._voice(JOE)._session, "_session", failing)
     with pytest.raises(TemporaryError, match="axis == largest"):
         spoken(engine, "Hi.")
     assert 2 < failing.runs < 20
