@@ -80,7 +80,7 @@ async def death_at(folder: Path, point: str, *, alone: bool) -> Death:
             bound = LIFE_SECONDS + SWEEP_SECONDS + SLACK_SECONDS
         second.start()
         await wait_until(lambda: all(each.ended for each in of_the_dead), _END_SECONDS, what="the end of its machines")
-        await wait_until(lambda: place.totals()["outstanding"] == 0, _END_SECONDS, what="the end of all jobs")
+        await wait_until(lambda: place.active() == 0, _END_SECONDS, what="the end of all jobs")
         second.term()
         await second.ended(_END_SECONDS)
         ended = [each.ended for each in of_the_dead]

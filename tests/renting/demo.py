@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tests.fakes.billing import as_table
 from tests.fakes.vast_offers import Offer
 from tests.fakes.vast_server import FakeVast
+from tests.renting.place import length
 from tests.support.buckets import CREDENTIALS, BucketServer
 from tests.support.servers import ValkeyServer
 from tests.support.watchers import ROOT, environment_of
@@ -122,7 +123,7 @@ def run(folder: Path, say: Callable[[str], object], *, count: int = JOBS, after:
                 stdin=subprocess.DEVNULL,
             )
         stack.callback(end, watcher)
-        taken = _follow(watcher, market, environ, folder, say, after=count // 3 if after is None else after, log=log)
+        taken = _follow(watcher, market, server, say, after=count // 3 if after is None else after, log=log)
         records = told(environ, folder, "report", str(file))
         rows = [row["record"] for row in records["rows"] if row["status"] == "done"]
         objects = bucket_server.objects(bucket)
@@ -146,8 +147,7 @@ def run(folder: Path, say: Callable[[str], object], *, count: int = JOBS, after:
 def _follow(
     watcher: subprocess.Popen[bytes],
     market: FakeVast,
-    environ: Mapping[str, str],
-    folder: Path,
+    server: ValkeyServer,
     say: Callable[[str], object],
     *,
     after: int,
@@ -159,8 +159,7 @@ def _follow(
     while watcher.poll() is None:
         if time.monotonic() > until:
             raise DemoError(f"not over after {_LIMIT_SECONDS:g} s; its log ends:\n{log.read_text()[-3000:]}")
-        status = told(environ, folder, "status")
-        done = status["totals"]["done"]
+        done = length(server, PREFIX, "result")
         if done != shown:
             say(f"{done} done, {len(market.living)} machines")
             shown = done
