@@ -67,7 +67,7 @@ QUOTE: Final = {
     "redis": "boolean: whether the queue was heard",
     "rows": [
         {
-            "way": "text: local only, cloud only or local + cloud",
+            "way": "text: local only, rented only, cloud only, or some of these with a plus between them",
             "policy": "text | null",
             "jobs": {"<backend>": "whole"},
             "impossible": "whole: jobs that have no place in this way",
@@ -92,6 +92,7 @@ QUOTE: Final = {
             "first": "list: the ids of some",
         }
     ],
+    "notes": ["text: why a row is not there that somebody may look for"],
     "risk_is": "text: how risks are reckoned",
 }
 

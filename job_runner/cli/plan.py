@@ -69,9 +69,8 @@ def plan(
     made = plan_files(files, settings, any_voice=any_voice, notice=output.warn, known=known)
     if json:
         quote = made.quoting.quote(asked, now)
-        output.document(
-            made.document(ROWS, document(quote, asked, now, made.quoting.known)), rows=made.jobs.documents()
-        )
+        quoted = document(quote, asked, now, made.quoting.known, made.quoting.notes)
+        output.document(made.document(ROWS, quoted), rows=made.jobs.documents())
     elif made.jobs and not made.problems and not quiet:
         _show(made, made.quoting.quote(asked, now), asked, now, output)
     if made.problems:
@@ -108,7 +107,7 @@ def _show(made: Plan, quote: Quote, asked: Asked, now: datetime, output: Output)
     lines = list(quote_lines(quote, asked, now, output))
     if lines:
         output.listing([*lines, ""])
-    notes = list(aside_notes(quote))
+    notes = [*aside_notes(quote), *made.quoting.notes]
     # What is said with names already need not be counted once more.
     notes += [f"{note} ({counted(n, 'job')})" for note, n in made.warnings.items() if note not in DEADLINE_NOTES]
     waiting = made.quoting.waiting

@@ -25,7 +25,7 @@ from lib.routing.view import BACKENDS, RENTED
 from lib.setting_fields.compute import POLICIES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from lib.jobqueue import Catalogue, JobSpec
     from lib.redisqueue.keys import Priority
@@ -44,6 +44,12 @@ NAMED_MOST: Final = 3
 
 _LOST: Final[tuple[Hopeless, ...]] = ("past", "not_before", "near")
 """In the place of a deadline they stand as -1, -2 and so on, so that they are groups of their own."""
+
+
+NO_CAP: Final = (
+    "nothing that costs is rented without BUDGET_PER_DAY_USD, which is not set: the quote has no such machine"
+)
+"""Of jobs that could run on a machine of the market."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +209,13 @@ class Quoting:
         """How many jobs the queue has already."""
         return int(self.known.document.get("totals", {}).get("outstanding", 0))
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What keeps the quote from having a row that somebody may look for."""
+        could = any(RENTED in _Key._make(key).backends for key in self._groups)
+        no_cap = self.settings.budget_per_day_usd is None
+        return (NO_CAP,) if could and self.settings.vast_api_key and no_cap else ()
+
     def _budget(self, asked: Asked) -> float | None:
         if asked.budget_usd is not None or self.settings.budget_per_day_usd is None:
             return asked.budget_usd
@@ -231,7 +244,7 @@ ASIDE: Final[Mapping[Hopeless, str]] = {
 """Why no way helps some jobs."""
 
 
-def document(found: Quote, asked: Asked, now: datetime, known: Known) -> dict[str, Any]:
+def document(found: Quote, asked: Asked, now: datetime, known: Known, notes: Sequence[str] = ()) -> dict[str, Any]:
     """The JSON of a quote."""
     rows = [_row(row, now, recommended=i == found.recommended) for i, row in enumerate(found.rows)]
     return {
@@ -246,6 +259,7 @@ def document(found: Quote, asked: Asked, now: datetime, known: Known) -> dict[st
             {"why": each.why, "says": ASIDE[each.why], "jobs": each.jobs, "first": list(each.first[:NAMED_MOST])}
             for each in found.aside
         ],
+        "notes": list(notes),
         "risk_is": "the chance, by a normal distribution through p50 and p90, that a deadline or the budget is missed",
     }
 

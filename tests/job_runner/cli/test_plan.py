@@ -143,6 +143,18 @@ def test_what_has_no_effect_is_noted_once(runner: JobRunner) -> None:
     assert "\nnote: profile has no effect with the bundled voice (engine hibari); " in shown.out
 
 
+def test_that_nothing_is_rented_without_a_cap_is_noted(
+    runner: JobRunner, three: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, in both forms: the row that somebody looks for is not there."""
+    monkeypatch.setenv("VAST_API_KEY", "vast-of-a-test-0123456789")
+    assert runner("plan", three).out.count("note: nothing that costs is rented without BUDGET_PER_DAY_USD") == 1
+    (note,) = runner("plan", three, "--json").document["quote"]["notes"]
+    assert "BUDGET_PER_DAY_USD" in note
+    monkeypatch.setenv("BUDGET_PER_DAY_USD", "5")
+    assert "BUDGET_PER_DAY_USD" not in runner("plan", three).out
+
+
 def test_mistakes_stand_beside_no_table(runner: JobRunner) -> None:
     """A list of good rows would look like success: the mistakes alone, and how many jobs are sound."""
     shown = runner("plan", str(TEN_MISTAKES))

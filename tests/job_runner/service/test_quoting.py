@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from job_runner.service.compute import backends, offers
 from job_runner.service.known import Known
-from job_runner.service.quoting import GROUPS_MOST, Asked, Quoting, document
+from job_runner.service.quoting import GROUPS_MOST, NO_CAP, Asked, Quoting, document
 from lib.jobqueue import BUILT_IN, JobSpec, normalize_job_spec
 from lib.redisqueue.measures import Measured
 from lib.routing.estimates import Estimates
@@ -94,6 +94,24 @@ def test_rented_machines_are_quoted_where_they_may_be_rented() -> None:
     by_voice = normalize_job_spec({"request_id": "a", "voice": "newsroom", "text": "Hello"})
     assert rents.count(by_voice)[0] == ("metal", "vast")
     assert rents.count(job())[0] == ("metal",)
+
+
+def test_without_a_cap_it_says_why_no_machine_is_quoted() -> None:
+    """Once, however many jobs; not where a cap is set, no market is, or no job could run on such a machine."""
+    vast = {"VAST_API_KEY": "vast-of-a-test-0123456789"}
+    for values, told in (
+        (vast, (NO_CAP,)),
+        (vast | {"SSH_HOSTS": "a"}, (NO_CAP,)),
+        (vast | {"BUDGET_PER_DAY_USD": "3"}, ()),
+        ({"SSH_HOSTS": "a"}, ()),
+        ({}, ()),
+    ):
+        counter = quoting(settings(**values))
+        counter.count(job())
+        assert counter.notes == ()
+        for name in ("a", "b"):
+            counter.count(normalize_job_spec({"request_id": name, "voice": "newsroom", "text": "Hello"}))
+        assert counter.notes == told, values
 
 
 def test_slots_and_what_is_left_of_the_limits() -> None:
