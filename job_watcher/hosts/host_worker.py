@@ -82,6 +82,8 @@ class HostWorker:
         self._on_sent = on_sent
         self._loop = asyncio.get_running_loop()
         self._uploading: dict[str, asyncio.Future[str | None]] = {}
+        # What this process has made, and no other one can send.
+        self._made: set[str] = set()
         self._process: WorkerProcess | None = None
         self._on_purpose = self._putting = False
         self._limit: asyncio.Timeout | None = None
@@ -127,7 +129,7 @@ class HostWorker:
         said: asyncio.Future[str | None] = self._loop.create_future()
         self._uploading[name] = said
         try:
-            if self._process is None:
+            if name not in self._made:
                 return "its worker is gone"
             await self.say({"upload": name, "puts": puts})
             async with asyncio.timeout(seconds):
@@ -156,6 +158,7 @@ class HostWorker:
             raise disbelieved(self._host.name, str(exc)) from exc
         finally:
             self._process = None
+            self._made.clear()
             self.ready.clear()
             self._stop_timer()
             for name in list(self._uploading):
@@ -191,8 +194,11 @@ class HostWorker:
                 self.ready.set()
             case Begun():
                 self._start_timer(self._table.at_work)
-            case Ended() if self._table.at_work is None:
-                self._stop_timer()
+            case Ended():
+                if event.status == "ok":
+                    self._made.add(event.job)
+                if self._table.at_work is None:
+                    self._stop_timer()
             case Uploaded():
                 self._hear_uploaded(event)
         self._pace()
@@ -241,12 +247,6 @@ class HostWorker:
         await self._host.put(f"{self._place}/{name}", files, seconds=PUT_SECONDS)
         await self.say({"run": name})
         logger.debug("{} jobs sent to {} as {}", len(batch), self._host.name, name)
-
-    async def _say(self, order: dict[str, Any]) -> None:
-        # When the worker is gone, that is heard where its lines end.
-        with contextlib.suppress(HostLostError):
-            if self._process is not None:
-                await self._process.write_line(json.dumps(order, separators=(",", ":")))
 
     def _start_timer(self, ticket: Ticket | None) -> None:
         if ticket is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from job_watcher.crashes import ChildCrashedError
 from job_watcher.execution import Execution
 from job_watcher.hosts.batches import BatchRunner
 from job_watcher.retrying import RetryPolicy
@@ -18,14 +20,17 @@ from lib.voice_synth.library import VoiceLibrary
 from tests.job_watcher.hosts.batching import Jobs, job, lease_of
 from tests.lib.stores.s3_bench import PREFIX, S3Bench
 from tests.support.buckets import CREDENTIALS, BrokenRoad, BucketServer
+from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from job_watcher.work_dirs import WorkDir
     from lib.jobqueue import JobSpec
     from lib.jobqueue.protocol import Lease
+    from lib.stores.artifacts import StoredOutput
+    from lib.stores.handover import Claim, Handover, PresignedPut
     from lib.tasks.base import TaskResult
     from tests.job_watcher.hosts.local_host import LocalHost
 
@@ -121,6 +126,48 @@ async def test_an_upload_that_a_store_corrupts_is_no_job_that_is_done(
     with pytest.raises(ClaimBrokenError, match=r"host-1: .*take_01\.wav is not what was claimed"):
         await Jobs(runner, local_host, tmp_path / "work").give(spec)
     assert runner.fault is not None
+    await runner.aclose()
+
+
+class SlowGrants:
+    """A store that grants nothing until it is let to."""
+
+    def __init__(self, handover: Handover) -> None:
+        self._handover = handover
+        self.asked = 0
+        self.let = asyncio.Event()
+
+    async def grants(self, job_dir: str, claims: Sequence[Claim], seconds: float) -> Mapping[str, PresignedPut]:
+        """Late."""
+        self.asked += 1
+        await self.let.wait()
+        return await self._handover.grants(job_dir, claims, seconds)
+
+    async def accept(self, *words: Any) -> list[StoredOutput]:
+        """As the store does."""
+        return await self._handover.accept(*words)
+
+
+async def test_a_new_worker_is_not_asked_for_what_the_last_one_made(
+    local_host: LocalHost, s3: S3Bench, tmp_path: Path
+) -> None:
+    """It knows nothing of that job, and to say so would look like a lie: its files are fetched from the disk."""
+    (tmp_path / "work").mkdir()
+    slow = SlowGrants(s3.store.handover())
+    runner = BatchRunner(local_host, VoiceLibrary(tmp_path / "voices"), most_jobs=4, handover=slow)
+    jobs = Jobs(runner, local_host, tmp_path / "work")
+    made = jobs.give(job("made"))
+    await wait_until(lambda: slow.asked)
+    with pytest.raises(ChildCrashedError):
+        await jobs.give(job("[dies] here"))
+    await wait_until(lambda: len(local_host.processes) > 1)
+    waits = jobs.give(job("[waits gate] here"))
+    await jobs.at_work(job("[waits gate] here"))
+    slow.let.set()
+    assert [output.name for output in (await made).outputs] == FILES
+    jobs.open("gate")
+    assert (await waits).stored
+    assert runner.fault is None
     await runner.aclose()
 
 
