@@ -122,8 +122,11 @@ class GpuMarket(Protocol):
             UnknownListingError: what came is no whole list: an empty page where there was one, an odd shape.
         """
 
-    async def destroy(self, market_id: str) -> None:
-        """Ask for its end; no error where it is gone already. That it is gone is proven by `show` or `listed` alone."""
+    async def destroy(self, market_id: str) -> bool:
+        """Ask for its end; False where the market knows no such instance.
+
+        That it is gone is proven by `show` or `listed` alone.
+        """
 
     async def credit(self) -> int | None:
         """What the account has left; None where nobody is paid."""

@@ -62,6 +62,7 @@ REASONS: Final[dict[str, Reason]] = {
     "exited": Reason("its container ended", failed=True, blame=True),
     "lost": Reason("it does not answer any more", failed=True, blame=True),
     "dropped": Reason("the connection to it ended, which is not its fault"),
+    "dearer": Reason("the market takes more for it than VAST_MAX_DPH", failed=True, blame=True),
     "preempted": Reason("it was taken away, by a higher bid or by its owner"),
     "vanished": Reason("the market knows it no more", failed=True),
     "orphaned": Reason("its watcher is gone"),

@@ -38,16 +38,23 @@ class Uncertain:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The market shows it, alone or in a listing; `stopped`: it was preempted. `message` is the market's own word."""
+    """The market shows it, alone or in a listing; `stopped`: it was preempted. `message` is the market's own word.
+
+    `dph` is what it takes for an hour now, in millionths of a dollar; 0: it does not say.
+    """
 
     status: Status
     address: Address | None = None
     message: str = ""
+    dph: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Absent:
     """The market has it no more. `plain`: it said so of this very instance; else a whole listing is without it.
+
+    Of one that is being destroyed it is plain only once the market has taken the order to destroy it: one that answers
+    from several places may not have heard of it yet in one of them.
 
     Of an instance whose id is not known yet: a whole listing has no label of its intent.
     """

@@ -18,6 +18,7 @@ from lib.market import events as ev
 from lib.market.ending import IN_FLIGHT_SECONDS, REACHED, destroying, ended, hopeless, settle_absence, try_again
 from lib.market.instance import Instance, seconds_by_state
 from lib.market.labels import Label
+from lib.money import MICRO
 
 if TYPE_CHECKING:
     from lib.market.base import MarketOffer
@@ -30,6 +31,9 @@ LOOK_SECONDS: Final = 5.0
 
 WATCH_SECONDS: Final = 15.0
 """How often the market is asked about one that works: a preemption is mostly told earlier, by the connection's end."""
+
+PRICE_SLACK: Final = 1.01
+"""An offer's price and its contract's may differ in their last digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +53,40 @@ MOVES: Final[tuple[Move, ...]] = (
     Move("creating", "gone", "plainly refused"),
     Move("creating", "destroying", "told to end, or not created in time"),
     Move("loading", "connecting", "runs and has an address"),
-    Move("loading", "destroying", "exited, preempted, vanished, told to end, or too slow"),
+    Move("loading", "destroying", "exited, preempted, vanished, too dear, told to end, or too slow"),
     Move("connecting", "probing", "connected"),
-    Move("connecting", "destroying", "lost, exited, preempted, vanished, told to end, or too slow"),
+    Move("connecting", "destroying", "lost, exited, preempted, vanished, too dear, told to end, or too slow"),
     Move("probing", "canary", "good enough"),
-    Move("probing", "destroying", "not good enough, lost, exited, preempted, vanished, told to end, or too slow"),
+    Move(
+        "probing",
+        "destroying",
+        "not good enough, lost, exited, preempted, vanished, too dear, told to end, or too slow",
+    ),
     Move("canary", "draining", "canary sound"),
-    Move("canary", "destroying", "canary failed, lost, exited, preempted, vanished, told to end, or too slow"),
+    Move(
+        "canary",
+        "destroying",
+        "canary failed, lost, exited, preempted, vanished, too dear, told to end, or too slow",
+    ),
     Move("draining", "idle", "no work"),
-    Move("draining", "destroying", "lost, exited, preempted, vanished, told to end, or time over"),
+    Move("draining", "destroying", "lost, exited, preempted, vanished, too dear, told to end, or time over"),
     Move("idle", "draining", "work"),
-    Move("idle", "destroying", "idle for its grace, lost, exited, preempted, vanished, told to end, or time over"),
+    Move(
+        "idle",
+        "destroying",
+        "idle for its grace, lost, exited, preempted, vanished, too dear, told to end, or time over",
+    ),
     Move("destroying", "gone", "proven absent"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class LifeLimits:
-    """Seconds that each state may last, and the hard end of all. `idle` is WATCHER_IDLE_GRACE."""
+    """Seconds that each state may last, and the hard end of all. `idle` is WATCHER_IDLE_GRACE.
+
+    `probing` has room for an installation: an image need not have our program. `max_dph` is VAST_MAX_DPH in millionths
+    of a dollar; 0: any price.
+    """
 
     max_runtime: float = 7200.0
     idle: float = 75.0
@@ -74,8 +94,9 @@ class LifeLimits:
     creating: float = 60.0
     loading: float = 600.0
     connecting: float = 120.0
-    probing: float = 120.0
+    probing: float = 720.0
     canary: float = 300.0
+    max_dph: int = 0
 
     def seconds(self, state: InstanceState) -> float:
         """How long it may last, `expires_at` aside."""
@@ -147,13 +168,20 @@ def step(instance: Instance, event: Event, now: float, limits: LifeLimits) -> St
     if instance.state == "gone":
         return Step(instance)
     actions: tuple[Action, ...] = ()
-    then = instance
+    then = _priced(instance, event)
     late = then.state != "destroying" and now >= then.deadline
     if late:
         then, actions = hopeless(then, now)
         event = ev.Tick() if isinstance(event, ev.Absent) else event
     then, more = _ending(then, event, now) if then.state == "destroying" else _living(then, event, now, limits)
     return Step(then, actions + more, max(0, accrued(then, now) - then.cost))
+
+
+def _priced(instance: Instance, event: Event) -> Instance:
+    """At the price that the market takes where that is more than its offer said: the ledger never says too little."""
+    if isinstance(event, ev.Shown) and event.dph > instance.dph:
+        return replace(instance, dph=event.dph)
+    return instance
 
 
 def accrued(instance: Instance, now: float) -> int:
@@ -190,7 +218,7 @@ _FORTH: Final[dict[tuple[InstanceState, type[Event]], tuple[InstanceState, tuple
 
 def _living(instance: Instance, event: Event, now: float, limits: LifeLimits) -> Then:
     """What follows before anybody wants it to end."""
-    wrong = _wrong(instance, event, now)
+    wrong = _wrong(instance, event, now) or _too_dear(instance, limits)
     if wrong is not None:
         return destroying(instance, now, *wrong)
     if isinstance(event, ev.Tick):
@@ -249,6 +277,13 @@ def _wrong(instance: Instance, event: Event, now: float) -> tuple[str, str] | No
         case ev.Lost(why, blame) if reached:
             found = "lost" if blame else "dropped", why
     return found
+
+
+def _too_dear(instance: Instance, limits: LifeLimits) -> tuple[str, str] | None:
+    """Whether the market takes more than was allowed, by more than how two of its answers may be rounded."""
+    if not limits.max_dph or instance.dph <= limits.max_dph * PRICE_SLACK:
+        return None
+    return "dearer", f"${instance.dph / MICRO:.3f} an hour"
 
 
 def _long_asked(instance: Instance, now: float) -> bool:

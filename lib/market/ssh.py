@@ -67,9 +67,9 @@ class SshHosts:
         """All marks."""
         return list(self._taken.values())
 
-    async def destroy(self, market_id: str) -> None:
+    async def destroy(self, market_id: str) -> bool:
         """Take the mark away: the host itself is left as it is."""
-        self._taken.pop(market_id, None)
+        return self._taken.pop(market_id, None) is not None
 
     async def credit(self) -> int | None:
         """Nobody is paid."""

@@ -175,14 +175,15 @@ class VastMarket:
             await self._let_in(seen)
         return list(rows.values())
 
-    async def destroy(self, market_id: str) -> None:
+    async def destroy(self, market_id: str) -> bool:
         """Ask for its end, before whatever else waits to be asked."""
         number_of_it = _id(market_id)
         reply = await self._calls.ask(
             f"to destroy instance {market_id}", lambda sdk: _destroyed(sdk, number_of_it), Urgency.DESTROY
         )
-        if reply is not None:
+        if isinstance(reply, Reply):
             raise refusal(reply, f"to destroy instance {market_id}", self._clock.now())
+        return bool(reply)
 
     async def credit(self) -> int:
         """What the account has left, in millionths of a dollar; 0 where it owes."""
@@ -315,13 +316,13 @@ def _row(sdk: Any, number_of_it: int) -> Any:
     return row
 
 
-def _destroyed(sdk: Any, number_of_it: int) -> Reply | None:
-    """In the thread: ask for the end; the refusal, if it is one that came with a good status."""
+def _destroyed(sdk: Any, number_of_it: int) -> Reply | bool:
+    """In the thread: ask for the end; whether there was such an instance, or a refusal that came with a good status."""
     response = sdk.client.delete(f"/instances/{number_of_it}/", json_data={})
     reply = reply_of(response)
     if says_no_such_instance(reply):
-        return None
+        return False
     response.raise_for_status()
     document = reply.document
     refused = isinstance(document, dict) and document.get("success") is False
-    return Reply(400, reply.text) if refused else None
+    return Reply(400, reply.text) if refused else True

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lib.clock import Clock
-    from lib.market.base import GpuMarket, Seen
+    from lib.market.base import GpuMarket
     from lib.market.instance import Instance
     from lib.market.reaping import Reapable
     from lib.redisqueue.instances import Bill
@@ -35,6 +35,11 @@ PROVE_SECONDS: Final = 2.0
 """Between two looks whether a machine that was asked to end is gone."""
 
 PROVE_TRIES: Final = 5
+
+OWN_HOSTS: Final = "ssh"
+
+SETTINGS: Final = {"vast": "VAST_API_KEY", OWN_HOSTS: "SSH_HOSTS"}
+"""What sets a market up."""
 
 SETTLED_SECONDS: Final = 30
 """A server that is up for so long has heard of every living owner again: their steps come at half of this."""
@@ -75,7 +80,15 @@ async def orphans(
     return found, frozenset(failed)
 
 
-async def strays(books: Books, market: GpuMarket, unadopted: frozenset[str] = frozenset()) -> list[Reapable]:
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """One whole look at a market: what nobody owns there, and the intents of all of ours that it has."""
+
+    strays: tuple[Reapable, ...]
+    intents: frozenset[str]
+
+
+async def survey(books: Books, market: GpuMarket, unadopted: frozenset[str] = frozenset()) -> Survey:
     """The machines at this market that nobody owns; nothing is done to them.
 
     Raises:
@@ -94,16 +107,25 @@ async def strays(books: Books, market: GpuMarket, unadopted: frozenset[str] = fr
         settled=await _settled(books.queue),
     )
     found = reapable(listing, known, books.namespace, rows.now, max_runtime=books.limits.max_runtime)
-    await _forget_damaged(books, rows, listing, settled=known.settled)
-    return list(found)
+    labels = (parse_label(seen.label, books.namespace) for seen in listing)
+    return Survey(found, frozenset(label.intent for label in labels if label is not None))
 
 
-async def _forget_damaged(books: Books, rows: instances.Rows, listing: Sequence[Seen], *, settled: bool) -> None:
-    """Rows that nobody can read, of which the market has no machine."""
-    there = {label.intent for seen in listing if (label := parse_label(seen.label, books.namespace)) is not None}
+async def forget_damaged(books: Books, surveys: Mapping[str, Survey | None]) -> tuple[instances.Damaged, ...]:
+    """Drop the rows that nobody can read and of which no market has a machine; those that stay.
+
+    `surveys` by market, None for one that gave no whole answer. Nobody knows at which market such a machine is, and own
+    hosts know of nothing but this process: so all of the others must have answered, and one must be there.
+    """
+    rows = await instances.rows(books.queue)
+    sure = [each for name, each in surveys.items() if name != OWN_HOSTS]
+    if not rows.damaged or not sure or None in surveys.values() or not await _settled(books.queue):
+        return rows.damaged
+    there = {intent for each in surveys.values() if each is not None for intent in each.intents}
     gone = [row for row in rows.damaged if row.intent not in there]
-    if gone and settled:
-        await instances.drop_damaged(books.queue, gone)
+    dropped = await instances.drop_damaged(books.queue, gone)
+    lost = {row.intent for row, is_dropped in zip(gone, dropped, strict=True) if is_dropped}
+    return tuple(row for row in rows.damaged if row.intent not in lost)
 
 
 async def destroy(market: GpuMarket, stray: Reapable, clock: Clock) -> bool:
@@ -128,18 +150,34 @@ async def end_all(books: Books, markets: Mapping[str, GpuMarket], *, seconds: fl
     rows = await instances.rows(books.queue)
     keepers, unadopted = await orphans(books, markets, rows.instances, await sessions.live_sessions(books.queue))
     await _keep_all(keepers, ended, seconds)
-    for market in markets.values():
+    ended.left += await _of_other_markets(books, markets)
+    surveys: dict[str, Survey | None] = {}
+    for name, market in markets.items():
         try:
-            found = await strays(books, market, unadopted)
+            surveys[name] = found = await survey(books, market, unadopted)
         except JobRunnerError as exc:
+            surveys[name] = None
             ended.left.append(f"{market.name}: what is there is not known, so nothing was ended ({exc.message})")
             continue
-        for stray in found:
+        for stray in found.strays:
             if await destroy(market, stray, books.clock):
                 ended.strays.append(stray)
             else:
                 ended.left.append(f"{market.name} {stray.market_id}: not proven gone; ask again")
+    for row in await forget_damaged(books, surveys):
+        ended.left.append(f"{row.intent}: its row cannot be read; look at your market whether it has this machine")
     return ended
+
+
+async def _of_other_markets(books: Books, markets: Mapping[str, GpuMarket]) -> list[str]:
+    """What is to be told of rows without an owner whose market is not set up here."""
+    rows = (await instances.rows(books.queue)).instances
+    lost = adoptable(rows, await sessions.live_sessions(books.queue))
+    return [
+        f"{each.intent}: nobody owns it, and {SETTINGS.get(each.market, each.market)} is not set here to end it with"
+        for each in rows
+        if each.intent in lost and each.market not in markets
+    ]
 
 
 async def _keep_all(keepers: Sequence[Keeper], ended: Ended, seconds: float) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal
 
 from loguru import logger
 
@@ -21,6 +21,7 @@ from lib.market import life
 from lib.market.errors import BusyError, CreditError, KeyRefusedError, MarketError, OfferGoneError
 from lib.market.labels import parse_label
 from lib.redisqueue import instances
+from lib.renting.hands import NoHands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from lib.market.instance import Instance
     from lib.redisqueue.instances import Bill
     from lib.redisqueue.queue import Queue
+    from lib.renting.hands import Hands
 
 SAVE_AGAIN_SECONDS: Final = 0.5
 """Between two tries to save a step while the queue does not answer."""
@@ -39,51 +41,13 @@ SAVE_AGAIN_SECONDS: Final = 0.5
 LOOK_SECONDS: Final = 0.5
 """How often it is looked whether a deadline has come."""
 
+LAST_TRIES: Final = 5
+"""How often a machine without a row is asked to end: afterwards its label is left."""
+
 EXCLUDE_SECONDS: Final = 5.0
 """How long it may take to say that a machine failed."""
 
 _PLAIN_REFUSALS: Final = (OfferGoneError, CreditError, KeyRefusedError, BusyError)
-
-
-class Hands(Protocol):
-    """What is done on the host: each returns what came of it; none of them is called after `close`."""
-
-    async def connect(self, address: Address, seconds: float) -> Event:
-        """Come in by ssh within so many seconds: `Connected` or `Lost`."""
-
-    async def probe(self) -> Event:
-        """Look at it, and install what is missing: `Probed`."""
-
-    async def canary(self) -> Event:
-        """Run one small job: `CanaryEnded`."""
-
-    def open(self) -> None:
-        """It takes jobs from now on."""
-
-    def close(self) -> None:
-        """It takes none from now on; those it has go back. Returns at once. Repeatable."""
-
-
-class NoHands:
-    """Of one who can only end machines."""
-
-    async def connect(self, address: Address, seconds: float) -> Event:  # noqa: ARG002 - it has no key to come in with
-        """Cannot."""
-        return ev.Lost("its ssh key died with its watcher", blame=False)
-
-    async def probe(self) -> Event:
-        """Cannot."""
-        return ev.Lost("nobody is connected to it", blame=False)
-
-    async def canary(self) -> Event:
-        """Cannot."""
-        return ev.Lost("nobody is connected to it", blame=False)
-
-    def open(self) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +91,8 @@ class Keeper:
     _events: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
     _works: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _told: bool = False
+    _ordered: bool = False
+    """Whether the market has taken our order to destroy it."""
     _known_id: str = ""
     """The market's name for it as a step says that could not be saved yet."""
 
@@ -138,7 +104,11 @@ class Keeper:
         try:
             while self.instance.state != "gone":
                 if not await self._follow(await self._next()):
-                    log.warning("the rented machine {} is somebody else's to end now", self.instance.intent)
+                    if await self._has_no_row():
+                        log.error("the queue has lost the row of rented machine {}: ending it", self.instance.intent)
+                        await self._end_without_row()
+                    else:
+                        log.warning("the rented machine {} is somebody else's to end now", self.instance.intent)
                     return None
             if "exclude" in self._works:
                 # That it failed must be known before the next one is looked for.
@@ -178,17 +148,20 @@ class Keeper:
     async def _follow(self, event: Event) -> bool:
         """Save what follows from it, then do it; False when the row is not ours any more."""
         before = replace(self.instance, jobs_done=max(self.instance.jobs_done, self.jobs_done))
+        if isinstance(event, ev.Absent) and before.state == "destroying" and not self._ordered:
+            # It may be the word of a place that has not heard of it yet.
+            event = ev.Absent(plain=False)
         step = life.step(before, event, self.books.now(), self.books.limits)
+        asked_at: float | None = None
         while (saved := await self._save(step)) == "again":
-            # Nothing is begun that nobody could find again; to end a machine needs no row. What may have been written
-            # is written again just as it was.
+            # What may have been written is written again just as it was.
             self._known_id = step.instance.market_id
-            actions = [each for each in step.actions if isinstance(each, ev.Close | ev.Destroy | ev.Show)]
-            if self._told or self.books.now() >= step.instance.expires_at:
-                # It is to end, or its time is over, whatever the row says: nobody else can know that now.
-                actions = [ev.Close(), ev.Destroy(), ev.Show()]
-            self._do(actions)
+            if asked_at is None or self.books.now() - asked_at >= life.WATCH_SECONDS:
+                asked_at = self.books.now()
+                self._do(self._unsaved(step))
             await self.books.clock.sleep(SAVE_AGAIN_SECONDS)
+        if asked_at is not None:
+            self._forget_answers()
         if saved == "lost":
             return False
         self._tell_of(before, step.instance)
@@ -197,6 +170,48 @@ class Keeper:
         self.on_step()
         self._do(step.actions)
         return True
+
+    def _unsaved(self, step: life.Step) -> list[Action]:
+        """What may be done before the step is saved: nothing that nobody could find again; to end needs no row."""
+        if self._told or self.books.now() >= step.instance.expires_at:
+            # It is to end, or its time is over, whatever the row says: nobody else can know that now.
+            return [ev.Close(), ev.Destroy(), ev.Show()]
+        return [each for each in step.actions if isinstance(each, ev.Close | ev.Destroy | ev.Show)]
+
+    def _forget_answers(self) -> None:
+        """How the market showed it while nobody could write: old by now, and asked anew."""
+        kept: list[Event] = []
+        while not self._events.empty():
+            event = self._events.get_nowait()
+            if not isinstance(event, ev.Shown | ev.Absent):
+                kept.append(event)
+        for event in kept:
+            self._events.put_nowait(event)
+
+    async def _has_no_row(self) -> bool:
+        """Whether the queue has lost its data: then nobody else knows of this machine."""
+        try:
+            rows = await instances.rows(self.books.queue)
+        except JobRunnerError:
+            return False
+        known = {each.intent for each in rows.instances} | {each.intent for each in rows.damaged}
+        return self.instance.intent not in known
+
+    async def _end_without_row(self) -> None:
+        """Ask for its end a few times; who proves it gone later is the reaper, by its label."""
+        self.hands.close()
+        for _ in range(LAST_TRIES):
+            try:
+                market_id = self.instance.market_id or self._known_id or await self._found_by_label()
+                if not market_id:
+                    return
+                # Looked at first: by now its name may be another's, as those of own hosts are.
+                if await self._show(market_id) is None:
+                    return
+                await self.market.destroy(market_id)
+            except JobRunnerError as exc:
+                logger.bind(instance_id=self.instance.intent).warning("{}: {}", self.market.name, exc.message)
+            await self.books.clock.sleep(SAVE_AGAIN_SECONDS)
 
     async def _save(self, step: life.Step) -> Literal["saved", "lost", "again"]:
         """Write the step into the row; `again` when the queue does not answer."""
@@ -335,7 +350,7 @@ class Keeper:
                 if self.rent is None and await self._show(market_id) is None:
                     return ev.Absent(plain=True)
                 reach("rent.before_destroy")
-                await self.market.destroy(market_id)
+                self._ordered = await self.market.destroy(market_id) or self._ordered
                 reach("rent.destroy_asked")
         return None
 
@@ -357,10 +372,11 @@ class Keeper:
         return ev.Created(market_id)
 
     async def _look_for_label(self) -> Event:
-        for seen in await self.market.listed():
-            if self._is_mine(seen):
-                return ev.Created(seen.market_id)
-        return ev.Absent(plain=False)
+        market_id = await self._found_by_label()
+        return ev.Created(market_id) if market_id else ev.Absent(plain=False)
+
+    async def _found_by_label(self) -> str:
+        return next((seen.market_id for seen in await self.market.listed() if self._is_mine(seen)), "")
 
     async def _show(self, market_id: str) -> Seen | None:
         """As the market shows it; None also where another intent has a machine of this name by now."""
@@ -375,4 +391,4 @@ class Keeper:
 
 
 def _shown(seen: Seen | None) -> Event:
-    return ev.Absent(plain=True) if seen is None else ev.Shown(seen.status, seen.address, seen.message)
+    return ev.Absent(plain=True) if seen is None else ev.Shown(seen.status, seen.address, seen.message, seen.dph)

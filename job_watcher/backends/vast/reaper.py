@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final
 from loguru import logger
 
 from lib.errors import JobRunnerError
-from lib.renting.ending import destroy, strays
+from lib.renting.ending import destroy, forget_damaged, survey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lib.clock import Clock
     from lib.market.base import GpuMarket
+    from lib.renting.ending import Survey
     from lib.renting.keeping import Books
 
 EVERY_SECONDS: Final = 60.0
@@ -51,28 +52,29 @@ class Reaper:
         if books is None:
             await self.clock.sleep(1.0)
             return
-        for market in self.markets.values():
-            await self._reap(books, market)
+        surveys = {name: await self._reap(books, market) for name, market in self.markets.items()}
+        await forget_damaged(books, surveys)
         await self.clock.sleep(self.every)
 
     async def flush(self) -> None:
         """Nothing is kept."""
 
-    async def _reap(self, books: Books, market: GpuMarket) -> None:
+    async def _reap(self, books: Books, market: GpuMarket) -> Survey | None:
         try:
-            found = await strays(books, market)
+            found = await survey(books, market)
         except JobRunnerError as exc:
             # Unknown is not empty: nothing is ended and nothing forgotten.
             if market.name not in self._unknown:
                 logger.warning("what is rented at {} is not known: {}", market.name, exc.message)
             self._unknown.add(market.name)
-            return
+            return None
         self._unknown.discard(market.name)
         left = 0
-        for stray in found:
+        for stray in found.strays:
             if await destroy(market, stray, self.clock):
                 self.ended += 1
             else:
                 left += 1
                 logger.error("{} {} was asked to end and may still cost money", market.name, stray.market_id)
         self.left[market.name] = left
+        return found

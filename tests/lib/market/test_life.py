@@ -81,7 +81,7 @@ def test_one_that_works_is_ended_at_its_end_all_the_same() -> None:
         ("creating", 60.0, "not_created"),
         ("loading", 600.0, "not_loaded"),
         ("connecting", 120.0, "not_connected"),
-        ("probing", 120.0, "not_probed"),
+        ("probing", 720.0, "not_probed"),
         ("canary", 300.0, "no_canary"),
         ("idle", 75.0, "idle"),
     ],

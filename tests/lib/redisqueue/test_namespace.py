@@ -45,6 +45,15 @@ async def test_two_queues_of_one_prefix_never_meet(queue: Queue) -> None:
     assert parse_label(label, second) is None
 
 
+async def test_a_queue_that_lost_its_data_has_the_same_again(queue: Queue) -> None:
+    """From whoever still knows it, once; nobody's word changes a name that stands."""
+    first = await namespace(queue)
+    await queue.client.delete(queue.keys.of("namespace"))
+    assert await asyncio.gather(*(namespace(queue, first) for _ in range(4))) == [first] * 4
+    assert await namespace(queue) == first
+    assert await namespace(queue, "other.0123456789") == first
+
+
 async def test_a_long_prefix_still_makes_a_label(valkey_url: str) -> None:
     """A prefix may be as long as a namespace may be."""
     prefix = "p" * 64

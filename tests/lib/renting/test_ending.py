@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lib.market.labels import Label
+from lib.market.ssh import SshHosts
 from lib.redisqueue import instances
 from lib.redisqueue.connection import edge
 from lib.renting import ending
-from lib.renting.ending import end_all, orphans, strays
+from lib.renting.ending import end_all, forget_damaged, orphans, survey
 from tests.fakes.vast_faults import Rule
 from tests.lib.renting.renters import adapter
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
+    from lib.market.base import GpuMarket
     from lib.market.vast import VastMarket
     from lib.renting.keeping import Keeper
     from tests.fakes.vast_server import FakeVast
@@ -147,8 +149,39 @@ async def test_a_damaged_row_without_a_machine_is_cleared(renter: Renter, vast: 
     """It hides nothing, and nothing is reserved for it for ever."""
     async with edge(renter.queue.url):
         await renter.queue.client.hset(renter.queue.keys.of("instances"), "feed0000feed", "no row at all")
-    assert await strays(renter.books, vast) == []
+    seen = await survey(renter.books, vast)
+    assert seen.strays == ()
+    assert await forget_damaged(renter.books, {"vast": seen}) == ()
     assert (await instances.rows(renter.queue)).damaged == ()
+
+
+async def test_a_damaged_row_stays_while_one_market_has_its_machine(
+    renter: Renter, vast: VastMarket, fake: FakeVast
+) -> None:
+    """Nobody can read at which it is: that own hosts know nothing of it proves nothing, nor that nobody was asked."""
+    fake.place(label(renter, "feed0000feed"), offer=101)
+    async with edge(renter.queue.url):
+        await renter.queue.client.hset(renter.queue.keys.of("instances"), "feed0000feed", "no row at all")
+    own = SshHosts(["u@127.0.0.1:2222"], renter.clock)
+    markets: list[dict[str, GpuMarket]] = [{"vast": vast, "ssh": own}, {"ssh": own}]
+    for each in markets:
+        ended = await end_all(renter.books, each, seconds=10)
+        assert (ended.strays, [left.partition(":")[0] for left in ended.left]) == ([], ["feed0000feed"])
+    assert len((await instances.rows(renter.queue)).damaged) == len(fake.living) == 1
+
+
+async def test_a_machine_whose_market_is_not_set_up_here_is_told(
+    renter: Renter, other: Renter, vast: VastMarket, fake: FakeVast
+) -> None:
+    """Who has only own hosts cannot end it, and must not say that nothing is there."""
+    lost = await left_behind(renter, vast)
+    own = SshHosts(["u@127.0.0.1:2222"], other.clock)
+    assert (await end_all(other.books, {"ssh": own}, seconds=10)).left == []
+    await renter.end()
+    (said,) = (await end_all(other.books, {"ssh": own}, seconds=10)).left
+    assert said.startswith(f"{lost.instance.intent}: ")
+    assert "VAST_API_KEY is not set here" in said
+    assert len(fake.living) == 1
 
 
 async def test_a_damaged_row_stays_while_the_market_is_not_known(
@@ -160,5 +193,5 @@ async def test_a_damaged_row_stays_while_the_market_is_not_known(
     fake.script(Rule("partial", "list", times=None))
     fake.place("somebody's", offer=101)
     ended = await end_all(renter.books, {"vast": vast}, seconds=10)
-    assert [each.partition(":")[0] for each in ended.left] == ["vast"]
+    assert [each.partition(":")[0] for each in ended.left] == ["vast", "feed0000feed"]
     assert len((await instances.rows(renter.queue)).damaged) == 1

@@ -16,7 +16,7 @@ from lib.market.errors import CreditError, MarketError, OfferGoneError
 from lib.market.ssh import SshHosts
 from lib.redisqueue import instances, spend
 from tests.fakes.vast_faults import Rule
-from tests.lib.renting.renters import Renter, SaidHands, adapter
+from tests.lib.renting.renters import OFFER, Renter, SaidHands, adapter
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
@@ -168,6 +168,41 @@ async def test_nothing_is_rented_once_the_margin_has_passed(renter: Renter, vast
     assert fake.asked("create") == []
 
 
+async def test_that_it_is_not_shown_proves_nothing_before_the_market_took_the_order(
+    renter: Renter, vast: VastMarket, fake: FakeVast
+) -> None:
+    """Rows 39 and 40: a place of the market that has not heard of it says absent to all; asked again it is there."""
+    keeper = await renter.intended(vast)
+    kept = asyncio.create_task(keeper.keep())
+    await wait_until(lambda: fake.asked("show"))
+    for call, fault in (("destroy", "not_found"), ("show", "not_found"), ("list", "nothing")):
+        fake.script(Rule(fault, call))
+    keeper.tell(ev.ToldToEnd("enough"))
+    assert await kept is not None
+    assert len(fake.asked("destroy")) == 2
+    assert fake.living == []
+
+
+async def test_what_the_market_takes_in_truth_is_what_is_charged(
+    renter: Renter, vast: VastMarket, fake: FakeVast
+) -> None:
+    """A contract may be dearer than its offer: the row says so; above VAST_MAX_DPH it is given back and left out."""
+    keeper = await renter.intended(vast)
+    kept = asyncio.create_task(keeper.keep())
+    await wait_until(lambda: keeper.instance.market_id)
+    keeper.tell(ev.Shown("loading", dph=2 * keeper.instance.dph))
+    price = keeper.instance.dph
+    await wait_until(lambda: keeper.instance.dph == 2 * price)
+    keeper.books = replace(keeper.books, limits=replace(keeper.books.limits, max_dph=2 * price))
+    keeper.tell(ev.Shown("loading", dph=3 * price))
+    bill = await kept
+    assert bill is not None
+    assert bill.why == f"dearer: ${3 * price / 1_000_000:.3f} an hour"
+    assert bill.dph == 3 * price
+    assert str(OFFER.machine_id) in await instances.excluded(renter.queue)
+    assert fake.living == []
+
+
 @pytest.mark.parametrize("fault", ["500", "ignored", "not_found"])
 async def test_only_a_proof_ends_a_row(renter: Renter, vast: VastMarket, fake: FakeVast, fault: str) -> None:
     """Row 40: a destroy that fails, or that is taken and does nothing, is asked again until the machine is gone."""
@@ -215,6 +250,22 @@ async def test_who_is_taken_over_lets_go(renter: Renter, other: Renter, vast: Va
     bill = await adopter.keep()
     assert bill is not None
     assert bill.intent == keeper.instance.intent
+    assert fake.living == []
+
+
+@pytest.mark.parametrize("called", [True, False])
+async def test_a_machine_whose_row_is_lost_is_ended(
+    renter: Renter, vast: VastMarket, fake: FakeVast, *, called: bool
+) -> None:
+    """Promise 10: a server that lost its data knows nothing of it, so nobody else would find it in time."""
+    keeper = await renter.intended(vast)
+    kept = asyncio.create_task(keeper.keep())
+    await wait_until(lambda: keeper.instance.market_id)
+    await renter.queue.client.flushdb() if not called else await renter.queue.client.delete(
+        renter.queue.keys.of("instances"), renter.queue.keys.of("sessions")
+    )
+    keeper.tell(ev.ToldToEnd("enough") if called else ev.Shown("running"))
+    assert await kept is None
     assert fake.living == []
 
 
