@@ -15,6 +15,7 @@ CACHE: Final[dict[str, Any]] = {
         "says": "text: why",
         "key": "text | null",
         "from": "text | null: the job whose files it was given, or would be",
+        "sentences": "object | null: {at_hand, of}, of a job that was made by the sentence, in all takes",
         "nearest": "object | null: {request_id, made_at, differs: [{part, this, other}]}",
     },
     "job-runner cache gc": {
@@ -25,5 +26,10 @@ CACHE: Final[dict[str, Any]] = {
         "gone": "whole: dropped, their files are gone",
         "old": "whole: dropped, as --older-than has it",
         "unreadable": "whole: dropped, no entries",
+        "sentences": {
+            "dropped": "whole: beyond SENTENCE_CACHE_BYTES, or not used for as long as --older-than has it",
+            "kept": "whole: on this machine",
+            "bytes": "whole: of these",
+        },
     },
 }

@@ -1,4 +1,4 @@
-"""`job-runner cache`: why a job was made or taken from an earlier one, and clearing entries whose files are gone."""
+"""`job-runner cache`: why a job was made or taken from an earlier one, and clearing what is out of date."""
 
 import asyncio
 import re
@@ -10,6 +10,7 @@ import typer
 from job_runner.cli.advice import no_such_job
 from job_runner.cli.options import Json, NoColor, Quiet, RedisUrl, RequestId
 from job_runner.cli.running import settings_of, with_queue
+from job_runner.cli.tables import counted
 from job_runner.service import caching
 from lib.command_line.output import Output
 from lib.errors import InvalidInputError
@@ -39,17 +40,22 @@ Examples:
   job-runner cache gc --older-than 90d
 
 An entry says which job has files of a key. It is dropped when these are gone, or have another size; with --older-than
-also when it was made before. No file of any job is removed, so nothing that a record names is lost: at the most, an
-equal job is made once more.
+also when it was made before. Sentences of chunked speech that this machine keeps are dropped beyond
+SENTENCE_CACHE_BYTES, and with --older-than those that were not used since. No file of any job is removed, so nothing
+that a record names is lost: at the most, something is spoken once more.
 """
 
 _AGE: Final = re.compile(r"([1-9][0-9]{0,8})([smhdw])")
+_MIB: Final = 1 << 20
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 OlderThan = Annotated[
     str | None,
     typer.Option(
-        "--older-than", metavar="AGE", help="Also entries made so long ago: 12h, 30d, 8w.", show_default=False
+        "--older-than",
+        metavar="AGE",
+        help="Also what was made, or used, so long ago: 12h, 30d, 8w.",
+        show_default=False,
     ),
 ]
 
@@ -82,25 +88,35 @@ def explain(  # the shared flags
 
 @app.command(epilog=GC_EXAMPLES)
 def gc(*, older_than: OlderThan = None, json: Json = False, quiet: Quiet = False, no_color: NoColor = False) -> None:
-    """Drop the entries whose files are gone; removes no file of any job."""
+    """Drop entries whose files are gone, and sentences beyond their bound; removes no file of any job."""
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
     before = None if older_than is None else datetime.now(UTC) - _age(older_than)
     done = asyncio.run(caching.clear(Settings.load(), before))
+    entries, sentences = done.entries, done.sentences
     if json:
         output.document(
             {
-                "entries": done.entries,
-                "dropped": done.dropped,
-                "kept": done.entries - done.dropped,
-                "gone": done.gone,
-                "old": done.old,
-                "unreadable": done.unreadable,
+                "entries": entries.entries,
+                "dropped": entries.dropped,
+                "kept": entries.entries - entries.dropped,
+                "gone": entries.gone,
+                "old": entries.old,
+                "unreadable": entries.unreadable,
+                "sentences": {
+                    "dropped": sentences.dropped,
+                    "kept": sentences.kept.clips,
+                    "bytes": sentences.kept.bytes,
+                },
             }
         )
         return
     output.data(
-        f"{done.entries} {'entry' if done.entries == 1 else 'entries'}: {done.dropped} dropped "
-        f"({done.gone} without their files, {done.old} old, {done.unreadable} unreadable)"
+        f"{entries.entries} {'entry' if entries.entries == 1 else 'entries'}: {entries.dropped} dropped "
+        f"({entries.gone} without their files, {entries.old} old, {entries.unreadable} unreadable)"
+    )
+    output.data(
+        f"{counted(sentences.kept.clips + sentences.dropped, 'sentence')} in {clean(str(done.folder))}: "
+        f"{sentences.dropped} dropped, {sentences.kept.bytes / _MIB:.1f} MiB kept"
     )
 
 

@@ -1,4 +1,4 @@
-"""Why a job was taken from an earlier one or made anew, and clearing entries whose files are gone.
+"""Why a job was taken from an earlier one or made anew, and clearing what is out of date.
 
 `explain` asks the queue for the job and the store for its entries, and changes nothing. Of a job that is over it says
 what happened; of one that waits, or failed, what would happen if this machine ran it now. Called by `cache`.
@@ -19,16 +19,21 @@ from lib.jobqueue import JobSpec
 from lib.jobqueue.artifact_key import artifact_key, content_parts, differing
 from lib.redisqueue import reader
 from lib.setting_fields.compute import NO_SPEECH
+from lib.voice_synth.documents import sentences_of_result
 from lib.voice_synth.made_by import made_by_of_result, makers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from lib.jobqueue.artifact_key import ArtifactKey, Part
     from lib.redisqueue.queue import Queue
     from lib.redisqueue.reader import Found
     from lib.settings import Settings
-    from lib.stores.cache import ArtifactCache, Cleared, Entry
+    from lib.stores.cache import ArtifactCache, Entry
+    from lib.stores.cache import Cleared as Entries
+    from lib.voice_synth.clip_folder import Tidied
+    from lib.voice_synth.documents import SentencesOfResult
 
 Verdict = Literal["taken", "made", "would_take", "would_make", "no_part", "unknown"]
 """`taken` from an earlier job, or `made`; `would_…` if it ran now; its kind takes `no_part`."""
@@ -76,6 +81,8 @@ class Explained:
     key: str | None = None
     source: str | None = None
     nearest: Near | None = None
+    sentences: SentencesOfResult | None = None
+    """Of a job that was made by the sentence: how many need not be spoken."""
 
     def document(self) -> dict[str, Any]:
         """The JSON of `cache explain`."""
@@ -87,6 +94,7 @@ class Explained:
             "says": self.says,
             "key": self.key,
             "from": self.source,
+            "sentences": None if self.sentences is None else asdict(self.sentences),
             "nearest": None
             if near is None
             else {
@@ -126,14 +134,27 @@ async def _explained(queue: Queue, settings: Settings, found: Found) -> Explaine
     return await _of_job(found, job, settings, cache)
 
 
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """What was dropped of the store's entries, and of the sentences of this machine; `folder` is where these lie."""
+
+    entries: Entries
+    sentences: Tidied
+    folder: Path
+
+
 async def clear(settings: Settings, before: datetime | None) -> Cleared:
-    """Drop entries whose files are gone, and those made before a time; no file of any job is touched.
+    """Drop entries whose files are gone and sentences beyond their bound; with a time also what is older.
+
+    An entry is as old as what it was made of, a sentence as its last use. No file of any job is touched.
 
     Raises:
-        UnreachableError, RefusedError: the store cannot be asked.
+        UnreachableError, RefusedError: the store cannot be asked. The sentences were cleared all the same.
     """
+    clips = wiring.clips(settings)
+    sentences = await asyncio.to_thread(clips.tidy, None if before is None else before.timestamp())
     with _store_errors():
-        return await wiring.artifact_cache(settings).clear(before)
+        return Cleared(await wiring.artifact_cache(settings).clear(before), sentences, clips.directory)
 
 
 @contextmanager
@@ -170,7 +191,10 @@ async def _of_record(found: Found, record: Mapping[str, Any], settings: Settings
     content = same[0].made.content if same else None
     earlier = [each for each in same if each is not own and (started is None or each.made.made_at <= started)]
     near = await _nearest(cache, key, content, earlier, started, found.request_id)
-    return Explained(found, "made", says, key.text, nearest=near)
+    sentences = sentences_of_result(result)
+    if sentences is not None:
+        says = f"{says}; {sentences.at_hand} of {sentences.of} sentences were at hand"
+    return Explained(found, "made", says, key.text, nearest=near, sentences=sentences)
 
 
 async def _of_job(found: Found, job: JobSpec, settings: Settings, cache: ArtifactCache) -> Explained:

@@ -59,7 +59,7 @@ class Clips(Protocol):
 class NoClips:
     """Stands where every sentence is spoken anew and none is kept."""
 
-    def find(self, key: str) -> None:
+    def find(self, key: str) -> Clip | None:
         """None."""
 
     def keep(self, key: str, clip: Clip) -> None:
@@ -75,7 +75,7 @@ class SpokenAnew:
     def __init__(self, clips: Clips) -> None:
         self._clips = clips
 
-    def find(self, key: str) -> None:
+    def find(self, key: str) -> Clip | None:
         """None."""
 
     def keep(self, key: str, clip: Clip) -> None:

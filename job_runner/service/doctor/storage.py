@@ -1,14 +1,15 @@
-"""Where outputs go: whether the bucket takes and keeps them, and how much room the disks have."""
+"""Where outputs go: whether the bucket takes and keeps them, how much room the disks have, and what sentences take."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from typing import TYPE_CHECKING, Final
 
 from job_runner.service.doctor.checks import Check
 from lib.errors import JobRunnerError
-from lib.wiring import artifacts
+from lib.wiring import artifacts, clips
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,7 @@ async def storage_checks(settings: Settings) -> list[Check]:
     places = {"WATCHER_WORK_DIR": settings.watcher_work_dir}
     if not settings.s3_bucket:
         places["WATCHER_OUTPUT_ROOT"] = settings.watcher_output_root
-    return [*checks, *await asyncio.to_thread(_rooms, places)]
+    return [*checks, *await asyncio.to_thread(_rooms, places), await asyncio.to_thread(_sentences, settings)]
 
 
 async def _bucket(settings: Settings) -> list[Check]:
@@ -82,6 +83,20 @@ def _risks(found: Findings) -> list[Check]:
             )
         )
     return risks
+
+
+def _sentences(settings: Settings) -> Check:
+    """How much is kept, and whether more can be."""
+    folder = clips(settings)
+    if not folder.most_bytes:
+        return Check("sentences", "ok", "none is kept (SENTENCE_CACHE_BYTES=0)")
+    kept = folder.kept()
+    found = f"{kept.clips} kept in {folder.directory}, {kept.bytes / _GIB:.2f} of {folder.most_bytes / _GIB:.2f} GiB"
+    usable = folder.directory.is_dir() and os.access(folder.directory, os.R_OK | os.W_OK | os.X_OK)
+    if folder.directory.exists() and not usable:
+        mend = f"make {folder.directory} yours, or set SENTENCE_CACHE_BYTES=0; jobs run all the same"
+        return Check("sentences", "note", f"{found}, and no more can be kept: it is no directory of ours", mend)
+    return Check("sentences", "ok", found)
 
 
 def _rooms(places: dict[str, Path]) -> list[Check]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,10 @@ from lib.stores.artifacts import LocalArtifacts
 from lib.stores.cache import Made
 from lib.stores.cache_disk import DiskCache
 from lib.tasks.base import Output
+from lib.voice_synth.clip_folder import ClipFolder
 from lib.voice_synth.made_by import makers_of
 from lib.voice_synth.voices import VoiceRegistry
+from tests.lib.voice_synth.kept_clips import clip
 from tests.support.buckets import CREDENTIALS
 from tests.support.servers import free_port
 
@@ -239,7 +242,9 @@ def test_gc_drops_what_is_gone_and_says_how_much(runner: JobRunner, tmp_path: Pa
     kept = noted(line("kept"), tmp_path)
     old = noted(line("old", text="Old."), tmp_path, at=LONG_AGO)
     noted(line("gone", text="Gone."), tmp_path).unlink()
-    assert runner("cache", "gc").out == "3 entries: 1 dropped (1 without their files, 0 old, 0 unreadable)\n"
+    shown = runner("cache", "gc").out.splitlines()
+    assert shown[0] == "3 entries: 1 dropped (1 without their files, 0 old, 0 unreadable)"
+    assert shown[1].startswith("0 sentences in ")
     document = runner("cache", "gc", "--older-than", "30d", "--json").document
     assert misfits(SHAPES["job-runner cache gc"], document) == []
     assert {name: document[name] for name in ("entries", "dropped", "kept", "gone", "old", "unreadable")} == {
@@ -253,6 +258,32 @@ def test_gc_drops_what_is_gone_and_says_how_much(runner: JobRunner, tmp_path: Pa
     assert runner("cache", "gc", "--older-than", "52w").out.startswith("1 entry: 0 dropped")
     assert kept.exists()
     assert old.exists()
+
+
+def test_gc_clears_sentences_of_this_machine(runner: JobRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond their bound, or with an age those that were not used for so long; both are counted."""
+    folder = ClipFolder(Settings.load().jobs_state_dir / "clips", 1 << 30, least_free_bytes=0)
+    for number in range(3):
+        folder.keep(f"{number}" * 64, clip(number, size=40_000))
+    os.utime(next(iter(folder.directory.glob("0*/*"))), (LONG_AGO.timestamp(),) * 2)
+    document = runner("cache", "gc", "--older-than", "30d", "--json").document
+    assert misfits(SHAPES["job-runner cache gc"], document) == []
+    assert document["sentences"] == {"dropped": 1, "kept": 2, "bytes": folder.kept().bytes}
+    monkeypatch.setenv("SENTENCE_CACHE_BYTES", "50000")
+    assert "2 sentences in " in (shown := runner("cache", "gc").out)
+    assert shown.endswith(": 1 dropped, 0.0 MiB kept\n")
+
+
+def test_a_job_made_by_the_sentence_says_how_many_were_at_hand(runner: JobRunner, tmp_path: Path) -> None:
+    """In words and as numbers; a job that was taken whole says nothing of the kind."""
+    queued(runner, line(chunk="yes"))
+    ended(runner, sentences={"at_hand": 39, "of": 40})
+    noted(line(chunk=True), tmp_path)
+    found = explained(runner, "a")
+    assert found["sentences"] == {"at_hand": 39, "of": 40}
+    assert found["says"] == "nothing had its key then; 39 of 40 sentences were at hand"
+    queued(runner, line("b", chunk="yes"))
+    assert explained(runner, "b")["sentences"] is None
 
 
 @pytest.mark.parametrize("age", ["30", "d", "-1d", "0d", "1.5d", "30 days", "1y", "", "999999999w"])

@@ -45,6 +45,7 @@ async def test_a_bucket_that_works(server: BucketServer, tmp_path: Path) -> None
         ("bucket", "note"),
         ("bucket", "note"),
         ("room", "ok"),
+        ("sentences", "ok"),
     ]
     assert f"s3://{bucket}/voice-results at {server.url}" in checks[0].found
     assert "read back" in checks[1].found
@@ -94,4 +95,26 @@ def test_room(free: int, state: str) -> None:
 async def test_a_directory_that_is_not_there_yet(tmp_path: Path) -> None:
     """Measured where it will be; one line when work and output share a disk."""
     checks = await storage_checks(settings_of(tmp_path / "new"))
-    assert [check.name for check in checks] == ["room"]
+    assert [check.name for check in checks] == ["room", "sentences"]
+
+
+async def test_what_spoken_sentences_take(tmp_path: Path) -> None:
+    """How many, how much of how much, and where; with 0 that none is kept, whatever lies there."""
+    empty = (await storage_checks(settings_of(tmp_path)))[-1]
+    assert (empty.state, empty.found) == ("ok", f"0 kept in {tmp_path}/clips, 0.00 of 1.00 GiB")
+    shelf = tmp_path / "clips" / "ab"
+    shelf.mkdir(parents=True)
+    with (shelf / ("ab" * 32)).open("wb") as opened:
+        opened.truncate(1 << 28)
+    some = (await storage_checks(settings_of(tmp_path, SENTENCE_CACHE_BYTES=str(1 << 31))))[-1]
+    assert some.found == f"1 kept in {tmp_path}/clips, 0.25 of 2.00 GiB"
+    none = (await storage_checks(settings_of(tmp_path, SENTENCE_CACHE_BYTES="0")))[-1]
+    assert (none.state, none.found) == ("ok", "none is kept (SENTENCE_CACHE_BYTES=0)")
+
+
+async def test_a_folder_of_sentences_that_is_closed_is_a_note(tmp_path: Path) -> None:
+    """Jobs run all the same, so it is not wrong; here a file stands in its place."""
+    (tmp_path / "clips").write_text("")
+    found = (await storage_checks(settings_of(tmp_path)))[-1]
+    assert (found.name, found.state) == ("sentences", "note")
+    assert "SENTENCE_CACHE_BYTES=0" in found.mend
