@@ -70,14 +70,14 @@ class Shopping:
     async def figures(self, rows: Sequence[Instance]) -> Figures:
         """What the next machine would take and cost."""
         learnt = await self._history()
-        if self._own_is_free(rows):
+        if await self._own_is_free(rows):
             return replace(learnt.figures(0), startup=OWN_START_SECONDS, startup_most=2 * OWN_START_SECONDS)
         return learnt.figures(self.max_dph if self._last_dph is None else self._last_dph)
 
     async def budget_left(self, rows: Sequence[Instance]) -> int | None:
         """What of today's budget is neither spent nor reserved; None: there is none. One's own machines need none."""
         budget = self.settings.budget_per_day_usd
-        if self._own_is_free(rows):
+        if await self._own_is_free(rows):
             return self.max_dph * 1_000_000
         if budget is None:
             return None
@@ -158,9 +158,12 @@ class Shopping:
         self._gone = {key: until for key, until in self._gone.items() if until > now}
         self._gone[market, offer] = now + GONE_SECONDS
 
-    def _own_is_free(self, rows: Sequence[Instance]) -> bool:
-        """Whether a host of SSH_HOSTS is in nobody's hands."""
-        return not {_place(host) for host in self.settings.ssh_hosts} <= _in_use(rows)
+    async def _own_is_free(self, rows: Sequence[Instance]) -> bool:
+        """Whether a host of SSH_HOSTS is in nobody's hands, and is not left out since it failed."""
+        hosts = {_place(host) for host in self.settings.ssh_hosts} - _in_use(rows)
+        if not hosts:
+            return False
+        return not hosts <= {_place(machine) for machine in await instances.excluded(self.queue)}
 
     async def _history(self) -> Learnt:
         now = self.clock.elapsed()

@@ -133,3 +133,14 @@ async def test_own_hosts_of_others_take_no_room(renter: Renter, tmp_path: Path) 
     row = shopping(renter, tmp_path, theirs).intent("cafe0000cafe", theirs, offer, renter.books)
     assert shopping(renter, tmp_path, SshHosts([HOST], renter.clock), SSH_HOSTS=HOST).most([row]) == 2
     assert shopping(renter, tmp_path, theirs, SSH_HOSTS="studio").most([row]) == 1
+
+
+async def test_an_own_host_that_failed_is_not_reckoned_with(renter: Renter, vast: VastMarket, tmp_path: Path) -> None:
+    """It is left out for a while: what is decided then is about a machine that costs and takes its time to start."""
+    own = SshHosts([HOST], renter.clock)
+    shop = shopping(renter, tmp_path, vast, own, SSH_HOSTS=HOST, BUDGET_PER_DAY_USD="2")
+    free = await shop.figures([])
+    await instances.exclude(renter.queue, HOST, 60, "no job-runner there")
+    figures = await shop.figures([])
+    assert (free.dph, figures.dph, figures.startup > free.startup) == (0, USD, True)
+    assert await shop.budget_left([]) == 2 * USD
