@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 _QUERY: Final = re.compile(r"^[A-Za-z0-9_.<>=!\[\], ':-]{1,500}$")
 _IMAGE: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,299}$")
+_PORT: Final = r"(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 _SSH_HOST: Final = re.compile(
-    r"^([a-z_][a-z0-9_-]*@)?([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$"
+    rf"^([a-z_][a-z0-9_-]*@)?([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:{_PORT})?$"
 )
 
 DAY_SECONDS: Final = 86_400.0
@@ -94,7 +95,7 @@ class RentingSettings(OutputSettings):
         "all else is dead.",
     )
     ssh_hosts: tuple[str, ...] = variable(
-        parsers.list_of(_SSH_HOST, "hosts separated by commas, each [USER@]HOST[:PORT]"),
+        parsers.list_of(_SSH_HOST, "hosts separated by commas, each [USER@]HOST[:PORT], a port from 1 to 65535"),
         "",
         unit="hosts",
         why="Machines of yours that are used like rented ones and cost nothing; job-runner must be installed there.",

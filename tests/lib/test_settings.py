@@ -100,6 +100,12 @@ def test_what_a_refused_callback_url_asks_for_can_be_set(url: str) -> None:
     assert callback_url_problem(url, hosts) is None
 
 
+def test_a_host_of_ones_own_may_name_any_port_that_there_is() -> None:
+    """Also with a user, or by an address."""
+    hosts = ("desk2", "me@desk2:1", "me@studio.example:65535", "[2001:db8::1]:2222", "10.0.0.7:65499")
+    assert load(SSH_HOSTS=",".join(hosts)).ssh_hosts == hosts
+
+
 def test_empty_means_unset() -> None:
     """`NAME=` in a .env file is the default, not an empty value."""
     assert load(**{variable_name(each): "" for each in variables()}) == load()
@@ -112,6 +118,9 @@ def test_empty_means_unset() -> None:
         ("REDIS_URL", "redis://host:notaport/0", "redis://HOST:PORT/DB"),
         ("REDIS_URL", "unix://", "unix:///path"),
         ("JOBS_PREFIX", "a b", "letters, digits"),
+        ("SSH_HOSTS", "me@desk2:65536", "a port from 1 to 65535"),
+        ("SSH_HOSTS", "desk2,me@studio:0", "a port from 1 to 65535"),
+        ("SSH_HOSTS", "me@[::1]:99999", "a port from 1 to 65535"),
         ("JOBS_PREFIX", "{a}{b}", "at most one {part} in braces"),
         ("JOBS_DURABILITY", "replicated:0", "memory, fsynced or replicated:N"),
         ("JOBS_MAX_JOB_BYTES", "1e6", "a whole number"),
