@@ -223,10 +223,12 @@ async def adopt(queue: Queue, session: str, intent: str, *, seconds: float = 0.0
 async def end(queue: Queue, session: str, instance: Instance, charge: int) -> Bill | None:
     """It is proven gone: charge the last of it, release what is left of its reservation, and keep its bill.
 
-    None: it is no longer the caller's. Safe to repeat as it was.
+    None: it is no longer the caller's. Safe to repeat as it was. The bill of what was never rented is answered and not
+    kept: a market that refuses for a night would push out all those that something is learnt from.
     """
     micro = instance.cost + max(0, charge)
     text = bill_of(instance, micro)
+    was_rented = bool(instance.market_id or micro)
     entry = as_text(
         await queue.scripts.call(
             "rent_end",
@@ -235,11 +237,13 @@ async def end(queue: Queue, session: str, instance: Instance, charge: int) -> Bi
             fence=instance.fence,
             version=instance.version,
             cost=micro,
-            bill=text,
+            bill=text if was_rented else "",
             bills_max=BILLS_MAX,
         )
     )
-    return read_bill(instance.intent, text, _ended_at(entry)) if entry else None
+    if not entry:
+        return None
+    return read_bill(instance.intent, text, _ended_at(entry) if was_rented else instance.since)
 
 
 async def ask_end(queue: Queue, intent: str) -> bool:

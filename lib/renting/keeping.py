@@ -248,9 +248,9 @@ class Keeper:
         """Begin them; those that ask the market come one after the other, in their order."""
         asked = [each for each in actions if isinstance(each, ev.Create | ev.LookForLabel | ev.Show | ev.Destroy)]
         if asked:
-            # A destroy waits for no question that hangs; a create goes on to its end, for what it did must be known.
-            destroys = any(isinstance(each, ev.Destroy) for each in asked)
-            self._begin("destroy" if destroys else "market", self._ask(asked))
+            # What ends it waits for no question that hangs; a create goes on to its end: what it did must be known.
+            ends = self.instance.state == "destroying" or any(isinstance(each, ev.Destroy) for each in asked)
+            self._begin("destroy" if ends else "market", self._ask(asked))
         for action in actions:
             match action:
                 case ev.Open():

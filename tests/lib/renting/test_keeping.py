@@ -132,6 +132,34 @@ async def test_a_create_whose_reply_is_lost_is_found_by_its_label(
     assert fake.living == []
 
 
+async def test_a_machine_whose_create_hangs_is_ended_by_its_label(
+    renter: Renter, vast: VastMarket, fake: FakeVast
+) -> None:
+    """Row 33: a watcher that stops does not wait for the reply; what was rented stands in the listing."""
+    keeper = await renter.intended(cast("GpuMarket", _Hanging(vast)))
+    kept = asyncio.create_task(keeper.keep())
+    await wait_until(lambda: fake.living)
+    keeper.tell(ev.ToldToEnd("its watcher ends"))
+    await wait_until(lambda: fake.living == [])
+    assert await kept is not None
+
+
+class _Hanging:
+    """A market whose create says nothing for as long as the machine lives."""
+
+    def __init__(self, inner: VastMarket) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def create(self, offer: MarketOffer, order: RentOrder) -> str:
+        """Rented, and no word of it."""
+        await self._inner.create(offer, order)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
 async def test_a_create_that_never_came_is_given_up_after_whole_listings(
     renter: Renter, vast: VastMarket, fake: FakeVast
 ) -> None:
@@ -157,6 +185,7 @@ async def test_a_plain_refusal_ends_it_at_once_and_is_told(
     assert bill.why.startswith("refused")
     assert [type(each) for each in told] == [error]
     assert fake.asked("list") == []
+    assert await instances.bills(renter.queue) == [], "what was never rented pushes out what something is learnt from"
 
 
 async def test_nothing_is_rented_once_the_margin_has_passed(renter: Renter, vast: VastMarket, fake: FakeVast) -> None:
