@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lib.errors import JobRunnerError, RefusedError
 from lib.market.life import LifeLimits
-from lib.redisqueue import sessions
+from lib.redisqueue import instances, sessions, upkeep
 from lib.redisqueue.namespace import namespace
 from lib.redisqueue.rent_views import bill_documents
 from lib.renting.ending import end_all
@@ -34,6 +34,9 @@ SESSION_SECONDS: Final = 60.0
 PROOF_SECONDS: Final = 60.0
 """How long the end of a machine is waited for."""
 
+HEARD: Final = 3
+"""Renewals that an owner may miss before it is doubted."""
+
 _BEAT: Final = b'"capabilities":[],"slots":{},"running":0,"version":"0"}'
 """It offers nothing."""
 
@@ -51,7 +54,32 @@ async def reap(queue: Queue, settings: Settings, markets: Mapping[str, GpuMarket
             hint="set VAST_API_KEY as the watchers have it",
         )
     async with visiting(queue, settings, clock) as books:
+        await outlive(queue, settings, clock)
         return await end_all(books, markets, seconds=PROOF_SECONDS)
+
+
+async def outlive(queue: Queue, settings: Settings, clock: Clock) -> None:
+    """Wait until every owner of a rented machine is heard of or has ended; some 35 s at most.
+
+    A session ends by a sweep alone, and ages only between sweeps. Where all watchers are dead nobody sweeps, and their
+    machines would have owners for ever: so it is done here. What else a sweep finds waits for the next watcher's.
+    """
+    life, every = settings.watcher_session_ttl, settings.watcher_poll_interval
+    until = clock.elapsed() + life + HEARD * every
+    while await silent(queue, settings) and clock.elapsed() < until:
+        await upkeep.sweep(queue, interval_ms=round(every * 1000), life_ms=round(life * 1000))
+        await clock.sleep(min(1.0, every))
+
+
+async def silent(queue: Queue, settings: Settings) -> frozenset[str]:
+    """The sessions that own machines, stand, and have not been heard of lately."""
+    rows = await instances.rows(queue)
+    owners = {row.owner for row in rows.instances} & await sessions.live_sessions(queue)
+    if not owners:
+        return frozenset()
+    since = (rows.now - HEARD * settings.watcher_session_renew_every) * 1000
+    heard = {each.session for each in await sessions.roster(queue) if each.last_seen_ms > since}
+    return frozenset(owners - heard)
 
 
 @asynccontextmanager
