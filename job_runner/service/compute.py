@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lib.job_rate import jobs_in_window
 from lib.pacific import seconds_left
-from lib.routing.filling import Allowance
+from lib.routing.filling import Ration
 from lib.routing.quoted import LOCAL, Backend
 from lib.routing.view import BACKENDS, RENTED, RENTED_CAPABILITIES
 from lib.setting_fields.compute import NO_SPEECH
@@ -92,7 +92,7 @@ def backends(settings: Settings, known: Known, now: datetime) -> dict[str, Backe
     cloud = known.slots("cloud") or settings.cloud_concurrency
     found = {
         LOCAL: Backend(metal, waiting=settings.metal_queue_max - 1),
-        "cloud": Backend(cloud, settings.cloud_queue_max / cloud, _allowances(settings, known, now)),
+        "cloud": Backend(cloud, settings.cloud_queue_max / cloud, _rations(settings, known, now)),
     }
     rented = _rented(settings, known)
     if rented is not None:
@@ -112,25 +112,25 @@ def _rented(settings: Settings, known: Known) -> Backend | None:
     return None
 
 
-def _allowances(settings: Settings, known: Known, now: datetime) -> tuple[Allowance, ...]:
+def _rations(settings: Settings, known: Known, now: datetime) -> tuple[Ration, ...]:
     jobs, window_ms = jobs_in_window(settings.cloud_tokens_per_min)
     window = window_ms / 1000
     moved = known.document.get("rate", {}).get("cloud_moves_in_window", 0)
-    found = [Allowance("jobs", jobs, window, max(0, jobs - moved), window)]
+    found = [Ration("jobs", jobs, window, max(0, jobs - moved), window)]
     asked = _asked(known.document)
     if settings.gemini_rpm is not None:
         left = max(0, settings.gemini_rpm - asked["requests_last_min"])
-        found.append(Allowance("requests", settings.gemini_rpm, _MINUTE, left, _MINUTE))
+        found.append(Ration("requests", settings.gemini_rpm, _MINUTE, left, _MINUTE))
     if settings.gemini_tpm is not None:
         left = max(0, settings.gemini_tpm - asked["tokens_last_min"])
-        found.append(Allowance("tokens", settings.gemini_tpm, _MINUTE, left, _MINUTE))
+        found.append(Ration("tokens", settings.gemini_tpm, _MINUTE, left, _MINUTE))
     if settings.gemini_rpd is not None:
         left = max(0, settings.gemini_rpd - asked["requests_today"])
-        found.append(Allowance("requests", settings.gemini_rpd, _DAY, left, seconds_left(now)))
+        found.append(Ration("requests", settings.gemini_rpd, _DAY, left, seconds_left(now)))
     if settings.budget_per_day_usd is not None:
         spent = known.document.get("spend", {})
         left_usd = settings.budget_per_day_usd - spent.get("today_usd", 0.0) - spent.get("reserved_usd", 0.0)
-        found.append(Allowance("usd", settings.budget_per_day_usd, _DAY, max(0.0, left_usd), _until_midnight(now)))
+        found.append(Ration("usd", settings.budget_per_day_usd, _DAY, max(0.0, left_usd), _until_midnight(now)))
     return tuple(found)
 
 

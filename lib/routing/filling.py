@@ -26,7 +26,7 @@ _HAIR: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class Ration:
     """A limit that comes in windows: `left` now, and `amount` more at `first` and every `every` seconds from then on.
 
     `kind` says what of a job uses it up: `jobs`, `requests`, `tokens` or `usd`.
@@ -55,7 +55,7 @@ class Allowance:
 
 
 @dataclass(slots=True)
-class Pool:
+class Calendar:
     """The slots of one backend: when each is free next, in seconds, and what jobs there use up.
 
     `waiting` is how many jobs a slot may have waiting before it, which are bound to it however free another is.
@@ -63,20 +63,20 @@ class Pool:
 
     free: list[float]
     waiting: float = 0.0
-    allowances: tuple[Allowance, ...] = ()
+    rations: tuple[Ration, ...] = ()
     _used: list[float] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._used = [0.0] * len(self.allowances)
+        self._used = [0.0] * len(self.rations)
 
     def handed(self, time: float, seconds: float, uses: Mapping[str, float]) -> float:
         """How many jobs of this length it can have been handed by this time."""
         until = time + self.waiting * seconds
         found: float = sum(floor((until - free) / seconds + _HAIR) + 1 for free in self.free if free <= until + _HAIR)
-        for allowance, used in zip(self.allowances, self._used, strict=True):
-            use = uses.get(allowance.kind, 0.0)
+        for ration, used in zip(self.rations, self._used, strict=True):
+            use = uses.get(ration.kind, 0.0)
             if use > 0:
-                rest = allowance.granted(time) - used
+                rest = ration.granted(time) - used
                 found = min(found, max(0, floor(rest / use + _HAIR)))
         return found
 
@@ -85,11 +85,11 @@ class Pool:
         if count < 1:
             return 0.0
         granted = 0.0
-        for place, allowance in enumerate(self.allowances):
-            use = uses.get(allowance.kind, 0.0)
+        for place, ration in enumerate(self.rations):
+            use = uses.get(ration.kind, 0.0)
             if use > 0:
                 self._used[place] += count * use
-                granted = max(granted, allowance.when(self._used[place]))
+                granted = max(granted, ration.when(self._used[place]))
         return max(_lay(self.free, count, seconds), granted + seconds)
 
     def ends_by(self, deadline: float, seconds: float, uses: Mapping[str, float]) -> int:
@@ -103,7 +103,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """What a job of a kind takes in one pool: seconds, and what it uses up of each kind of allowance."""
+    """What a job of a kind takes on one backend: seconds, and what it uses up of each kind of ration."""
 
     seconds: float
     uses: Mapping[str, float] = field(default_factory=dict)
@@ -114,8 +114,8 @@ class Length:
         return max(self.seconds, _LEAST_SECONDS)
 
 
-def deal(count: int, choices: Sequence[tuple[Pool, Length]]) -> tuple[list[int], float]:
-    """Deal so many equal jobs out to these pools, each to where it can go first, an earlier pool before a later one.
+def hand_out(count: int, choices: Sequence[tuple[Calendar, Length]]) -> tuple[list[int], float]:
+    """Hand so many equal jobs out to these calendars, each to where it can go first, an earlier one before a later one.
 
     Answers how many went to each and when the last of them ends: NEVER when some can never go anywhere.
     """
@@ -123,13 +123,14 @@ def deal(count: int, choices: Sequence[tuple[Pool, Length]]) -> tuple[list[int],
     if sum(shares) < count:
         return shares, NEVER
     return shares, max(
-        pool.take(share, length.filling, length.uses) for share, (pool, length) in zip(shares, choices, strict=True)
+        calendar.take(share, length.filling, length.uses)
+        for share, (calendar, length) in zip(shares, choices, strict=True)
     )
 
 
-def _shares(count: int, choices: Sequence[tuple[Pool, Length]]) -> list[int]:
+def _shares(count: int, choices: Sequence[tuple[Calendar, Length]]) -> list[int]:
     def handed(time: float) -> list[float]:
-        return [pool.handed(time, length.filling, length.uses) for pool, length in choices]
+        return [calendar.handed(time, length.filling, length.uses) for calendar, length in choices]
 
     low, high = 0.0, 1.0
     while sum(handed(high)) < count:
@@ -148,7 +149,7 @@ def _shares(count: int, choices: Sequence[tuple[Pool, Length]]) -> list[int]:
             high = middle
     found = [int(min(count, share)) for share in handed(high)]
     before = [0.0] * len(choices) if high == 0 else handed(low)
-    # Several become possible at the same moment: the later pools go without first.
+    # Several become possible at the same moment: the later calendars go without first.
     for place in reversed(range(len(found))):
         over = sum(found) - count
         found[place] -= min(over, int(found[place] - min(found[place], before[place])))
@@ -184,4 +185,4 @@ def _level(free: Sequence[float], work: float) -> float:
         level = work / number
         if number == len(ordered) or level <= ordered[number]:
             return level
-    raise ValueError("a pool without a slot")
+    raise ValueError("a calendar without a slot")

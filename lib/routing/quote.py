@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from math import erf, isfinite, sqrt
 from typing import TYPE_CHECKING, Final
 
-from lib.routing.filling import NEVER, Length, Pool, deal
+from lib.routing.filling import NEVER, Calendar, Length, hand_out
 from lib.routing.quoted import LOCAL, Z90, Aside, Backend, Group, Hopeless, Quote, Row, Way, Wish
 from lib.routing.view import RENTED
 
@@ -149,7 +149,7 @@ def _carried(
     z: float,
     split: Sequence[Mapping[str, int]] | None = None,
 ) -> _Run:
-    pools = {name: backends[name].pool() for name in way.backends}
+    calendars = {name: backends[name].calendar() for name in way.backends}
     run = _Run([{} for _ in groups], [0.0] * len(groups), [0.0] * len(groups))
     for i in _order(groups, way.policy):
         group = groups[i]
@@ -160,19 +160,19 @@ def _carried(
             run.impossible += group.count
             continue
         lengths = {name: _length(group, name, backends[name].slots, z) for name in names}
-        run.begins[i] = min(min(pools[name].free) for name in names)
+        run.begins[i] = min(min(calendars[name].free) for name in names)
         if split is not None:
             parts: list[tuple[int, tuple[str, ...]]] = [(count, (name,)) for name, count in split[i].items() if count]
         elif way.policy == "deadline" and len(names) > 1:
-            parts = _by_deadline(group, pools, lengths)
+            parts = _by_deadline(group, calendars, lengths)
         else:
             parts = [(group.count, tuple(names))]
         for count, where in parts:
-            shares, end = deal(count, [(pools[name], lengths[name]) for name in where])
+            shares, end = hand_out(count, [(calendars[name], lengths[name]) for name in where])
             run.ends[i] = max(run.ends[i], end)
             for name, share in zip(where, shares, strict=True):
                 run.shares[i][name] = run.shares[i].get(name, 0) + share
-    run.rent = sum(backends[name].rent(pool) for name, pool in pools.items())
+    run.rent = sum(backends[name].rent(calendar) for name, calendar in calendars.items())
     return run
 
 
@@ -194,7 +194,7 @@ def _length(group: Group, name: str, slots: int, z: float) -> Length:
 
 
 def _by_deadline(
-    group: Group, pools: Mapping[str, Pool], lengths: Mapping[str, Length]
+    group: Group, calendars: Mapping[str, Calendar], lengths: Mapping[str, Length]
 ) -> list[tuple[int, tuple[str, ...]]]:
     """As many as end in time on the cheapest, then on the next; the others wherever they end soonest."""
     names = tuple(sorted(lengths, key=lambda name: group.takes[name].usd))
@@ -204,7 +204,7 @@ def _by_deadline(
     left = group.count
     for name in names:
         length = lengths[name]
-        count = min(left, pools[name].ends_by(group.deadline, length.filling, length.uses))
+        count = min(left, calendars[name].ends_by(group.deadline, length.filling, length.uses))
         if count:
             parts.append((count, (name,)))
             left -= count

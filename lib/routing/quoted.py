@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import isfinite, sqrt
 from typing import TYPE_CHECKING, Final, Literal
 
-from lib.routing.filling import NEVER, Allowance, Pool
+from lib.routing.filling import NEVER, Calendar, Ration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +55,7 @@ class Taking:
         return deviation**2 * together
 
     def uses(self) -> dict[str, float]:
-        """What of each allowance."""
+        """What of each ration."""
         return {"jobs": 1.0, "requests": self.requests, "tokens": self.tokens, "usd": self.usd}
 
 
@@ -92,18 +92,18 @@ class Backend:
 
     slots: int
     waiting: float = 0.0
-    allowances: tuple[Allowance, ...] = ()
+    rations: tuple[Ration, ...] = ()
     busy: float = 0.0
     hourly: float = 0.0
     idle: float = 0.0
 
-    def pool(self) -> Pool:
+    def calendar(self) -> Calendar:
         """All of it, unused."""
-        return Pool([self.busy] * self.slots, self.waiting, self.allowances)
+        return Calendar([self.busy] * self.slots, self.waiting, self.rations)
 
-    def rent(self, pool: Pool) -> float:
-        """What the machines of this pool cost that were given a job, in dollars."""
-        used = (end for end in pool.free if end > self.busy)
+    def rent(self, calendar: Calendar) -> float:
+        """What the machines of this calendar cost that were given a job, in dollars."""
+        used = (end for end in calendar.free if end > self.busy)
         return sum(end + self.idle for end in used) * self.hourly / _HOUR_SECONDS if self.hourly else 0.0
 
 

@@ -130,7 +130,7 @@ def test_slots_and_what_is_left_of_the_limits() -> None:
     )
     found = backends(made, known, NOW)
     assert (found["metal"].slots, found["cloud"].slots) == (4, 10)
-    left = [(each.kind, each.left, each.first) for each in found["cloud"].allowances]
+    left = [(each.kind, each.left, each.first) for each in found["cloud"].rations]
     assert left == [("jobs", 0, 60.5), ("requests", 4, 60), ("requests", 60, 36_000), ("usd", 1.5, 7200)]
 
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.routing.filling import Allowance, Length
+from lib.routing.filling import Length, Ration
 from lib.routing.quote import quote
 from lib.routing.quoted import Aside, Backend, Group, Quote, Row, Taking, Wish
 from lib.setting_fields.compute import POLICIES
-from tests.lib.routing.one_by_one import ExactPool, deal_one_by_one
+from tests.lib.routing.one_by_one import ExactCalendar, hand_out_one_by_one
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -162,7 +162,7 @@ def test_who_cannot_keep_the_deadline_of_the_whole_is_set_aside() -> None:
 
 def test_a_budget_of_the_day_makes_it_take_days() -> None:
     """What is paid for pauses at the cap and goes on the next day; a job dearer than a day's budget never runs."""
-    a_day = Allowance("usd", 0.5, 86_400, 0.5, 3600)
+    a_day = Ration("usd", 0.5, 86_400, 0.5, 3600)
     cloud = Backend(10, 0.5, (a_day,))
     found = row(quoted([Group(100, {"cloud": THERE})], cloud=cloud), "cloud only")
     assert found.seconds[0] == pytest.approx(3600 + 5, abs=5)
@@ -212,16 +212,16 @@ def test_the_middle_is_that_of_the_slow_scheduler(
     sizes: list[tuple[int, float, float]], slots: int, per_minute: int
 ) -> None:
     """Local-first on slots and a limit a minute: the p50 finish, to within a window and a job of each group."""
-    limit = Allowance("jobs", per_minute, 60.5, per_minute, 60.5)
+    limit = Ration("jobs", per_minute, 60.5, per_minute, 60.5)
     ground = {"metal": Backend(slots), "cloud": Backend(4, 0.0, (limit,))}
     groups = [
         Group(count, {"metal": Taking(here, here, here, samples=1), "cloud": Taking(there, there, there, samples=1)})
         for count, here, there in sizes
     ]
     rows = quote(groups, ground, Wish(), ["local-first"]).rows
-    pools = (ExactPool([0.0] * slots), ExactPool([0.0] * 4, 0.0, (limit,)))
+    calendars = (ExactCalendar([0.0] * slots), ExactCalendar([0.0] * 4, 0.0, (limit,)))
     ends = [
-        deal_one_by_one(count, list(zip(pools, (Length(here), Length(there, {"jobs": 1.0})), strict=True)))[1]
+        hand_out_one_by_one(count, list(zip(calendars, (Length(here), Length(there, {"jobs": 1.0})), strict=True)))[1]
         for count, here, there in sizes
     ]
     slack = 60.5 + sum(max(here, there) for _, here, there in sizes) * 2
