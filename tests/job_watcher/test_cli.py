@@ -9,10 +9,11 @@ import pty
 import re
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from job_watcher.cli import main
 from tests.support.servers import free_port
 from tests.support.wait import wait_until
 
@@ -24,16 +25,20 @@ if TYPE_CHECKING:
 MAIN = "import sys; from job_watcher.cli import main; sys.exit(main())"
 
 
-async def begin(stand: Stand, *words: str, stderr: Any = asyncio.subprocess.PIPE, **more: str) -> Process:
-    """The real program, on the stand's queue."""
-    environ = {
-        **os.environ,
+def settings(stand: Stand, **more: str) -> dict[str, str]:
+    """Of a program on the stand's queue."""
+    return {
         "JOBS_STATE_DIR": str(stand.directory / "state"),
         "REDIS_URL": stand.queue.url,
         "JOBS_PREFIX": stand.queue.keys.prefix,
         "JOBS_TASK_MODULES": "tests.support.tasks",
         **more,
     }
+
+
+async def begin(stand: Stand, *words: str, stderr: Any = asyncio.subprocess.PIPE, **more: str) -> Process:
+    """The real program, on the stand's queue."""
+    environ = {**os.environ, **settings(stand, **more)}
     return await asyncio.create_subprocess_exec(
         sys.executable, "-c", MAIN, *words, env=environ, stdout=asyncio.subprocess.PIPE, stderr=stderr
     )
@@ -45,6 +50,28 @@ async def run(stand: Stand, *words: str, **more: str) -> tuple[int, str, str]:
     out, err = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
+
+
+class Here(Protocol):
+    """Types a command line."""
+
+    async def __call__(self, *words: str, **more: str) -> tuple[int, str, str]:
+        """Its exit code, stdout and stderr."""
+
+
+@pytest.fixture
+def here(stand: Stand, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """The program in this process, for what ends before anything is watched: then no signal is waited for."""
+
+    async def typed(*words: str, **more: str) -> tuple[int, str, str]:
+        with monkeypatch.context() as patched:
+            for name, value in settings(stand, **more).items():
+                patched.setenv(name, value)
+            capsys.readouterr()
+            code = await asyncio.to_thread(main, words)
+        return code, *capsys.readouterr()
+
+    return typed
 
 
 async def test_a_drain_that_did_everything_exits_0(stand: Stand) -> None:
@@ -70,13 +97,12 @@ async def test_a_failed_job_makes_exit_1(stand: Stand) -> None:
     [
         (("--once", "--drain"), "exclude each other"),
         (("--backends", "metal,moon"), "'moon' is not known"),
-        (("--consumer-name", "a/b"), "'a/b' is not allowed"),
         (("ping", "--redis-url", "http://:secret@foo"), "--redis-url: what is given is no URL of a server"),
     ],
 )
-async def test_bad_usage_exits_2_with_a_hint(stand: Stand, words: tuple[str, ...], told: str) -> None:
+async def test_bad_usage_exits_2_with_a_hint(here: Here, words: tuple[str, ...], told: str) -> None:
     """One message, one hint, no traceback."""
-    code, out, err = await run(stand, *words)
+    code, out, err = await here(*words)
     assert (code, out) == (2, "")
     assert told in err
     assert "hint: " in err
@@ -84,17 +110,27 @@ async def test_bad_usage_exits_2_with_a_hint(stand: Stand, words: tuple[str, ...
     assert "secret" not in err
 
 
-async def test_a_bad_setting_exits_2(stand: Stand) -> None:
+async def test_a_bad_name_exits_2(stand: Stand) -> None:
+    """Which is seen when all is set up to watch."""
+    code, out, err = await run(stand, "--consumer-name", "a/b")
+    assert (code, out) == (2, "")
+    assert "'a/b' is not allowed" in err
+    assert "hint: " in err
+    assert "Traceback" not in err
+
+
+async def test_a_bad_setting_exits_2(here: Here) -> None:
     """It is named with what is allowed."""
-    code, _, err = await run(stand, "--drain", WATCHER_SESSION_TTL="soon")
+    code, _, err = await here("--drain", WATCHER_SESSION_TTL="soon")
     assert code == 2
     assert "WATCHER_SESSION_TTL" in err
 
 
 @pytest.mark.parametrize("words", [("--drain",), ("--once",), ("ping",)])
-async def test_no_server_exits_3(stand: Stand, words: tuple[str, ...]) -> None:
+async def test_no_server_exits_3(stand: Stand, here: Here, words: tuple[str, ...]) -> None:
     """A watcher that is to end by itself, and a ping, say so at once."""
-    code, _, err = await run(stand, *words, REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    code, _, err = await (here(*words, REDIS_URL=url) if words == ("ping",) else run(stand, *words, REDIS_URL=url))
     assert code == 3
     assert "does not answer" in err
     assert "Traceback" not in err
@@ -120,10 +156,10 @@ async def test_ctrl_c_exits_130_and_sigterm_0(stand: Stand) -> None:
         assert process.returncode == expected, err.decode()
 
 
-async def test_a_taken_name_exits_1_and_ping_knows_who_lives(stand: Stand) -> None:
+async def test_a_taken_name_exits_1_and_ping_knows_who_lives(stand: Stand, here: Here) -> None:
     """The second of a name is told the first's session; ping answers by session, 0 alive and 1 not."""
-    assert (await run(stand, "ping"))[:2] == (1, "no watcher of this state directory is alive\n")
-    code, out, _ = await run(stand, "ping", "--json")
+    assert (await here("ping"))[:2] == (1, "no watcher of this state directory is alive\n")
+    code, out, _ = await here("ping", "--json")
     assert (code, json.loads(out)) == (1, {"schema_version": 1, "alive": False, "watchers": []})
     process = await begin(stand, "--consumer-name", "desk", "--log-json")
     try:
@@ -131,12 +167,12 @@ async def test_a_taken_name_exits_1_and_ping_knows_who_lives(stand: Stand) -> No
         code, _, err = await run(stand, "--consumer-name", "desk")
         assert code == 1
         assert "desk:" in err
-        code, out, _ = await run(stand, "ping")
+        code, out, _ = await here("ping")
         assert code == 0
         assert out.startswith("desk: alive, last round trip ")
-        (found,) = json.loads((await run(stand, "ping", "--json"))[1])["watchers"]
+        (found,) = json.loads((await here("ping", "--json"))[1])["watchers"]
         assert (found["name"], found["alive"], found["state"]) == ("desk", True, "alive")
-        assert (await run(stand, "ping", "--consumer-name", "nobody"))[:2] == (1, "nobody: no session\n")
+        assert (await here("ping", "--consumer-name", "nobody"))[:2] == (1, "nobody: no session\n")
     finally:
         process.terminate()
         _, err_bytes = await asyncio.wait_for(process.communicate(), 30)
@@ -145,9 +181,9 @@ async def test_a_taken_name_exits_1_and_ping_knows_who_lives(stand: Stand) -> No
 
 
 @pytest.mark.parametrize("word", ["-h", "--help"])
-async def test_help_names_the_exit_codes(stand: Stand, word: str) -> None:
+async def test_help_names_the_exit_codes(here: Here, word: str) -> None:
     """And needs neither a server nor settings."""
-    code, out, _ = await run(stand, word, REDIS_URL="nonsense", COLUMNS="80")
+    code, out, _ = await here(word, REDIS_URL="nonsense", COLUMNS="80")
     assert code == 0
     for each in ("--drain", "--once", "--consumer-name", "--backends", "--force", "Exit codes", "130"):
         assert each in out
@@ -155,36 +191,36 @@ async def test_help_names_the_exit_codes(stand: Stand, word: str) -> None:
     assert re.search(r"ping +Say whether a watcher is alive\.\n", out), "not cut"
 
 
-async def test_commands_in_messages_are_as_the_reader_can_type_them(stand: Stand) -> None:
+async def test_commands_in_messages_are_as_the_reader_can_type_them(stand: Stand, here: Here) -> None:
     """Started through ./run: the examples of the help and the line at the end begin with it."""
-    _, out, _ = await run(stand, "--help", JOB_RUNNER_RUN="./run")
+    _, out, _ = await here("--help", JOB_RUNNER_RUN="./run")
     assert "./run job-watcher --drain" in out
     _, _, err = await run(stand, "--once", JOB_RUNNER_RUN="./run")
     assert err.splitlines()[-1] == "no job ended here; see what there is with `./run job-runner status`"
 
 
-async def test_the_version_is_told(stand: Stand) -> None:
+async def test_the_version_is_told(here: Here) -> None:
     """`--version` and nothing else."""
-    code, out, err = await run(stand, "--version")
+    code, out, err = await here("--version")
     assert (code, err) == (0, "")
     assert re.fullmatch(r"job-watcher \d\S*\n", out)
 
 
 @pytest.mark.parametrize("words", [("--nonsense",), ("nonsense",), ("ping", "--nonsense")])
-async def test_unknown_words_exit_2(stand: Stand, words: tuple[str, ...]) -> None:
+async def test_unknown_words_exit_2(here: Here, words: tuple[str, ...]) -> None:
     """As the other programs do."""
-    code, out, err = await run(stand, *words)
+    code, out, err = await here(*words)
     assert (code, out) == (2, "")
     assert "nonsense" in err
     assert "Traceback" not in err
 
 
-async def test_an_unexpected_error_is_one_message(stand: Stand) -> None:
+async def test_an_unexpected_error_is_one_message(stand: Stand, here: Here) -> None:
     """With what to do; the traceback is there for who asks."""
     folder = stand.directory / "state" / "watchers"
     folder.mkdir(parents=True)
     (folder / "odd.session").write_bytes(b"\xff\xfe")
-    code, _, err = await run(stand, "ping")
+    code, _, err = await here("ping")
     assert code == 1
     assert err.startswith("error: this should not happen: UnicodeDecodeError: ")
     assert "hint: run it again with JOB_RUNNER_DEBUG=1" in err
