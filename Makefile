@@ -8,8 +8,9 @@ FILE ?= jobs.example.yaml
 ID ?=
 ARGS ?=
 TESTS ?= tests
-# Each worker starts servers of its own; two keep the deadlines of crash tests honest on a small machine.
-TEST_WORKERS ?= 2
+# Each worker starts servers of its own. Two of them use two thirds of two cores: tests of crashes wait for deadlines.
+# A third fills the gaps; more would take the cores from watchers that have a session to keep.
+TEST_WORKERS ?= 3
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
