@@ -86,9 +86,12 @@ def _reaped(
 
 
 def _is_young(seen: Seen, label: Label, now: float, max_runtime: float) -> bool:
-    """Whether it may have been asked for a moment ago: by its start or its label, whichever is later."""
-    asked = label.expires_at - max_runtime
-    return now - max(asked, seen.started_at or 0.0) < GRACE_SECONDS
+    """Whether it may have been asked for a moment ago: by its start or its label, whichever is later.
+
+    What lies in the future says nothing: the market's clock is ahead, or whoever rented it rents for longer than we.
+    """
+    moments = (label.expires_at - max_runtime, seen.started_at or 0.0)
+    return any(abs(now - moment) < GRACE_SECONDS for moment in moments)
 
 
 def _unowned(seen: Seen, label: Label, row: Instance | None, rows: KnownRows) -> Why | None:

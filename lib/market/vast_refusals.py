@@ -25,6 +25,8 @@ _NO_KEY: Final = frozenset({401, 403})
 _NO_MONEY: Final = 402
 _NOT_HERE: Final = frozenset({404, 410})
 _FAULT: Final = 500
+_PAGES: Final = _NO_KEY | _NOT_HERE | {_NO_MONEY}
+"""Whoever stands between answers with these as well."""
 
 _CREDIT: Final = re.compile(
     r"insufficient[_ ](?:credit|funds|balance)|lacks credit|out of credit|no credit", re.IGNORECASE
@@ -84,15 +86,20 @@ def refusal(reply: Reply, what: str, now: datetime, *, creating: bool = False) -
     text = f"Vast.ai refused {what}: {reply.status} {said}".rstrip()
     if reply.status == _TOO_MANY:
         return _busy(reply, text, now)
+    if creating and (reply.status >= _FAULT or _is_page(reply)):
+        return UncertainError(text, hint="it may have been rented all the same: it is looked for by its label")
     if reply.status < _FAULT and (reply.status == _NO_MONEY or _CREDIT.search(said)):
         return CreditError(text, hint="add credit to the account at Vast.ai; until then nothing is rented")
     if reply.status in _NO_KEY:
         return KeyRefusedError(text, hint="see to VAST_API_KEY: a key of this account with the rights for instances")
     if creating and reply.status < _FAULT and (reply.status in _NOT_HERE or _GONE.search(said)):
         return OfferGoneError(text, hint="the next offer is tried")
-    if creating and reply.status >= _FAULT:
-        return UncertainError(text, hint="it may have been rented all the same: it is looked for by its label")
     return MarketError(text) if reply.status < _FAULT else UnreachableError(text, hint="this is tried again")
+
+
+def _is_page(reply: Reply) -> bool:
+    """Whether it is of somebody between, who may have lost the market's own reply: the market refuses with objects."""
+    return reply.status in _PAGES and not isinstance(reply.document, dict)
 
 
 def says_no_such_instance(reply: Reply) -> bool:

@@ -22,6 +22,11 @@ HOURS_A_MONTH: Final = 720
 
 LONGEST_MESSAGE: Final = 300
 
+_LOOKED_AT: Final = 8 * LONGEST_MESSAGE
+"""Characters of a text, whatever its length: to go through megabytes takes seconds, and others wait meanwhile."""
+
+_PORT_DIGITS: Final = 5
+
 _MOST: Final = 2**63
 """No figure of the API reaches it; JSON knows numbers that are no float."""
 
@@ -59,7 +64,7 @@ def money(value: Any) -> int:
 def words(value: Any) -> str:
     """A text of the market on one line that is not too long."""
     text = value if isinstance(value, str) else ""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:LONGEST_MESSAGE]
+    return " ".join("".join(c if c.isprintable() else " " for c in text[:_LOOKED_AT]).split())[:LONGEST_MESSAGE]
 
 
 def offer_of(row: Any, *, interruptible: bool) -> MarketOffer | None:
@@ -67,8 +72,8 @@ def offer_of(row: Any, *, interruptible: bool) -> MarketOffer | None:
     if not isinstance(row, dict):
         return None
     offer_id, machine_id = whole(row.get("id")), whole(row.get("machine_id"))
-    # The base has no storage in it; the total has, and is better than no price.
-    price = number(row.get("min_bid" if interruptible else "dph_base" if row.get("dph_base") else "dph_total"))
+    storage = number(row.get("storage_cost"))
+    price = _price(row, storage, interruptible=interruptible)
     if offer_id is None or machine_id is None or not price:
         return None
     if row.get("rentable") is False or row.get("rented") is True:
@@ -80,18 +85,26 @@ def offer_of(row: Any, *, interruptible: bool) -> MarketOffer | None:
         gpus=int(number(row.get("num_gpus")) or 0),
         gpu_memory_gb=(number(row.get("gpu_ram")) or 0.0) / 1000,
         dph=money(price),
-        storage_gb_hour=math.ceil((number(row.get("storage_cost")) or 0.0) * MICRO / HOURS_A_MONTH),
+        storage_gb_hour=math.ceil((storage or 0.0) * MICRO / HOURS_A_MONTH),
         upload_gb=money(row.get("inet_up_cost")),
         download_gb=money(row.get("inet_down_cost")),
         reliability=min(number(row.get("reliability", row.get("reliability2"))) or 0.0, 1.0),
         up_mbps=number(row.get("inet_up")) or 0.0,
         down_mbps=number(row.get("inet_down")) or 0.0,
         disk_gb=number(row.get("disk_space")) or 0.0,
-        cuda=str(row.get("cuda_max_good") or ""),
+        cuda=words(str(row.get("cuda_max_good") or "")),
         place=words(row.get("geolocation")),
         interruptible=interruptible,
         min_bid=money(row.get("min_bid")),
     )
+
+
+def _price(row: Mapping[str, Any], storage: float | None, *, interruptible: bool) -> float | None:
+    """Dollars an hour. The base has no storage in it; the total has, and counts where one of them is not known."""
+    if interruptible:
+        return number(row.get("min_bid"))
+    base, total = row.get("dph_base"), row.get("dph_total")
+    return number(total if not base or (storage is None and number(total)) else base)
 
 
 def status_of(row: Mapping[str, Any]) -> Status:
@@ -140,8 +153,10 @@ def seen_of(row: Any) -> Seen | None:
 
 def _address(row: Mapping[str, Any]) -> Address | None:
     host, port = row.get("ssh_host"), row.get("ssh_port")
-    port = int(port) if isinstance(port, str) and port.isdecimal() else whole(port)
-    if not isinstance(host, str) or not _HOST.match(host) or not port or port > 65535:  # noqa: PLR2004 - the last port
+    if isinstance(port, str):
+        port = int(port) if port.isdecimal() and len(port) <= _PORT_DIGITS else None
+    port = whole(port)
+    if not isinstance(host, str) or not _HOST.fullmatch(host) or not port or port > 65535:  # noqa: PLR2004 - the last port
         return None
     return Address(host=host, port=port)
 
@@ -165,6 +180,8 @@ class Pages:
         """Take a page in; the token of the next one, None after the last."""
         if not isinstance(page, dict) or not isinstance(page.get("instances"), list):
             raise _unknown("a page without instances")
+        if page.get("success") is False:
+            raise _unknown("it says itself that it did not succeed")
         self._count(page.get("total_instances"))
         for row in page["instances"]:
             seen = seen_of(row)

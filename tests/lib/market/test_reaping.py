@@ -116,6 +116,21 @@ def test_a_young_one_is_left_alone(age: float, count: int) -> None:
     assert len(reaped([replace(listed(), started_at=NOW + 1000)], NONE, NOW + 1000 + age)) == count
 
 
+def test_a_reaper_with_a_shorter_time_of_rent_finds_what_was_rented_for_longer() -> None:
+    """Its label seems to be of the future: then the start alone says how old it is, and nothing keeps it young."""
+    label = str(Label(OURS, "intent0001", "12", int(NOW + 12 * RUNTIME)))
+    seen = replace(listed(), label=label, started_at=NOW)
+    assert [len(reaped([seen], NONE, NOW + age)) for age in (GRACE_SECONDS - 1, GRACE_SECONDS)] == [0, 1]
+    assert len(reaped([replace(seen, started_at=None)], NONE, NOW)) == 1
+
+
+@pytest.mark.parametrize("ahead", [600.0, 4e9])
+def test_a_market_whose_clock_is_ahead_keeps_nothing_young(ahead: float) -> None:
+    """A start that is yet to come says nothing; the label does."""
+    seen = replace(listed(), started_at=NOW + ahead)
+    assert [len(reaped([seen], NONE, NOW + age)) for age in (GRACE_SECONDS - 1, GRACE_SECONDS)] == [0, 1]
+
+
 def test_a_second_machine_of_one_intent_is_reaped_and_the_first_is_not() -> None:
     """Whatever made the market rent it twice."""
     assert reaped([listed("c1"), listed("c2")], OWNED) == [("c2", "twin")]

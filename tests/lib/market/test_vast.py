@@ -112,7 +112,8 @@ async def test_create_sends_the_label_the_script_and_no_second_try(vast: VastMar
     [
         (Answer({"success": False, "error": "no_such_ask", "msg": "not available"}, 400), OfferGoneError),
         (Answer({"success": False, "error": "no_such_ask"}, 410), OfferGoneError),
-        (Answer("gone", 404), OfferGoneError),
+        (Answer({"success": False, "error": "gone"}, 404), OfferGoneError),
+        (Answer("gone", 404), UncertainError),
         (Answer({"success": False, "error": "no_such_ask"}), OfferGoneError),
         (Answer({"success": False, "error": "insufficient_credit", "msg": "lacks credit"}, 400), CreditError),
         (Answer({"success": False, "msg": "Your account lacks credit"}), CreditError),

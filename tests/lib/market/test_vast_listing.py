@@ -74,6 +74,8 @@ ODD: list[tuple[str, list[Any]]] = [
     ("404", [Answer("not found", 404)]),
     ("400", [Answer({"msg": "bad filters"}, 400)]),
     ("no JSON", ["<html>"]),
+    ("none, and no success", [page(total=0) | {"success": False}]),
+    ("some, and no success", [page(instance(1), total=1) | {"success": False, "error": "try_later"}]),
     ("a list alone", [[instance(1)]]),
     ("an endless depth", ["[" * 100_000]),
 ]

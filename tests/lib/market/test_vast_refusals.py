@@ -17,13 +17,17 @@ NOW = datetime(2026, 11, 22, 18, 0, tzinfo=UTC)
     ("status", "text", "looking", "creating"),
     [
         (401, '{"msg": "Invalid user key"}', KeyRefusedError, KeyRefusedError),
-        (403, "forbidden", KeyRefusedError, KeyRefusedError),
+        (403, '{"msg": "forbidden"}', KeyRefusedError, KeyRefusedError),
         (403, '{"error": "insufficient_credit"}', CreditError, CreditError),
-        (402, "", CreditError, CreditError),
+        (402, '{"success": false}', CreditError, CreditError),
         (400, '{"msg": "Your account lacks credit; see the billing page."}', CreditError, CreditError),
         (400, '{"error": "no_such_ask", "msg": "Instance type by id 5 is not available"}', MarketError, OfferGoneError),
-        (404, "", MarketError, OfferGoneError),
-        (410, "", MarketError, OfferGoneError),
+        (404, '{"success": false}', MarketError, OfferGoneError),
+        (410, '{"success": false}', MarketError, OfferGoneError),
+        (404, "", MarketError, UncertainError),
+        (410, "<html>Gone", MarketError, UncertainError),
+        (404, '"not available"', MarketError, UncertainError),
+        (403, "<html>blocked", KeyRefusedError, UncertainError),
         (400, '{"error": "invalid_args", "msg": "disk too small"}', MarketError, MarketError),
         (500, '{"msg": "lacks credit"}', UnreachableError, UncertainError),
         (502, "<html>", UnreachableError, UncertainError),
@@ -34,7 +38,10 @@ NOW = datetime(2026, 11, 22, 18, 0, tzinfo=UTC)
 def test_what_a_refusal_is(
     status: int, text: str, looking: type[JobRunnerError], creating: type[JobRunnerError]
 ) -> None:
-    """A create is uncertain wherever it may have been done, and certain where the market said no."""
+    """A create is uncertain wherever it may have been done, and certain where the market itself said no.
+
+    What stands between it and us answers with pages of its own, also when it lost the market's reply.
+    """
     for kind, is_create in ((looking, False), (creating, True)):
         error = refusal(Reply(status, text), "to do it", NOW, creating=is_create)
         assert isinstance(error, kind)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,9 @@ from lib.market.base import MarketOffer, Status
 from lib.market.errors import UnknownListingError
 from lib.market.vast_wire import LONGEST_MESSAGE, Pages, money, number, offer_of, seen_of, status_of, whole, words
 from tests.lib.market.rows import instance, offer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -157,6 +160,39 @@ def test_a_message_is_one_line_that_is_not_too_long() -> None:
     """It is shown to people, and may hold anything."""
     assert words("a\x1b[31m\n b\tc") == "a [31m b c"
     assert len(words("x" * 9999)) == LONGEST_MESSAGE
+
+
+def test_of_a_message_without_end_only_its_beginning_is_looked_at() -> None:
+    """What shows an instance must not keep a watcher busy for seconds: its session would end meanwhile."""
+
+    class Counted(str):
+        __slots__ = ()
+
+        def __iter__(self) -> Iterator[str]:
+            raise AssertionError("all of it is gone through")
+
+    assert words(Counted("m" * 10_000)) == "m" * LONGEST_MESSAGE
+
+
+@pytest.mark.parametrize(
+    ("host", "port"), [("h", "9" * 5000), ("h", "9" * 20), ("h\n", 22), ("h\n", "22"), ("h", 10**6), ("h", "\u00b2")]
+)
+def test_an_address_that_is_none_is_no_address(host: str, port: int | str) -> None:
+    """Whatever stands there, the instance itself is shown: it may be billing."""
+    seen = seen_of(instance(ssh_host=host, ssh_port=port))
+    assert seen is not None
+    assert seen.address is None
+
+
+@pytest.mark.parametrize("storage", [None, "0.15", -1, {}])
+def test_storage_of_an_unknown_price_is_what_the_total_has_beside_the_base(storage: object) -> None:
+    """It is not free: the total was asked for with the disk that is wanted."""
+    found = offer_of(offer(storage_cost=storage), interruptible=False)
+    assert found is not None
+    assert found.dph == 420_000
+    told = offer_of(offer(storage_cost=0), interruptible=False)
+    assert told is not None
+    assert told.dph == 400_000
 
 
 @given(JSON)
