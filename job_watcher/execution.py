@@ -22,7 +22,7 @@ from job_watcher.throttle import ProgressThrottle
 from job_watcher.work_dirs import id_hash
 from lib import failpoints
 from lib.clock import iso
-from lib.errors import InvalidInputError, JobRunnerError, OverloadedError, PausedError, TaskError, TemporaryError
+from lib.errors import InvalidInputError, OverloadedError, PausedError, TaskError, TemporaryError
 from lib.jobqueue import JobSpec
 from lib.jobqueue.protocol import Ending, Lease, Retry
 from lib.jobqueue.records import Failure, Run, done_tail, failed_tail
@@ -114,8 +114,8 @@ class Execution:
             if course.sought.taken is None:
                 return None
             return await self._store(job, lease, course.sought.taken, course)
-        except JobRunnerError as exc:
-            logger.bind(request_id=lease.request_id).debug("whether it is made already: {}", exc.message)
+        except Exception as exc:  # noqa: BLE001 - one odd job must not keep the others from being looked at
+            logger.bind(request_id=lease.request_id).debug("whether it is made already: {}", as_task_error(exc).message)
             return None
 
     def after_bug(self, lease: Lease, error: Exception) -> Ending | Retry:

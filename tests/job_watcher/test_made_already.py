@@ -218,10 +218,10 @@ async def test_a_slow_store_holds_up_for_so_long_and_is_gone_on_with(looking: tu
     place.cache.gate.set()
     assert await looks.look(10.0) == 1
     await place.stand.ended("now-1", seconds=0.1)
-    place.cache.fault = TemporaryError("no answer")
-    await place.stand.submit(row(1, "late"))
-    assert await looks.look(10.0) == 0
-    assert await place.order() == ["now-2", "late-1"]
+    for number, place.cache.fault in enumerate((TemporaryError("no answer"), KeyError("a bug"))):
+        await place.stand.submit(row(1, f"late{number}"))
+        assert await looks.look(10.0) == 0
+    assert await place.order() == ["now-2", "late0-1", "late1-1"]
 
 
 async def test_it_looks_no_deeper_than_so_far(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from loguru import logger
 
 from job_watcher.backends.vast.hands import HostHands
+from job_watcher.backends.vast.restraint import Restraint
 from job_watcher.backends.vast.shares import MachinePrice
 from job_watcher.cancelling import cancel_all
 from job_watcher.hosts.deadman import onstart
@@ -32,7 +33,7 @@ from lib.renting.ending import orphans
 from lib.renting.keeping import Books, Keeper
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from job_watcher.backends.vast.demand import Lookout
     from job_watcher.backends.vast.hands import Means
@@ -51,17 +52,11 @@ FLUSH_SECONDS: Final = 9.0
 LOOK_SECONDS: Final = 1.0
 """How often it is looked at the rows, and whether a machine has ended all that it had."""
 
-NO_OFFER_SECONDS: Final = 15.0
-"""Between two searches of which the first found nothing: a market counts them."""
-
 MADE_SECONDS: Final = 1.0
 """So long a round waits until what has come is compared with what is made already."""
 
 MADE_LONGEST_SECONDS: Final = 20.0
 """After so long without an end of that, what has not been looked at counts as what must be made."""
-
-REFUSED_SECONDS: Final = 60.0
-"""A market that has no money of ours left, or refuses the key, is asked again after so long."""
 
 
 @dataclass(slots=True, eq=False)
@@ -85,9 +80,6 @@ class Fleet:
     lookout: Lookout
     shopping: Shopping
     closed: bool = False
-    why: str = "nothing has waited for one yet"
-    blocked: str = ""
-    """Why nothing can be rented however much waits, for the time being; empty: something may."""
     _session: Session | None = None
     _on_change: Callable[[], None] = lambda: None
     _books: Books | None = None
@@ -95,11 +87,21 @@ class Fleet:
     _kept: dict[str, _Kept] = field(default_factory=dict)
     _dropped: set[asyncio.Task[object]] = field(default_factory=set)
     _looked_at: float = float("-inf")
-    _not_before: float = float("-inf")
-    _said: str = ""
+    _namespace: str = ""
+    _jobs_each: int = 1
+    _renting: asyncio.Lock = field(default_factory=asyncio.Lock)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _look: Callable[[float], Awaitable[int | None]] | None = None
     _looks_since: float | None = None
+    restraint: Restraint = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.restraint = Restraint(self.clock)
+
+    @property
+    def blocked(self) -> str:
+        """Why nothing can be rented however much waits, for the time being; empty: something may."""
+        return self.restraint.blocked
 
     def look_by(self, look: Callable[[float], Awaitable[int | None]]) -> None:
         """What waits is compared by this with what is made already, before it counts."""
@@ -117,12 +119,13 @@ class Fleet:
         self._kept = {}
         self._session, self._on_change, self._books = session, on_change, None
         self.closed = False
-        self._looked_at = self._not_before = float("-inf")
+        self._looked_at = float("-inf")
 
     @property
     def hopes(self) -> bool:
         """Whether a job that waits for a rented machine may yet be done here."""
-        return not self.closed and not self.blocked and bool(self.markets)
+        coming = any(kept.hands is not None for kept in self._kept.values())
+        return not self.closed and bool(self.markets) and (coming or not self.blocked)
 
     @property
     def ready(self) -> int:
@@ -141,7 +144,7 @@ class Fleet:
             on_the_way = [kept.keeper.instance for kept in self._kept.values()]
             if on_the_way:
                 return "no rented machine is ready: " + ", ".join(f"{each.state}" for each in on_the_way)
-            return f"no machine is rented: {self.blocked or self.why}"
+            return f"no machine is rented: {self.restraint.why}"
         return None
 
     def choose(self) -> HostHands | None:
@@ -166,6 +169,9 @@ class Fleet:
     async def flush(self) -> None:
         """End all machines; what is not proven gone in time stays a row that others end."""
         self.closed = True
+        # What was written as an intent meanwhile has its keeper by then.
+        async with self._renting:
+            pass
         for kept in self._kept.values():
             kept.keeper.tell(ev.ToldToEnd("its watcher ends"))
         tasks = [kept.task for kept in self._kept.values()]
@@ -210,15 +216,24 @@ class Fleet:
     async def _look_round(self) -> Rows | None:
         """The rows, of which those that nobody keeps are taken over: a dead watcher's machines cost until then."""
         session = self._session
-        if session is None or not self.markets:
+        if session is None or not self.markets or self.closed:
             return None
         if self._books is None:
-            name = await namespace(self.queue)
-            limits = LifeLimits(max_runtime=self.settings.watcher_max_runtime, idle=self.settings.watcher_idle_grace)
-            self._books = Books(self.queue, session.id, name, self.clock, self.now, limits, lambda: session.fresh)
+            # A queue that lost its data is told by whoever knows: under another name nothing would be found again.
+            self._namespace = await namespace(self.queue, self._namespace)
+            limits = LifeLimits(
+                max_runtime=self.settings.watcher_max_runtime,
+                idle=self.settings.watcher_idle_grace,
+                max_dph=self.shopping.max_dph,
+            )
+            self._books = Books(
+                self.queue, session.id, self._namespace, self.clock, self.now, limits, lambda: session.fresh
+            )
+        # Before the rows: one that ends meanwhile is none that nobody keeps.
+        known = set(self._kept)
         rows = await instances.rows(self.queue)
         self._ahead = rows.now - self.clock.elapsed()
-        await self._take_over(self._books, rows)
+        await self._take_over(self._books, rows, known)
         self._tell_those_told(rows)
         return rows
 
@@ -248,15 +263,20 @@ class Fleet:
             if intent in self._kept:
                 self._kept[intent].keeper.tell(ev.ToldToEnd("no work for it"))
         for _ in range(decision.rent):
-            if not await self._rent(books, rows):
+            rented = await self._rent(books, rows)
+            if rented == "ssh":
+                # It costs nothing: of those that do, it is decided anew.
+                self._news.set()
+            if rented != "vast":
                 return
             rows = await instances.rows(self.queue)
 
-    async def _take_over(self, books: Books, rows: Rows) -> None:
+    async def _take_over(self, books: Books, rows: Rows, known: Collection[str]) -> None:
         """The rows of dead watchers, and those of ours that nobody here keeps."""
         found, _ = await orphans(books, self.markets, rows.instances, await sessions.live_sessions(self.queue))
         for row in rows.instances:
-            if row.owner == books.session and row.intent not in self._kept and row.market in self.markets:
+            kept = row.intent in known or row.intent in self._kept
+            if row.owner == books.session and not kept and row.market in self.markets:
                 keeper = Keeper(row, self.markets[row.market], books)
                 keeper.tell(ev.ToldToEnd("nobody drives it"))
                 found.append(keeper)
@@ -265,7 +285,8 @@ class Fleet:
 
     def _tell_those_told(self, rows: Rows) -> None:
         for intent in rows.told_to_end & self._kept.keys():
-            self._kept[intent].keeper.tell(ev.ToldToEnd("asked for"))
+            if self._kept[intent].keeper.instance.state != "destroying":
+                self._kept[intent].keeper.tell(ev.ToldToEnd("asked for"))
 
     async def _decide(self, rows: Rows) -> Decision:
         demand = await self.lookout.look()
@@ -279,22 +300,33 @@ class Fleet:
             hurry=self.settings.conductor_policy == "local-first",
         )
         decision = decide(demand, rows.instances, limits, await self.shopping.figures(rows.instances))
-        if decision.rent or decision.code not in {self._said, "nothing_waits"}:
-            logger.info("rented machines: {}", decision.why)
-        self._said, self.why = decision.code, decision.why
-        if decision.code in {"no_budget", "budget"}:
-            self.blocked = decision.why
-        elif self.clock.elapsed() >= self._not_before:
-            self.blocked = ""
-        may = self._session is not None and self._session.fresh and bool(self._session.offer.slots) and not self.closed
-        return decision if may and self.clock.elapsed() >= self._not_before else replace(decision, rent=0)
+        jobs = sum(each.jobs for each in demand.waiting) + demand.held
+        self._jobs_each = max(1, self.settings.watcher_batch_min, -(-jobs // max(1, decision.rent + self.ready)))
+        self.restraint.decided(decision)
+        session = self._session
+        may = session is not None and session.fresh and bool(session.offer.slots) and not self.closed
+        return decision if may and not self.restraint.pausing else replace(decision, rent=0)
 
-    async def _rent(self, books: Books, rows: Rows) -> bool:
-        """Write an intent for the best offer and begin its life; False where there is nothing more to try now."""
-        choice = await self._choose(rows)
+    async def _rent(self, books: Books, rows: Rows) -> str:
+        """Begin the life of the best offer; the name of its market, '' where there is nothing more to try now."""
+        try:
+            choice = await self.shopping.choose(self._jobs_each, rows.instances)
+        except JobRunnerError as exc:
+            # The market's trouble is this backend's alone.
+            self.restraint.search_failed(exc)
+            choice = None
+        else:
+            if choice is None:
+                self.restraint.no_offer()
         if choice is None:
-            return False
-        market, offer = choice
+            self._changed()
+            return ""
+        # Whoever stops meanwhile waits for the end of this, and finds what it has rented.
+        async with self._renting:
+            return "" if self.closed else await self._begin(books, rows, *choice)
+
+    async def _begin(self, books: Books, rows: Rows, market: GpuMarket, offer: MarketOffer) -> str:
+        """Write an intent for the offer, and what keeps the machine from then on."""
         budget = self.settings.budget_per_day_usd
         intent = f"i{secrets.token_hex(8)}"
         instance = self.shopping.intent(intent, market, offer, books)
@@ -308,8 +340,9 @@ class Fleet:
             cap=None if budget is None else round(budget * MICRO),
         )
         if isinstance(answer, instances.RentRefused):
-            self._refused_by_queue(answer)
-            return False
+            self.restraint.queue_refused(answer)
+            self._changed()
+            return ""
         reach("rent.intended")
         rented = market.name != "ssh"
         keys = HostKeys.make(f"job-runner {intent}") if rented else OwnKeys(self.settings.vast_ssh_key)
@@ -325,47 +358,16 @@ class Fleet:
         hands.price = MachinePrice.of(offer, answer.instance.dph)
         keeper = Keeper(answer.instance, market, books, hands, rent, self._changed, self._refused_by(market, offer.id))
         hands.tell, hands.look, hands.on_done = keeper.tell, keeper.look, keeper.job_done
-        self.blocked = ""
+        self.restraint.rented()
         self._keep(keeper, hands)
-        return True
-
-    async def _choose(self, rows: Rows) -> tuple[GpuMarket, MarketOffer] | None:
-        try:
-            choice = await self.shopping.choose(max(1, self.settings.watcher_batch_min), rows.instances)
-        except JobRunnerError as exc:
-            # The market's trouble is this backend's alone.
-            said = exc.message
-            choice = None
-        else:
-            said = "no machine on the market fits VAST_MAX_DPH, VAST_DISK and VAST_QUERY, or all that do are left out"
-        if choice is None:
-            if said != self.why:
-                logger.warning("rented machines: {}", said)
-            self.why = said
-            self._not_before = self.clock.elapsed() + NO_OFFER_SECONDS
-        return choice
-
-    def _refused_by_queue(self, answer: instances.RentRefused) -> None:
-        said = {
-            "no_budget": "BUDGET_PER_DAY_USD is not set, and nothing that costs is rented without it",
-            "budget": f"the day's budget is reached: ${answer.spent / MICRO:.2f} is spent or reserved",
-            "replicas": "no replica of the server took the intent",
-        }
-        if answer.why not in said:
-            return
-        if said[answer.why] != self.blocked:
-            logger.warning("rented machines: {}", said[answer.why])
-        self.why = self.blocked = said[answer.why]
-        self._changed()
+        return market.name
 
     def _refused_by(self, market: GpuMarket, offer: str) -> Callable[[MarketError], None]:
         def told(error: MarketError) -> None:
             if isinstance(error, OfferGoneError):
                 self.shopping.gone(market.name, offer)
             if isinstance(error, CreditError | KeyRefusedError):
-                self.why = self.blocked = error.message
-                self._not_before = self.clock.elapsed() + REFUSED_SECONDS
-                logger.error("rented machines: {}", error.message)
+                self.restraint.market_refused(error)
             self._news.set()
 
         return told
@@ -377,9 +379,12 @@ class Fleet:
         task.add_done_callback(lambda ended: self._ended(intent, ended))
 
     def _ended(self, intent: str, task: asyncio.Task[object]) -> None:
-        if self._kept.get(intent) is not None and self._kept[intent].task is task:
+        kept = self._kept.get(intent)
+        if kept is not None and kept.task is task:
             del self._kept[intent]
             self._news.set()
+            if kept.hands is not None:
+                self.restraint.ended(kept.keeper.instance, kept.keeper.jobs_done)
         if not task.cancelled() and task.exception() is not None:
             logger.opt(exception=task.exception()).error("keeping rented machine {} failed", intent)
         self._changed()

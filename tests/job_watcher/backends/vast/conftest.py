@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from job_watcher.hosts.keys import HostKeys
 from lib import wiring
 from lib.clock import SystemClock
 from tests.fakes.hosts import Host
+from tests.fakes.vast_server import FakeVast
+from tests.job_watcher.backends.vast.crews import Crew
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -79,4 +82,29 @@ async def renters(stand: Stand) -> AsyncIterator[Renters]:
     made = Renters(stand)
     yield made
     await stand.aclose()
+    await made.aclose()
+
+
+@pytest.fixture(scope="module")
+def shared_fake() -> Iterator[FakeVast]:
+    """One market without hosts: what is rented loads for ever."""
+    importlib.import_module("vastai")
+    with FakeVast() as market:
+        yield market
+
+
+@pytest.fixture
+def fake(shared_fake: FakeVast) -> Iterator[FakeVast]:
+    """Nothing is rented or scripted."""
+    yield shared_fake
+    shared_fake.forget()
+    for each in shared_fake.living:
+        shared_fake.act("end", each.id)
+
+
+@pytest.fixture
+async def crew(stand: Stand, fake: FakeVast) -> AsyncIterator[Crew]:
+    """Nobody yet."""
+    made = Crew(stand, fake)
+    yield made
     await made.aclose()

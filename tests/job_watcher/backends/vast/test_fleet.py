@@ -3,131 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from job_watcher.backends.vast import fleet as fleets
 from job_watcher.backends.vast.backend import Vast
 from job_watcher.backends.vast.condition import RentingHere
-from job_watcher.backends.vast.demand import Lookout
-from job_watcher.backends.vast.fleet import Fleet
-from job_watcher.backends.vast.hands import Means
 from job_watcher.backends.vast.reaper import Reaper
-from lib import wiring
-from lib.clock import SystemClock
 from lib.errors import PausedError, PermanentError
 from lib.market.events import ToldToEnd
 from lib.redisqueue import instances, sessions
 from lib.renting import ending
-from lib.renting.shopping import Shopping
 from tests.fakes.vast_faults import Rule
-from tests.fakes.vast_server import FakeVast
-from tests.lib.renting.renters import adapter
+from tests.job_watcher.backends.vast.crews import Crew, speech
 from tests.support.running import lease_of, spec
 from tests.support.wait import wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
-    from tests.job_watcher.watching import Stand
-
-
-@dataclass
-class Offered:
-    """The slots of a heartbeat."""
-
-    slots: dict[str, int] = field(default_factory=lambda: {"vast": 128})
-
-
-@dataclass
-class Standing:
-    """A session that is registered and stands as the test says."""
-
-    id: str
-    fresh: bool = True
-    offer: Offered = field(default_factory=Offered)
-
-
-@pytest.fixture(scope="module")
-def shared_fake() -> Iterator[FakeVast]:
-    """One market without hosts: what is rented loads for ever."""
-    importlib.import_module("vastai")
-    with FakeVast() as market:
-        yield market
-
-
-@pytest.fixture
-def fake(shared_fake: FakeVast) -> Iterator[FakeVast]:
-    """Nothing is rented or scripted."""
-    yield shared_fake
-    shared_fake.forget()
-    for each in shared_fake.living:
-        shared_fake.act("end", each.id)
-
-
-class Crew:
-    """Fleets of several watchers on one queue."""
-
-    def __init__(self, stand: Stand, fake: FakeVast) -> None:
-        self.stand, self.fake = stand, fake
-        self.fleets: list[Fleet] = []
-        self.heard: list[str] = []
-
-    async def fleet(self, name: str = "w", **settings: str) -> Fleet:
-        """One with a session."""
-        given = {"VAST_API_KEY": "k" * 32, "BUDGET_PER_DAY_USD": "10", "VAST_DISK": "10", **settings}
-        known = self.stand.settings(**{key: value for key, value in given.items() if value})
-        clock, queue = SystemClock(), self.stand.queue
-        markets = {"vast": adapter(self.fake)}
-        made = Fleet(
-            known,
-            queue,
-            clock,
-            markets,
-            Means.of(known, wiring.voices(known), None, clock),
-            Lookout(queue, clock, known, wiring.cloud_price(known)),
-            Shopping(known, queue, clock, markets),
-        )
-        made.begin(await self.session(name), lambda: self.heard.append(name))  # type: ignore[arg-type]  # what of a session is asked
-        self.fleets.append(made)
-        return made
-
-    async def session(self, name: str) -> Standing:
-        """Registered for a minute."""
-        session = f"{name}:{len(self.fleets)}"
-        beat = b'"capabilities":[],"slots":{},"running":0,"version":"0"}'
-        await sessions.open_session(self.stand.queue, session, name=name, previous="", life_ms=60_000, heartbeat=beat)
-        return Standing(session)
-
-    async def wait_for_rent(self, fleet: Fleet) -> Any:
-        """Rounds until the market has made one."""
-
-        async def rented() -> Any:
-            await fleet.run_once()
-            return self.fake.living
-
-        return (await wait_until(rented))[-1]
-
-    async def aclose(self) -> None:
-        """End what they do; what they rented is the fixture's to end."""
-        for each in self.fleets:
-            await each.aclose()
-
-
-@pytest.fixture
-async def crew(stand: Stand, fake: FakeVast) -> AsyncIterator[Crew]:
-    """Nobody yet."""
-    made = Crew(stand, fake)
-    yield made
-    await made.aclose()
-
-
-def speech(request_id: str) -> dict[str, str]:
-    """A short one."""
-    return {"request_id": request_id, "task": "speak", "text": "A word.", "voice": "newsroom"}
 
 
 async def test_what_waits_is_rented_for_once(crew: Crew) -> None:
@@ -217,31 +108,6 @@ async def test_who_may_not_pay_rents_nothing(crew: Crew, why: str) -> None:
     assert crew.fake.asked("create") == []
 
 
-async def test_what_is_made_already_is_no_reason_to_rent(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is looked at first, for so long and no longer; what came while it was counted is looked at before the rent."""
-    fleet = await crew.fleet()
-    said: list[int | None] = [None]
-    asked = 0
-
-    async def look(_: float) -> int | None:
-        nonlocal asked
-        asked += 1
-        return said[0]
-
-    fleet.look_by(look)
-    await crew.stand.submit(speech("one"))
-    for said[0] in (None, 1, 1, None):
-        before = asked
-        fleet._news.set()
-        await fleet.run_once()
-        assert asked == before + 2
-        assert fleet._news.is_set()
-        assert not fleet._kept
-    monkeypatch.setattr(fleets, "MADE_LONGEST_SECONDS", 0.0)
-    await fleet.run_once()
-    assert len(fleet._kept) == 1
-
-
 async def test_two_watchers_with_one_wish_rent_once(crew: Crew) -> None:
     """Show 5: eight rounds, each with another queue of jobs; one machine, always."""
     both = [await crew.fleet(name, VAST_MAX_INSTANCES="3") for name in ("a", "b")]
@@ -252,7 +118,7 @@ async def test_two_watchers_with_one_wish_rent_once(crew: Crew) -> None:
         async def rented(before: int = before) -> bool:
             for each in both:
                 each._news.set()
-                each._not_before = float("-inf")
+                each.restraint._not_before = float("-inf")
             await asyncio.gather(*(each.run_once() for each in both))
             return len(crew.fake.asked("create")) > before
 
@@ -364,7 +230,7 @@ async def test_the_backend_offers_what_the_fleet_has(crew: Crew, tmp_path: Any) 
     await backend.warm()
     assert await backend.lacks("speech") == fleet.lacks()
     assert backend.renting == RentingHere()
-    fleet.blocked = "the account has no credit"
+    fleet.restraint.blocked = fleet.restraint.why = "the account has no credit"
     assert backend.renting == RentingHere(blocked=True)
     job = spec("speak", text="A word.", voice="newsroom")
     with pytest.raises(PausedError, match="no machine is rented"):
