@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from job_watcher.backends.cloud import Cloud
 from job_watcher.backends.metal import Metal
+from lib.calling import install_extra
+from lib.errors import SettingsError
 from lib.routing.view import BACKENDS
 
 if TYPE_CHECKING:
@@ -25,7 +28,12 @@ if TYPE_CHECKING:
 def make_backends(
     names: Iterable[str], tasks: TaskRegistry, settings: Settings, queue: Queue, clock: Clock
 ) -> tuple[Backend, ...]:
-    """The backends of these names, in the order of `BACKENDS`; opens no connection by itself."""
+    """The backends of these names, in the order of `BACKENDS`; opens no connection by itself.
+
+    Raises:
+        SettingsError: a library is missing that one of them needs.
+
+    """
     wanted = set(names)
     return tuple(_MAKERS[name](tasks, settings, queue, clock) for name in BACKENDS if name in wanted)
 
@@ -55,6 +63,14 @@ def _paid_models(settings: Settings, queue: Queue, clock: Clock) -> PaidModels |
 
 
 def _vast(_: TaskRegistry, settings: Settings, queue: Queue, clock: Clock) -> Backend:
+    needed = ("asyncssh", *(["vastai"] if settings.vast_api_key else []))
+    missing = [name for name in needed if find_spec(name) is None]
+    if missing:
+        extra = "ssh" if settings.ssh_hosts and not settings.vast_api_key else "vast"
+        raise SettingsError(
+            f"--backends has vast, and {' and '.join(missing)} cannot be imported",
+            hint=f"{install_extra(extra)}, or leave vast out",
+        )
     from job_watcher.backends.vast.backend import Vast
     from job_watcher.backends.vast.demand import Lookout
     from job_watcher.backends.vast.fleet import Fleet
