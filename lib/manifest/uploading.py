@@ -29,12 +29,22 @@ SILENCE_SECONDS: Final = 30.0
 PATIENCE_SECONDS: Final = 120.0
 """For one file; then the watcher fetches it itself."""
 
+FIRST_PATIENCE_SECONDS: Final = 15.0
+"""The same for a store to which nothing has gone yet: it may not be reached from here at all."""
+
+AWAY_SECONDS: Final = 60.0
+"""So long a store that took nothing in that time is not asked again: a machine is paid for, and others wait."""
+
 PAUSES_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 _THERE_ALREADY: Final = 412
 _MAY_PASS: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _CODE: Final = re.compile(rb"<Code>([A-Za-z0-9_.-]{1,60})</Code>")
 _MOST_SAID_BYTES: Final = 2_000
+
+
+class StoreAwayError(TemporaryError):
+    """Nothing that may pass has passed in time: the store is not reached, or takes nothing just now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +88,8 @@ def upload(
     """Send the file. Blocks.
 
     Raises:
-        TemporaryError: the store does not take it, or did not in time; the URL is not in the message.
+        TemporaryError: the store does not take it; the URL is not in the message.
+        StoreAwayError: it did not in time.
         OSError: the file cannot be read.
 
     """
@@ -91,7 +102,7 @@ def upload(
         pause = PAUSES_SECONDS[min(tries, len(PAUSES_SECONDS) - 1)]
         tries += 1
         if clock() + pause > until:
-            raise TemporaryError(f"{put.name} was not stored in {tries} tries: {said}")
+            raise StoreAwayError(f"{put.name} was not stored in {tries} tries: {said}")
         sleep(pause)
 
 
@@ -124,10 +135,23 @@ def _sent(path: Path, put: Put) -> str | None:
 
 
 class Uploads:
-    """A thread that sends the files of one job after the other; `done` hears of each job once, with its error."""
+    """A thread that sends the files of one job after the other; `done` hears of each job once, with its error.
 
-    def __init__(self, done: Callable[[str, Exception | None], None]) -> None:
+    A store that is away is waited for by one job; those that come next are told at once, and after a while one tries.
+    """
+
+    def __init__(
+        self,
+        done: Callable[[str, Exception | None], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._done = done
+        self._clock = clock
+        self._sleep = sleep
+        self._reached = False
+        self._away_until = clock()
         self._orders: queue.SimpleQueue[tuple[str, Path, tuple[Put, ...]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="uploads", daemon=True)
         self._thread.start()
@@ -149,8 +173,19 @@ class Uploads:
             request_id, directory, puts = order
             error: Exception | None = None
             try:
-                for put in puts:
-                    upload(directory / put.name, put)
+                self._send(directory, puts)
             except Exception as exc:  # noqa: BLE001 - whatever it is, the watcher can fetch the files itself
                 error = exc
             self._done(request_id, error)
+
+    def _send(self, directory: Path, puts: tuple[Put, ...]) -> None:
+        if self._clock() < self._away_until:
+            raise StoreAwayError("the store did not answer a moment ago")
+        for put in puts:
+            patience = PATIENCE_SECONDS if self._reached else FIRST_PATIENCE_SECONDS
+            try:
+                upload(directory / put.name, put, patience_seconds=patience, clock=self._clock, sleep=self._sleep)
+            except StoreAwayError:
+                self._reached, self._away_until = False, self._clock() + AWAY_SECONDS
+                raise
+            self._reached = True

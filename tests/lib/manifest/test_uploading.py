@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import queue
 import threading
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lib.errors import TemporaryError
-from lib.manifest.uploading import Put, Uploads, puts_of, upload
+from lib.manifest.uploading import AWAY_SECONDS, FIRST_PATIENCE_SECONDS, Put, Uploads, puts_of, upload
 from tests.support.servers import free_port
 
 if TYPE_CHECKING:
@@ -160,3 +161,45 @@ def test_the_jobs_of_a_worker_are_sent_one_after_the_other(store: Store, made: P
     uploads.finish()
     uploads.begin("four", made.parent, 7)
     assert told == [("one", None), ("two", "FileNotFoundError"), ("three", None), ("four", "ValueError")]
+
+
+def test_a_store_that_is_away_is_waited_for_once_and_not_by_each_job(store: Store, made: Path) -> None:
+    """A machine is paid for meanwhile, and the watcher can fetch the files; a while later it is tried again."""
+    told: queue.Queue[tuple[str, str | None]] = queue.Queue()
+    clock = Patience()
+    uploads = Uploads(
+        lambda name, error: told.put((name, str(error) if error else None)),
+        clock=lambda: clock.now,
+        sleep=clock.sleep,
+    )
+
+    def sent(name: str) -> str | None:
+        uploads.begin(name, made.parent, {"a.wav": {"url": store.url, "headers": {}}})
+        said, error = told.get(timeout=30)
+        assert said == name
+        return error
+
+    store.answers = [503]
+    assert "was not stored" in (sent("one") or "")
+    assert clock.now <= FIRST_PATIENCE_SECONDS
+    asked = len(store.seen)
+    assert [sent(name) for name in ("two", "three")] == ["the store did not answer a moment ago"] * 2
+    assert len(store.seen) == asked
+    clock.now += AWAY_SECONDS
+    store.answers = [200]
+    assert sent("four") is None
+    store.answers, before = [503] * 12 + [200], clock.now
+    assert sent("five") is None
+    assert clock.now - before > FIRST_PATIENCE_SECONDS
+    uploads.finish()
+
+
+def test_a_store_that_refuses_one_job_is_asked_for_the_next(store: Store, made: Path) -> None:
+    """An expired request says nothing of others."""
+    told: list[str | None] = []
+    uploads = Uploads(lambda _, error: told.append(type(error).__name__ if error else None))
+    store.answers = [403, 200]
+    for name in ("one", "two"):
+        uploads.begin(name, made.parent, {"a.wav": {"url": store.url, "headers": {}}})
+    uploads.finish()
+    assert told == ["TemporaryError", None]
