@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from lib.errors import PermanentError
@@ -48,6 +49,9 @@ WHOLE_SECONDS: Final = 3600.0
 
 AT_ONCE: Final = 16
 """Requests of one watcher for its cache."""
+
+_PORTION: Final = 500
+"""So many entries are in memory at once, where all are looked at."""
 
 
 class ListedBucket(Bucket):
@@ -115,16 +119,28 @@ class S3Cache:
         """A request for each entry and each of its files."""
         listed = await self._ask(lambda: self._bucket.listed(self._cache), WHOLE_SECONDS)
         keys = [key for key, _ in listed if is_entry_name(key.rpartition("/")[2])]
-        found = await asyncio.gather(*(self._ask(lambda key=key: self._cleared(key, before)) for key in keys))  # type: ignore[misc]  # ditto
+        found = await self._of_each(keys, lambda key: self._cleared(key, before))
         return Cleared(len(keys), found.count("gone"), found.count("old"), found.count("unreadable"))
 
     async def _ask(self, work: Callable[[], T], seconds: float | None = None) -> T:
         async with self._room:
             return await in_thread(lambda _: work(), self._call_seconds if seconds is None else seconds)
 
+    async def _of_each(self, keys: Sequence[str], work: Callable[[str], T]) -> list[T]:
+        """A portion at a time: a bucket may hold a hundred thousand. What one raises is raised when no other runs."""
+        found: list[T] = []
+        for start in range(0, len(keys), _PORTION):
+            asked = [self._ask(partial(work, key)) for key in keys[start : start + _PORTION]]
+            done = await asyncio.gather(*asked, return_exceptions=True)
+            for each in done:
+                if isinstance(each, BaseException):
+                    raise each
+                found.append(each)
+        return found
+
     async def _entries(self, listed: Sequence[tuple[str, datetime]]) -> list[Entry]:
         keys = [key for key, _ in listed if is_entry_name(key.rpartition("/")[2])]
-        entries = await asyncio.gather(*(self._ask(lambda key=key: self._read(key)) for key in keys))  # type: ignore[misc]  # ditto
+        entries = await self._of_each(keys, self._read)
         return newest_first([entry for entry in entries if entry is not None])
 
     def _key_of(self, key: ArtifactKey) -> str:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from lib.voice_synth.clips import Clip
 
-LEAST_FREE_BYTES: Final = 512 << 20
-"""What a disk must have left for a clip to be kept: the outputs of jobs come first."""
+LEAST_FREE_BYTES: Final = 256 << 20
+"""What a disk must have left for a clip to be kept: the outputs of jobs come first. `doctor` calls less full."""
 
 _PART: Final = 16
 """A sixteenth of the folder is written between two looks at all of it."""

@@ -102,6 +102,14 @@ def noted(job: JobSpec, seconds: float, result: TaskResult, backend: str = "clou
     return list(duty._samples)
 
 
+def test_speech_of_which_sentences_were_at_hand_says_nothing() -> None:
+    """It would make its like look quicker than they are; spoken whole, or all of it anew, it counts."""
+    job = spec("speak", voice="newsroom", text="One came. Two left.", chunk=True)
+    assert noted(job, 1.0, TaskResult({"sentences": {"at_hand": 1, "of": 2}})) == []
+    assert len(noted(job, 1.0, TaskResult({"sentences": {"at_hand": 0, "of": 2}}))) == 1
+    assert len(noted(job, 1.0, TaskResult({}))) == 1
+
+
 def test_waits_for_quota_are_no_part_of_what_a_job_takes() -> None:
     """A batch of three that waited two minutes is no slower than others."""
     batch = spec("annotate", payload={"records": ["a", "b", "c"]})

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lib.settings import Settings
+
 if TYPE_CHECKING:
     from tests.job_runner.conftest import JobRunner
 
@@ -31,7 +33,10 @@ sys.exit(main(sys.argv[1:]))
 
 def test_stdout_has_events_alone_and_the_folders_are_found_below_the_directory(runner: JobRunner, home: Path) -> None:
     """An engine that prints spoils no line; one folder that is none makes the exit code 1, after all others."""
-    jobs = '{defaults: {voice: newsroom}, jobs: [{output_name: a, text: "One."}, {output_name: b, text: "Two."}]}'
+    jobs = (
+        "{defaults: {voice: newsroom, chunk: true}, "
+        'jobs: [{output_name: a, text: "One. Two."}, {output_name: b, text: "One. Three."}]}'
+    )
     assert runner("compile", runner.file(jobs), "--out", "batches/one").code == 0
     done = subprocess.run(
         [sys.executable, "-c", CHATTERING, "execute-manifest", "batches", "--follow"],
@@ -57,6 +62,11 @@ def test_stdout_has_events_alone_and_the_folders_are_found_below_the_directory(r
     assert b"loading One." in done.stderr
     assert done.returncode == 1
     assert (home / "batches/one/b/take_01.wav").is_file()
+    result = json.loads((home / "batches/one/b/result.json").read_bytes())
+    assert result["sentences"] == {"at_hand": 1, "of": 2}
+    # They go with the directory: nothing of them is left on somebody's machine.
+    assert (home / "batches/.clips").is_dir()
+    assert not (Settings.load().jobs_state_dir / "clips").exists()
 
 
 @pytest.mark.parametrize("flag", ["--dry-run", "--fail-fast", "--again"])

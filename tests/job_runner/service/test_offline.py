@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from pathlib import Path
@@ -14,6 +15,7 @@ from job_runner.service.offline import compile_files, execute_remembered, execut
 from lib.errors import InvalidJobsError, NotFoundError, Problem
 from lib.manifest import ExecuteOptions, read_manifest
 from lib.voice_synth.engines import registry
+from lib.wiring import clips
 from tests.lib.manifest.folders import Seen
 from tests.lib.voice_synth.scripted_engine import ScriptedEngine
 from tests.support.running import settings_in
@@ -66,6 +68,16 @@ def test_the_latest_execution_is_remembered(tmp_path: Path, settings: Settings) 
     assert execution_file(None, settings) == done.path == tmp_path / "one/execution.json"
     for name in ("one", "one/manifest.json", "one/execution.json"):
         assert execution_file(tmp_path / name, settings) == tmp_path / "one/execution.json"
+
+
+def test_sentences_are_shared_by_all_folders_of_the_machine(tmp_path: Path, settings: Settings) -> None:
+    """What one file had spoken another need not; they lie in the state directory."""
+    for name, text in (("one", "One came. Two left."), ("two", "One came. Three left.")):
+        row = f'- {{output_name: a, voice: newsroom, chunk: true, text: "{text}"}}\n'
+        compiled = compile_files([written(tmp_path / f"{name}.yaml", row)], settings, tmp_path / name)
+        assert execute_remembered(read_manifest(compiled.manifest), settings, ExecuteOptions(), Seen()).success
+    assert json.loads((tmp_path / "two/a/result.json").read_bytes())["sentences"] == {"at_hand": 1, "of": 2}
+    assert clips(settings).kept().clips == 3
 
 
 def test_files_of_both_kinds_in_one_folder(tmp_path: Path, settings: Settings) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from job_watcher.child.engines import voices_of, warm_engines
+from job_watcher.child.engines import clips_of, voices_of, warm_engines
 from job_watcher.child.environment import child_environment
+from job_watcher.child.process import Attempt, ChildProcess
+from lib.jobqueue import normalize_job_spec
 from lib.voice_synth.library_document import BrokenVoiceError
 from lib.voice_synth.voices import UnknownVoiceError
 from tests.lib.voice_synth.own_voices import placed
@@ -40,3 +43,27 @@ def test_files_are_checked_before_they_speak(tmp_path: Path) -> None:
 def test_engines_are_loaded_when_they_are_asked_for() -> None:
     """A child that never speaks loads none."""
     assert warm_engines().loaded == ()
+
+
+def test_clips_are_those_of_the_machine(tmp_path: Path) -> None:
+    """The state directory and the bound of the watcher's settings reach the child by its environment."""
+    settings = settings_in(tmp_path, SENTENCE_CACHE_BYTES="12345")
+    clips = clips_of(child_environment(settings, {}))
+    assert (clips.directory, clips.most_bytes) == (settings.jobs_state_dir / "clips", 12345)
+
+
+async def test_a_childs_sentences_are_at_hand_for_the_next_child(tmp_path: Path) -> None:
+    """Two processes, one after the other; real speech by the wire."""
+    environment = child_environment(settings_in(tmp_path), os.environ)
+    said = []
+    for number, text in enumerate(("One came. Two left.", "One came. Three left.")):
+        child = await ChildProcess.start(environment)
+        try:
+            job = normalize_job_spec({"request_id": "a", "voice": "newsroom", "chunk": True, "text": text})
+            work = tmp_path / f"work-{number}"
+            work.mkdir()
+            result = await child.run(Attempt(job, 1, work, lambda _: None))
+        finally:
+            await child.kill()
+        said.append((result.result or {})["sentences"])
+    assert said == [{"at_hand": 0, "of": 2}, {"at_hand": 1, "of": 2}]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lib.manifest import ExecutedJob
+    from lib.voice_synth.clips import Clips
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -67,10 +68,10 @@ class Seen:
         self.done.append(job)
 
 
-def scripted(engine: ScriptedEngine | None = None) -> Speech:
+def scripted(engine: ScriptedEngine | None = None, clips: Clips | None = None) -> Speech:
     """Speech by a scripted engine that goes by the name of the bundled one."""
     made = engine or ScriptedEngine(name="hibari")
-    return Speech(VoiceRegistry(), WarmEngines(lambda _: made))
+    return Speech(VoiceRegistry(), WarmEngines(lambda _: made), clips=clips)
 
 
 def executed(manifest: Path, speech: Speech | None = None, seen: Seen | None = None, **options: bool) -> Execution:

@@ -102,6 +102,7 @@ FIELDS: list[dict[str, Any]] = [
     {"profile": "expressive", "variants": 7, "select_best": True, "chunk": True},
     {"temperature": 0, "top_p": 1e-05, "repetition_penalty": 1.0000000001, "max_new_tokens": 1},
     {"voice": None, "speaker": "Uncle_Fu", "instruct": "-"},
+    {"chunk": True, "cache": False},
     {"voice": None, "speaker": "-x", "instruct_style": "--help"},
 ]
 
@@ -114,6 +115,7 @@ def test_a_command_line_is_the_job(fields: dict[str, Any]) -> None:
     call = call_of(argv)
     again = normalize_job_spec({**call.row, "text": spec.text, "request_id": "x"})
     assert again.content_hash == spec.content_hash
+    assert call.no_cache is not spec.cache
     assert (str(call.text_file), str(call.out_exact), str(call.json_result)) == (
         "a/b/text.txt",
         "a/b",

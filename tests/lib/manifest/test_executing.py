@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +13,7 @@ from lib.errors import RefusedError, TemporaryError
 from lib.manifest import EXECUTION
 from lib.manifest.folder import held
 from tests.lib.manifest.folders import Seen, compiled, executed, job, scripted, statuses
+from tests.lib.voice_synth.kept_clips import ClipsInMemory
 from tests.lib.voice_synth.scripted_engine import ScriptedEngine, spoken, tone
 
 if TYPE_CHECKING:
@@ -157,6 +158,23 @@ def test_again_makes_only_what_is_not_made(tmp_path: Path) -> None:
     assert [text for text, _ in engine.asked] == ["Three."]
     assert done.jobs[0].result["audio"] == "take_01.wav"
     assert statuses(executed(manifest, again=True)) == dict.fromkeys(statuses(done), "ok")
+
+
+def test_of_an_edited_text_the_new_sentence_is_spoken(tmp_path: Path) -> None:
+    """In any folder, with the clips of the machine; all of it with --again, and where the job asks to be made anew."""
+    engine, clips = ScriptedEngine(name="hibari"), ClipsInMemory()
+
+    def spoken_in(place: str, text: str, *, again: bool = False, **fields: Any) -> list[str]:
+        engine.asked.clear()
+        manifest = compiled(tmp_path / place, job("a/one", text, chunk=True, **fields))
+        assert executed(manifest, scripted(engine, clips), again=again).success
+        return [text for text, _ in engine.asked]
+
+    assert spoken_in("one", "One came. Two left.") == ["One came.", "Two left."]
+    assert spoken_in("one", "One came. Three left.") == ["Three left."]
+    assert spoken_in("two", "One came. Four left.") == ["Four left."]
+    assert spoken_in("two", "One came. Four left.", again=True) == ["One came.", "Four left."]
+    assert spoken_in("three", "One came. Four left.", cache=False) == ["One came.", "Four left."]
 
 
 @pytest.mark.parametrize("name", ["take_01.wav", "takes.meta.json", "result.json"])

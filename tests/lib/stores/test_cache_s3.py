@@ -121,3 +121,28 @@ class _InTwos(ListedBucket):
     def _call(self, operation: str, *rest: Any, **given: Any) -> dict[str, Any] | None:
         more: dict[str, Any] = {"MaxKeys": 2} if operation == "list_objects_v2" else {}
         return super()._call(operation, *rest, **given, **more)  # type: ignore[misc]  # as it was called
+
+
+async def test_a_listing_of_any_length_is_worked_off_in_portions(s3: S3Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left out between two of them; what fails in one is raised when no request is out any more."""
+    monkeypatch.setattr(cache_s3, "_PORTION", 2)
+    kept = InBucket(s3)
+    entry = await filled(kept)
+    for number in range(4):
+        kept.write(f".cache/{'0' * 64}/{number:064d}.json", b"no entry")
+    cleared = await kept.cache.clear()
+    assert (cleared.entries, cleared.unreadable, cleared.gone) == (5, 4, 0)
+    assert [each.made.key for each in await kept.cache.newest(10)] == [entry.made.key]
+    asked: list[str] = []
+
+    def cleared_or_not(_: object, key: str, _before: object) -> str:
+        asked.append(key)
+        if len(asked) == 1:
+            raise TemporaryError("the store is away")
+        return "kept"
+
+    kept.write(f".cache/{'0' * 64}/{'0' * 64}.json", b"no entry")
+    monkeypatch.setattr(S3Cache, "_cleared", cleared_or_not)
+    with pytest.raises(TemporaryError, match="away"):
+        await kept.cache.clear()
+    assert len(asked) == 2

@@ -14,6 +14,7 @@ from lib.jobqueue import JobSpec, normalize_job_spec
 from lib.tasks.speak import Speak
 from lib.voice_synth.engines.registry import make_engine
 from tests.lib.tasks.contexts import RecordingContext
+from tests.lib.voice_synth.kept_clips import ClipsInMemory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,6 +99,20 @@ async def test_the_same_job_gives_the_same_bytes(engines: SpeechEngines, tmp_pat
         sounds.append([(context.work_dir / f"take_0{take}.wav").read_bytes() for take in (1, 2)])
     assert sounds[0] == sounds[1] == sounds[2]
     assert sounds[0][0] != sounds[0][1]
+
+
+async def test_sentences_that_were_spoken_are_not_spoken_again(engines: SpeechEngines, tmp_path: Path) -> None:
+    """Of the context's clips, with the same bytes; a job that asks to be made anew has all of it spoken, and kept."""
+    clips = ClipsInMemory()
+    sounds, said = [], []
+    for number, text in enumerate(("One came. Two left.", "One came. Three left.", "One came. Three left.")):
+        context = RecordingContext(tmp_path / str(number), engines, clips=clips)
+        context.work_dir.mkdir()
+        result = await Speak().run(job(chunk=True, text=text, cache=number < 2), context)
+        sounds.append((context.work_dir / "take_01.wav").read_bytes())
+        said.append((result.result or {})["sentences"])
+    assert said == [{"at_hand": 0, "of": 2}, {"at_hand": 1, "of": 2}, {"at_hand": 0, "of": 2}]
+    assert sounds[0] != sounds[1] == sounds[2]
 
 
 async def test_progress_is_reported_by_take(engines: SpeechEngines, tmp_path: Path) -> None:

@@ -284,3 +284,19 @@ def test_reading_listens_to_no_environment(synth: VoiceSynth, monkeypatch: pytes
     monkeypatch.setenv("_VOICE_SYNTH SPEAK_COMPLETE", "complete_bash")
     assert parse_speak(GIVEN).row == {"text": "Hi."}
     assert synth.capture.readouterr() == ("", "")
+
+
+def test_a_text_by_the_sentence_is_spoken_where_it_changed(synth: VoiceSynth) -> None:
+    """By the clips of this machine; not those with --no-cache. A wrong setting is said before anything is spoken."""
+
+    def at_hand(text: str, *flags: str) -> int:
+        done = synth("speak", "--voice", "newsroom", "--text", text, "--out-exact", "o", "--chunk", "--json", *flags)
+        assert done.code == 0, done.err
+        count: int = json.loads(done.out)["sentences"]["at_hand"]
+        return count
+
+    assert [at_hand("One came. Two left."), at_hand("One came. Three left.")] == [0, 1]
+    assert at_hand("One came. Three left.", "--no-cache") == 0
+    synth.monkeypatch.setenv("SENTENCE_CACHE_BYTES", "much")
+    whole = ("speak", "--voice", "newsroom", "--text", "Hi.", "--out-exact", "o", "--voices-dir", synth.voices)
+    assert "SENTENCE_CACHE_BYTES" in synth(*whole, "--chunk").err
