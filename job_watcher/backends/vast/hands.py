@@ -20,6 +20,7 @@ from job_watcher.hosts.connection import connect
 from job_watcher.hosts.deadman import renew, revive
 from job_watcher.hosts.errors import HostError
 from job_watcher.hosts.probe import Wants, probe
+from job_watcher.hosts.sweeping import PREFIX, sweep
 from job_watcher.hosts.wheel import make_wheel, own_version
 from lib.errors import TaskError
 from lib.market import events as ev
@@ -162,6 +163,8 @@ class HostHands:
                     self.intent,
                 )
             self._begin(self._keep_alive(host), "renewals")
+        else:
+            self._begin(self._sweep(host), "sweep")
         return ev.Connected()
 
     async def probe(self) -> Event:
@@ -180,7 +183,7 @@ class HostHands:
 
     async def canary(self) -> Event:
         """Start the worker, and let it speak a word."""
-        worker = WorkerOn(argv=(self._worker,), directory=f"job-runner-{self.intent}")
+        worker = WorkerOn(argv=(self._worker,), directory=f"{PREFIX}{self.intent}")
         self._runner = BatchRunner(
             self._need(),
             self.means.voices,
@@ -281,6 +284,18 @@ class HostHands:
                 except TaskError as exc:
                     logger.bind(instance_id=self.intent).warning("its dead-man was not renewed: {}", exc.message)
             await self.means.clock.sleep(min(60.0, self.means.dead_man / _RENEWALS))
+
+    async def _sweep(self, host: Host) -> None:
+        """One's own host is not thrown away with what dead watchers have left on it."""
+        try:
+            swept = await sweep(host, f"{PREFIX}{self.intent}", self.means.dead_man)
+        except TaskError as exc:
+            logger.bind(instance_id=self.intent).debug("it was not swept: {}", exc.message)
+            return
+        if swept:
+            logger.bind(instance_id=self.intent).info(
+                "deleted on {} what dead watchers had left: {}", host.name, " ".join(swept)
+            )
 
     async def _leave(self) -> None:
         runner, host = self._runner, self._host

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -122,6 +123,17 @@ async def test_another_version_on_ones_own_host_is_no_good(
     said = await hands.probe()
     assert isinstance(said, ev.Probed)
     assert "99.0" in said.why
+    hands.close()
+    await hands.means.left(5)
+
+
+async def test_what_a_dead_watcher_left_on_ones_own_host_is_deleted(own_host: OwnHost, hands: HostHands) -> None:
+    """By the next one that comes in."""
+    place = own_host.host.home / "job-runner-i0123456789abcdef"
+    place.mkdir()
+    os.utime(place, (0, 0))
+    assert await hands.connect(address(own_host), 10.0) == ev.Connected()
+    await wait_until(lambda: not place.exists())
     hands.close()
     await hands.means.left(5)
 
