@@ -40,7 +40,7 @@ async def test_only_what_nobody_can_need_is_deleted(host: Host, shared_sshd: Ssh
     used = left(home, "job-runner-i00000000000000cc")
     strangers = [left(home, "job-runner-inbox"), left(home, "job-runner-work"), left(home, "photos")]
     (home / "job-runner-i00000000000000dd").symlink_to(strangers[2])
-    works = await host.start(["sleep", "600"], cwd=f"{used.name}/cafe")
+    works = await host.start(["sleep", "600"], cwd=str(used / "cafe"))
     assert await sweep(host, MINE, QUIET_SECONDS) == [old.name]
     await works.kill()
     works.forget()
