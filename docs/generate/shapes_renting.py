@@ -48,7 +48,8 @@ RENTING: Final[dict[str, Any]] = {
                 "intent": "text",
                 "market": "text",
                 "market_id": "text | null",
-                "outcome": "text: asked, ended or left",
+                "outcome": "text: asked, ended, gone or left",
+                "why?": "text: of one that is left, what is in the way",
                 "bill?": BILL,
             }
         ],
@@ -78,5 +79,6 @@ RENTING: Final[dict[str, Any]] = {
                 "refused": "text | null",
             }
         ],
+        "notes": ["text: why none is chosen, or why the chosen one would not be rented all the same"],
     },
 }

@@ -17,7 +17,7 @@ EXAMPLES = """\b
 Examples:
   job-runner instances                what is rented, and the last bills
   job-runner instances list --bills 100
-  job-runner instances destroy i0f3a  by its name, or the market's id
+  job-runner instances destroy i0f3a  by its name or its beginning, or the market's id
   job-runner instances reap           end what nobody owns
 """
 
@@ -44,7 +44,8 @@ The same as `job-watcher reap --once`. Exit code 1 when something may still cost
 
 Bills = Annotated[int, typer.Option("--bills", min=0, max=1000, help="How many of the newest bills.")]
 Names = Annotated[
-    list[str], typer.Argument(metavar="ID", help="Names of machines, or their ids at the market.", show_default=False)
+    list[str],
+    typer.Argument(metavar="ID", help="Names of machines, or their ids at the market.", show_default=False),
 ]
 
 
@@ -106,13 +107,15 @@ def destroy(
     """End rented machines now, whatever they are doing."""
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
     settings = settings_of(redis_url)
-    output.confirm(f"end {', '.join(names)}? Its jobs go back to the queue", yes=yes)
-    rows = [with_queue(settings, lambda queue, name=name: renting.destroy(queue, settings, name)) for name in names]  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+    machines = with_queue(settings, lambda queue: renting.named(queue, names))
+    listed = ", ".join(f"{each.intent} ({each.gpu or each.market}, {each.state})" for each in machines)
+    output.confirm(f"end {listed}? Jobs that are there go back to the queue", yes=yes)
+    rows = with_queue(settings, lambda queue: renting.destroy_all(queue, settings, machines))
     if json:
         output.document({"rows": rows})
     else:
         for row in rows:
-            output.data(f"{row['intent']}: {_SAID[row['outcome']]}")
+            output.data(f"{row['intent']}: {row.get('why') or _SAID[row['outcome']]}")
     if any(row["outcome"] == "left" for row in rows):
         raise typer.Exit(1)
 
@@ -147,13 +150,14 @@ def reap(
 _SAID = {
     "asked": "its watcher was asked to end it",
     "ended": "ended, and proven gone",
+    "gone": "ended already",
     "left": "asked to end, and not proven gone; see `job-runner instances`",
 }
 
 
 def _rows(found: list[dict[str, Any]]) -> Table:
     table = Table(
-        ("MACHINE", "STATE", "MARKET", "GPU", "$/HOUR", "SO FAR $", "JOBS"),
+        ("INSTANCE", "STATE", "MARKET", "GPU", "$/HOUR", "SO FAR $", "JOBS"),
         ("left", "left", "left", "left", "right", "right", "right"),
     )
     for each in found:

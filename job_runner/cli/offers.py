@@ -18,8 +18,8 @@ Examples:
   job-runner offers --jobs 500
   job-runner offers --json | jq '.offers[] | select(.chosen)'
 
-Nothing is rented. The dollars are those of this batch on that machine: its start, its work, its storage and traffic.
-VAST_QUERY, VAST_MAX_DPH and VAST_DISK say which machines are looked at.
+Nothing is rented. The dollars are those of so many jobs of 500 characters on that machine: its start, its work, its
+storage and traffic. VAST_QUERY, VAST_MAX_DPH and VAST_DISK say which machines are looked at. * would be rented, - not.
 """
 
 Jobs = Annotated[int, typer.Option("--jobs", min=1, max=1_000_000, help="For so many jobs of average length.")]
@@ -41,20 +41,20 @@ def offers(
     if json:
         output.document(document)
         return
-    if not document["offers"]:
-        output.say("no machine fits VAST_QUERY, VAST_MAX_DPH and VAST_DISK; nothing would be rented")
-        return
-    output.listing(_table(document["offers"]).lines(output.width, output.paint))
+    if document["offers"]:
+        output.listing(_table(document["offers"], jobs).lines(output.width, output.paint))
     chosen = next((each for each in document["offers"] if each["chosen"]), None)
     if chosen is None:
-        output.say("none of them would be rented now")
+        output.say("nothing would be rented now")
     else:
         output.sentence(f"chosen: {chosen['offer']}, {chosen['why']}", indent=2)
+    for note in document["notes"]:
+        output.sentence(f"note: {note}", indent=2)
 
 
-def _table(found: list[dict[str, Any]]) -> Table:
+def _table(found: list[dict[str, Any]], jobs: int) -> Table:
     table = Table(
-        ("OFFER", "", "MARKET", "GPU", "$/HOUR", "START", "WORK", "BATCH $"),
+        ("OFFER", "", "MARKET", "GPU", "$/HOUR", "START", "WORK", "1 JOB $" if jobs == 1 else f"{jobs} JOBS $"),
         ("left", "left", "left", "left", "right", "right", "right", "right"),
     )
     for each in found:

@@ -10,7 +10,7 @@ import pytest
 
 from docs.generate.shapes import SHAPES, misfits
 from lib.market.instance import Instance
-from lib.redisqueue import instances
+from lib.redisqueue import instances, sessions
 from lib.redisqueue.instances import Intended
 from lib.redisqueue.namespace import namespace
 from lib.renting import ending
@@ -99,9 +99,46 @@ def test_rows_and_bills_fit_eighty_columns_and_their_shape(runner: JobRunner) ->
 
 
 def test_a_name_that_is_none_is_not_found(runner: JobRunner) -> None:
-    """Exit code 4; and nothing is ended without a yes."""
+    """Exit code 4, before anybody is asked; and nothing of the others is ended."""
+
+    async def one(watcher: HandWatcher) -> None:
+        await row(watcher, "aaaa0001aaaa0001")
+
+    runner.by_hand(one)
     assert runner("instances", "destroy", "x", "--yes").code == 4
-    assert runner("instances", "destroy", "x").code == 2
+    assert runner("instances", "destroy", "aaaa0001aaaa0001", "bbbb", "--yes").code == 4
+    assert not runner("instances", "--json").document["instances"][0]["told_to_end"]
+
+
+def test_a_person_is_asked_about_what_would_end(runner: JobRunner) -> None:
+    """With the card and the state of each; the beginning of a name will do, where it is one machine's."""
+
+    async def two(watcher: HandWatcher) -> None:
+        await row(watcher, "aaaa0001aaaa0001", "7")
+        await row(watcher, "aaaa0002aaaa0002", "8")
+
+    runner.by_hand(two)
+    outcome = runner("instances", "destroy", "aaaa0001", "8", "aaaa0001aaaa0001")
+    assert outcome.code == 2
+    assert "end aaaa0001aaaa0001 (RTX 4090, draining), aaaa0002aaaa0002 (RTX 4090, draining)?" in outcome.err
+    assert "beginning of 2 names" in runner("instances", "destroy", "aaaa", "--yes").err
+    assert runner("instances", "destroy", "aaa", "--yes").code == 4
+
+
+def test_one_that_cannot_be_asked_to_end_hides_no_other(runner: JobRunner) -> None:
+    """Each has its line, and the exit code is that of what is left."""
+
+    async def two(watcher: HandWatcher) -> None:
+        await row(watcher, "aaaa0001aaaa0001", "7")
+        await row(watcher, "bbbb0002bbbb0002", "8")
+
+    runner.by_hand(two)
+    outcome = runner("instances", "destroy", "aaaa", "bbbb", "--yes")
+    assert outcome.code == 1
+    assert [line.split(":")[0] for line in outcome.out.splitlines()] == ["aaaa0001aaaa0001", "bbbb0002bbbb0002"]
+    document = runner("instances", "destroy", "aaaa", "bbbb", "--yes", "--json").document
+    assert misfits(SHAPES["job-runner instances destroy"], document) == []
+    assert all("VAST_API_KEY" in each["why"] for each in document["rows"])
 
 
 def test_a_living_watcher_is_asked(runner: JobRunner) -> None:
@@ -112,6 +149,8 @@ def test_a_living_watcher_is_asked(runner: JobRunner) -> None:
         from job_runner.service import renting  # noqa: PLC0415 - as the command does
         from lib.settings import Settings  # noqa: PLC0415 - ditto
 
+        beat = b'"session":"%s","slots":{}}' % watcher.session.encode()
+        await sessions.renew(watcher.queue, watcher.session, name=watcher.name, life_ms=60_000, heartbeat=beat, held=())
         for name in (mine.intent, "4711"):
             document = await renting.destroy(watcher.queue, Settings.load(), name)
             assert document["outcome"] == "asked"
@@ -177,13 +216,40 @@ def test_offers_show_the_choice_and_why(runner: JobRunner, fake: FakeVast) -> No
     outcome = runner("offers", "--jobs", "10")
     assert outcome.code == 0, outcome.err
     rows = outcome.out.splitlines()
-    # Below the table stands a sentence, which a terminal breaks.
-    assert max(map(len, rows[:-1])) <= 80
+    # Below the table stand sentences, which a terminal breaks.
+    assert max(map(len, rows[:4])) <= 80
     assert rows[1].split()[:3] == ["101", "*", "vast"]
     assert "chosen: 101" in outcome.out
     document = runner("offers", "--json").document
     assert misfits(SHAPES["job-runner offers"], document) == []
     assert [each["offer"] for each in document["offers"]] == ["101", "102", "103"]
+    assert fake.asked("create") == []
+
+
+def test_offers_say_what_is_in_the_way(runner: JobRunner, fake: FakeVast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No cap, too little of it, as many as may be, nothing that fits: what a watcher would not rent has a reason."""
+
+    def notes() -> str:
+        said: list[str] = runner("offers", "--json").document["notes"]
+        return "; ".join(said)
+
+    assert notes() == "BUDGET_PER_DAY_USD is not set, and nothing that costs is rented without it"
+    monkeypatch.setenv("BUDGET_PER_DAY_USD", "0.1")
+    assert notes().startswith("$0.10 of BUDGET_PER_DAY_USD is left, and a machine may cost $2.00")
+    monkeypatch.setenv("BUDGET_PER_DAY_USD", "100")
+    assert notes() == ""
+    assert "note" not in runner("offers").out
+    monkeypatch.setenv("VAST_QUERY", "gpu_name=RTX_5090")
+    outcome = runner("offers")
+    assert "nothing would be rented" in outcome.err
+    assert "nothing on the market fits VAST_MAX_DPH=1, VAST_DISK=10, VAST_QUERY=gpu_name=RTX_5090" in outcome.out
+    monkeypatch.delenv("VAST_QUERY")
+
+    async def one(watcher: HandWatcher) -> None:
+        await row(watcher, "aaaa0001aaaa0001")
+
+    runner.by_hand(one)
+    assert notes() == "1 rented already, and VAST_MAX_INSTANCES allows no more"
     assert fake.asked("create") == []
 
 
