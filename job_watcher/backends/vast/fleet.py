@@ -155,6 +155,9 @@ class Fleet:
         """Look at the machines, and at intervals at the queue."""
         self._told_of_work()
         rows = await self._look_round()
+        if rows is None:
+            # Nothing is begun that could answer them, and who waits for news that are there never lets others run.
+            self._news.clear()
         due = self.clock.elapsed() - self._looked_at >= self.settings.watcher_poll_interval
         if rows is not None and (due or self._news.is_set()):
             self._news.clear()
