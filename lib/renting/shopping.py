@@ -127,7 +127,9 @@ class Shopping:
                 offer = best.offer
                 if offer.interruptible:
                     offer = replace(offer, dph=bid(offer, self.max_dph, self.settings.vast_disk))
-                self._last_dph = offer.hourly(self.settings.vast_disk)
+                if market.name != "ssh":
+                    # One's own says nothing of what the next machine costs.
+                    self._last_dph = offer.hourly(self.settings.vast_disk)
                 return market, offer
         return None
 

@@ -101,8 +101,9 @@ async def test_what_is_expected_of_ones_own_host(renter: Renter, vast: VastMarke
     own = SshHosts([HOST], renter.clock)
     shop = shopping(renter, tmp_path, vast, own, SSH_HOSTS=HOST)
     first = await shop.figures([])
-    (offer,) = [each.offer for each in await shop.ranked(own, 1)]
-    taken = shop.intent("cafe0000cafe", own, offer, renter.books)
+    choice = await shop.choose(1, [])
+    assert choice is not None
+    taken = shop.intent("cafe0000cafe", own, choice[1], renter.books)
     second = await shop.figures([taken])
     assert (first.dph, first.startup < second.startup, second.dph) == (0, True, USD)
 
