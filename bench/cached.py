@@ -1,9 +1,12 @@
 """Fifty jobs, the same fifty under other names, and again with one changed word: how many are spoken, in how long.
 
-    python -m bench.cached [--jobs 50]
+Then one text of forty sentences, and the same with one changed word.
+
+    python -m bench.cached [--jobs 50] [--sentences 40]
 
 By the real programs: server, `enqueue`, `job-watcher --drain`, `report`. It ends with 1 unless the second round speaks
-nothing and the third one job. The seconds are those of a watcher from its first job to its last, by the records.
+nothing and the third one job, and of the changed text one sentence is spoken. The seconds of a round are those of a
+watcher from its first job to its last, by the records; those of a text are of its synthesis, without loading the model.
 """
 
 from __future__ import annotations
@@ -52,22 +55,52 @@ def round_of(report: dict[str, Any]) -> Round:
     return Round(len(records), len(spoken), (ended - began).total_seconds())
 
 
-async def played(stand: Stand, name: str, text: str) -> Round:
-    """Queue a file, work it off and look."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of one text: how many sentences were spoken, of how many, and the seconds of that."""
+
+    spoken: int
+    of: int
+    seconds: float
+
+
+def story(name: str, count: int, changed: int | None = None) -> str:
+    """A job file of one text of `count` sentences, one of them with another word."""
+    said = [
+        f"Sentence {number} of tonight's story is about the "
+        f"{'morning' if number == changed else _WORDS[number % len(_WORDS)]}, and it is read without haste."
+        for number in range(count)
+    ]
+    return f'- {{output_name: {name}/story, voice: newsroom, chunk: true, text: "{" ".join(said)}"}}\n'
+
+
+def told_of(report: dict[str, Any]) -> Told:
+    """By the one record of a report."""
+    (row,) = report["rows"]
+    result = row["record"]["result"]
+    sentences = result["sentences"]
+    return Told(sentences["of"] - sentences["at_hand"], sentences["of"], result["timings"]["synth_sec"])
+
+
+async def played(stand: Stand, name: str, text: str) -> dict[str, Any]:
+    """Queue a file, work it off and look; the report."""
     file = stand.state / f"{name}.yaml"
     file.write_text(text)
     environ = stand.environ()
     await said_by(str(BIN / "job-runner"), "enqueue", str(file), "--json", environ=environ, cwd=stand.state)
     await said_by(str(BIN / "job-watcher"), "--drain", "--quiet", environ=environ, cwd=stand.state)
     said = await said_by(str(BIN / "job-runner"), "report", str(file), "--json", environ=environ, cwd=stand.state)
-    return round_of(json.loads(said))
+    report: dict[str, Any] = json.loads(said)
+    return report
 
 
 async def main() -> int:
-    """All three rounds; the exit code."""
+    """All three rounds, and both texts; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=50)
-    count = parser.parse_args().jobs
+    parser.add_argument("--sentences", type=int, default=40)
+    given = parser.parse_args()
+    count, sentences = given.jobs, given.sentences
     files = {
         "first": rows("first", count),
         "again": rows("again", count),
@@ -76,9 +109,15 @@ async def main() -> int:
     wrong = False
     async with standing() as stand:
         for (name, text), wanted in zip(files.items(), (count, 0, 1), strict=True):
-            seen = await played(stand, name, text)
+            seen = round_of(await played(stand, name, text))
             print(f"{name:<8} {seen.done} done, {seen.spoken} spoken, {seen.seconds:.2f} s")
             wrong |= (seen.done, seen.spoken) != (count, wanted)
+        whole = told_of(await played(stand, "text", story("text", sentences)))
+        edited = told_of(await played(stand, "edited", story("edited", sentences, sentences // 2)))
+        for name, told in (("text", whole), ("edited", edited)):
+            print(f"{name:<8} {told.spoken} of {told.of} sentences spoken, {told.seconds:.3f} s")
+        print(f"ratio    {edited.seconds / whole.seconds:.3f} of the seconds of the whole text")
+        wrong |= (whole.spoken, edited.spoken, edited.of) != (sentences, 1, sentences)
     return int(wrong)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.cached import Round, round_of, rows
+from bench.cached import Round, Told, round_of, rows, story, told_of
+from lib.voice_synth.chunking import chunks_of
 
 
 def record(number: int, *, cached: bool) -> dict[str, Any]:
@@ -33,3 +34,16 @@ def test_files_differ_in_names_and_in_one_word() -> None:
     assert first == again
     assert [number for number in range(5) if first[number] != changed[number]] == [2]
     assert len({line.partition("text:")[2] for line in first}) == 5
+
+
+def test_a_text_differs_in_one_sentence() -> None:
+    """By the borders that speech has."""
+    first, changed = (chunks_of(story("x", 40, at).partition("text:")[2]) for at in (None, 20))
+    assert len(first) == len(set(first)) == 40
+    assert [number for number in range(40) if first[number] != changed[number]] == [20]
+
+
+def test_a_text_counts_what_was_spoken() -> None:
+    """By its result."""
+    result = {"sentences": {"at_hand": 39, "of": 40}, "timings": {"synth_sec": 0.1}}
+    assert told_of({"rows": [{"record": {"result": result}}]}) == Told(1, 40, 0.1)

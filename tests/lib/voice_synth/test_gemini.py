@@ -21,6 +21,7 @@ from lib.voice_synth.languages import WELL_KNOWN
 from lib.voice_synth.request import LanguageError, SpeechRequest, prepare
 from lib.voice_synth.takes import Speaking
 from lib.voice_synth.voices import SPEAKERS, STAND_INS, UnknownVoiceError, VoiceRegistry
+from tests.lib.voice_synth.kept_clips import ClipsInMemory
 from tests.support.checkout import HOUSE
 from tests.support.scripted_speech import RATE, Blocking, ScriptedSpeech, hum
 
@@ -43,10 +44,11 @@ def request(**given: object) -> SpeechRequest:
     return SpeechRequest(**{"text": TEXT, "speaker": "Ryan", "engine": "gemini", **given})  # type: ignore[arg-type]  # each test names the fields it means
 
 
-def spoken(directory: Path, asked: SpeechRequest, speech: ScriptedSpeech) -> Report:
+def spoken(directory: Path, asked: SpeechRequest, speech: ScriptedSpeech, clips: ClipsInMemory | None = None) -> Report:
     """The files of one request."""
     made = engine(speech)
-    speaking = Speaking(asked, WarmEngines(lambda _: made), directory)
+    directory.mkdir(exist_ok=True)
+    speaking = Speaking(asked, WarmEngines(lambda _: made), directory, clips=clips)
     for _ in speaking.steps():
         pass
     return speaking.report()
@@ -110,6 +112,16 @@ def test_words_about_how_to_speak_go_as_a_style(given: dict[str, str], style: st
     speech = ScriptedSpeech()
     list(engine(speech).synthesise("Hello.", settings(**given)))
     assert speech.asked == [("Hello.", "Leda", style)]
+
+
+def test_a_sentence_that_was_paid_for_is_not_paid_for_again(tmp_path: Path) -> None:
+    """Of a text with one changed sentence one call is made; it samples, and its clips are as sound as any."""
+    clips, speech = ClipsInMemory(), ScriptedSpeech()
+    spoken(tmp_path / "a", request(text="It rained today. Nobody came.", chunk=True), speech, clips)
+    speech.asked.clear()
+    report = spoken(tmp_path / "b", request(text="It rained today. All stayed.", chunk=True), speech, clips)
+    assert [text for text, *_ in speech.asked] == ["All stayed."]
+    assert report.summary["sentences"] == {"at_hand": 1, "of": 2}
 
 
 @pytest.mark.parametrize("language", ["English", "zh", "Japanese", "en-GB", "pt-BR", "sv", "my"])
