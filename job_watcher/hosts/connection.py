@@ -67,7 +67,8 @@ async def connect(
             ) from exc
         except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as exc:
             raise HostRefusedError(f"the ssh key cannot be used: {exc}", hint="look at VAST_SSH_KEY") from exc
-        except (asyncssh.Error, OSError) as exc:
+        except (asyncssh.Error, OSError, OverflowError, ValueError) as exc:
+            # The latter two are an address that is none, which a market may give.
             if isinstance(exc, asyncssh.PermissionDenied) and isinstance(keys, OwnKeys):
                 raise _refused(name, exc) from exc
             last = exc

@@ -76,6 +76,12 @@ async def test_nobody_at_the_address_is_a_lost_host() -> None:
     assert isinstance(told.value, WaitError)
 
 
+async def test_an_address_that_is_none_is_a_lost_host() -> None:
+    """A market may show any port; the sockets of this machine have other errors for that than the network has."""
+    with pytest.raises(HostLostError, match="99999 let nobody in"):
+        await connect(Address("127.0.0.1", 99_999, "somebody"), HostKeys.make(), None, 0.3)
+
+
 async def test_a_key_that_is_not_let_in_is_refused_after_the_deadline(shared_sshd: Sshd) -> None:
     """A rented host may learn its new key a while after it answers, so it is tried for all that time."""
     with pytest.raises(HostRefusedError, match="does not let us in"):
