@@ -12,6 +12,7 @@ import typer
 
 from lib.command_line.output import Output
 from lib.command_line.server_url_option import checked_server_url
+from lib.errors import UnreachableError
 from lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
 EPILOG: Final = """\b
 Examples:
   job-watcher reap --once
-  */5 * * * * . /etc/job-runner.env; job-watcher reap --once --quiet
+  job-watcher reap --once --quiet     by cron: says nothing where all is well
 
 \b
 A machine is ended when the watcher that rented it is gone, when no row of the
 queue knows it, or when its time is over. Only what bears this queue's label is
 touched; where the market or the queue does not answer for sure, nothing is.
+A watcher that is silent is waited for, half a minute at most.
 Exit codes: 0 nothing is left; 1 something may still cost money;
 2 bad usage or settings; 3 Redis does not answer.
 """
@@ -65,7 +67,15 @@ def reap(
 
 
 async def _reap(settings: Settings, tell: Callable[[Ended], None], *, once: bool) -> bool:
-    from lib import wiring  # noqa: PLC0415 - --help must not pay for it
+    """Look once, or for ever; whether something is left.
+
+    Raises:
+        UnreachableError: the queue did not answer at the first look. Later ones are tried again.
+
+    """
+    from loguru import logger  # noqa: PLC0415 - --help must not pay for it
+
+    from lib import wiring  # noqa: PLC0415 - ditto
     from lib.clock import SystemClock  # noqa: PLC0415 - ditto
     from lib.renting.visiting import reap as reap_all  # noqa: PLC0415 - ditto
 
@@ -73,12 +83,15 @@ async def _reap(settings: Settings, tell: Callable[[Ended], None], *, once: bool
     markets = wiring.markets(settings, clock)
     try:
         async with wiring.opened_queue(settings) as queue:
-            while True:
-                ended = await reap_all(queue, settings, markets, clock)
-                tell(ended)
-                if once:
-                    return bool(ended.left)
+            ended = await reap_all(queue, settings, markets, clock)
+            tell(ended)
+            while not once:
                 await clock.sleep(EVERY_SECONDS)
+                try:
+                    tell(await reap_all(queue, settings, markets, clock))
+                except UnreachableError as exc:
+                    logger.warning("{}", exc.message)
+            return bool(ended.left)
     finally:
         for market in markets.values():
             await market.aclose()

@@ -191,7 +191,8 @@ def test_reap_ends_what_nobody_owns(runner: JobRunner, fake: FakeVast, program: 
     async def left(watcher: HandWatcher) -> None:
         known_as = await namespace(watcher.queue)
         fake.place(f"job-runner/{known_as}/cafe0000cafe/17/1000", offer=101)
-        await row(watcher, "aaaa0001aaaa0001", "1")
+        market_id = fake.place(f"job-runner/{known_as}/aaaa0001aaaa0001/17/9999999999", offer=103)
+        await row(watcher, "aaaa0001aaaa0001", str(market_id))
 
     runner.by_hand(left)
     somebody = fake.place("not ours", offer=102)
