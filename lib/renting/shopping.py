@@ -42,6 +42,9 @@ REFRESH_SECONDS: Final = 30.0
 
 _CHARACTERS_A_JOB: Final = 500
 
+_SENT_GB_A_CHARACTER: Final = 48_000 / 15 / 1e9
+"""What comes back of it: a second of sound for some fifteen, at the rate and depth that most engines have."""
+
 
 @dataclass(slots=True)
 class Shopping:
@@ -106,7 +109,8 @@ class Shopping:
         if market.name == "ssh":
             history = replace(history, usual_start=OWN_START_SECONDS)
         disk = self.settings.vast_disk if market.name == "vast" else 0
-        batch = BatchNeeds(_CHARACTERS_A_JOB * max(1, jobs), disk, self.max_dph, jobs)
+        characters = _CHARACTERS_A_JOB * max(1, jobs)
+        batch = BatchNeeds(characters, disk, self.max_dph, jobs, up_gb=characters * _SENT_GB_A_CHARACTER)
         now = self.clock.elapsed()
         free = [each for each in offers if self._gone.get((market.name, each.id), 0.0) <= now]
         used = _in_use(rows) if market.name == "ssh" else frozenset()

@@ -9,6 +9,7 @@ import pytest
 from lib.market.ssh import SshHosts
 from lib.redisqueue import instances
 from lib.renting.shopping import Shopping
+from tests.fakes.vast_offers import Offer
 from tests.lib.market.rows import WANTS
 from tests.support.running import settings_in
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from lib.market.base import GpuMarket
     from lib.market.vast import VastMarket
+    from tests.fakes.vast_server import FakeVast
     from tests.lib.renting.renters import Renter
 
 USD = 1_000_000
@@ -34,6 +36,23 @@ async def test_the_cheapest_fit_offer_is_chosen(renter: Renter, vast: VastMarket
     choice = await shopping(renter, tmp_path, vast).choose(100, [])
     assert choice is not None
     assert (choice[0].name, choice[1].id) == ("vast", "101")
+
+
+async def test_what_a_machine_takes_for_traffic_counts(
+    renter: Renter, vast: VastMarket, fake: FakeVast, tmp_path: Path
+) -> None:
+    """A cheap hour is soon eaten up where each gigabyte of sound costs; of a few jobs that is next to nothing."""
+    fake.offer(Offer(id=190, machine_id=10190, dph=0.15, up_cost=1.0))
+    try:
+        shop = shopping(renter, tmp_path, vast)
+        few, many = await shop.choose(1, []), await shop.choose(1000, [])
+        (dear,) = [each for each in await shop.ranked(vast, 1000) if each.offer.id == "190"]
+    finally:
+        fake.withdraw(190)
+    assert few is not None
+    assert many is not None
+    assert (few[1].id, many[1].id) == ("190", "101")
+    assert dear.traffic == pytest.approx(1.6 * USD, rel=0.01)
 
 
 async def test_ones_own_host_comes_first_and_then_what_costs(renter: Renter, vast: VastMarket, tmp_path: Path) -> None:
