@@ -247,7 +247,7 @@ class VastMarket:
         try:
             await self._calls.ask(
                 f"to let a key into instance {seen.market_id}",
-                lambda sdk: sdk.attach_ssh(number_of_it, key),
+                lambda sdk: _let_in(sdk, number_of_it, key),
                 Urgency.LOOK,
                 again=False,
             )
@@ -310,10 +310,17 @@ def _row(sdk: Any, number_of_it: int) -> Any:
     if says_no_such_instance(reply_of(response)):
         return None
     response.raise_for_status()
-    row = response.json()["instances"]
-    if row is not None and not isinstance(row, dict):
-        raise TypeError("an instance is an object")
+    document = response.json()
+    row = document["instances"]
+    if document.get("success") is False or (row is not None and not isinstance(row, dict)):
+        raise TypeError("an instance is an object, and a question that failed proves nothing")
     return row
+
+
+def _let_in(sdk: Any, number_of_it: int, key: str) -> None:
+    """In the thread: add the key."""
+    if sdk.attach_ssh(number_of_it, key).get("success") is False:
+        raise ValueError("the key was not added")
 
 
 def _destroyed(sdk: Any, number_of_it: int) -> Reply | bool:
@@ -323,6 +330,9 @@ def _destroyed(sdk: Any, number_of_it: int) -> Reply | bool:
     if says_no_such_instance(reply):
         return False
     response.raise_for_status()
+    if not reply.text:
+        return True
     document = reply.document
-    refused = isinstance(document, dict) and document.get("success") is False
-    return Reply(400, reply.text) if refused else True
+    if not isinstance(document, dict):
+        raise TypeError("somebody else has answered")
+    return Reply(400, reply.text) if document.get("success") is False else True

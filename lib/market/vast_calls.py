@@ -46,7 +46,8 @@ def nonsense(what: str) -> NonsenseError:
 def reply_of(response: Any) -> Reply:
     """An answer of `requests`."""
     headers = {str(name).lower(): str(value) for name, value in response.headers.items()}
-    return Reply(int(response.status_code), str(response.text), headers)
+    # Not its own `text`: to guess how a page without a word about that is written takes seconds a megabyte.
+    return Reply(int(response.status_code), response.content.decode(errors="replace"), headers)
 
 
 class Calls:

@@ -21,6 +21,8 @@ from lib.market.errors import (
     UncertainError,
 )
 from lib.market.vast import VastMarket
+from lib.market.vast_calls import reply_of
+from lib.market.vast_refusals import Reply
 from lib.redaction import BLACKENED
 from tests.lib.market.conftest import KEY
 from tests.lib.market.rows import ORDER, WANTS, instance, market_offer, offer, page
@@ -198,6 +200,7 @@ async def test_gone_is_only_what_the_market_itself_says(vast: VastMarket, server
         {"instances": [instance()]},
         {"instances": instance(8)},
         {"success": True},
+        {"success": False, "instances": None},
         "gone",
         Answer(fault="reset"),
         Answer({"instances": None}, fault="cut"),
@@ -209,8 +212,18 @@ async def test_nothing_else_means_that_an_instance_is_gone(
 ) -> None:
     """A proxy's page, an empty answer, another instance, a lost reply: all of them are errors."""
     server.says(SHOW, answer)
+    server.says("GET /api/v1/instances/", page(total=0))
     with pytest.raises((UnreachableError, MarketError)):
         await make(call_seconds=0.2).show("7")
+
+
+def test_an_answer_is_read_without_guessing_how_it_is_written() -> None:
+    """The guess takes seconds where the page is large; the market's own answers are JSON."""
+
+    class Response:
+        status_code, headers, content = 502, {"Content-Type": "text/html"}, b"caf\xc3\xa9 \xff"
+
+    assert reply_of(Response()) == Reply(502, "caf\u00e9 \ufffd", {"content-type": "text/html"})
 
 
 async def test_destroy_is_content_with_what_is_gone_already(vast: VastMarket, server: ScriptedMarket) -> None:
@@ -221,7 +234,17 @@ async def test_destroy_is_content_with_what_is_gone_already(vast: VastMarket, se
     assert server.asked[0].body == {}
 
 
-@pytest.mark.parametrize("answer", [Answer("oops", 500), {"success": False, "msg": "try later"}, Answer("no", 404)])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer("oops", 500),
+        {"success": False, "msg": "try later"},
+        Answer("no", 404),
+        Answer("<html>welcome"),
+        Answer('{"success": true'),
+        [],
+    ],
+)
 async def test_a_destroy_that_was_not_accepted_is_an_error(
     vast: VastMarket, server: ScriptedMarket, answer: Any
 ) -> None:
@@ -252,12 +275,12 @@ async def test_the_key_of_an_order_is_let_in_when_its_instance_is_seen(
     """Also where the reply of the create was lost, and again until it was accepted; then never more."""
     server.says(CREATE, Answer(fault="reset"))
     server.says(SHOW, {"instances": instance()})
-    server.says(ATTACH, Answer("not yet", 500), {"success": True})
+    server.says(ATTACH, Answer("not yet", 500), {"success": False, "msg": "not yet"}, {"success": True})
     with pytest.raises(UncertainError):
         await vast.create(market_offer(), ORDER)
-    for _ in range(3):
+    for _ in range(4):
         assert await vast.show("7") is not None
-    assert server.calls("POST") == [ATTACH, ATTACH]
+    assert server.calls("POST") == [ATTACH, ATTACH, ATTACH]
     assert server.asked[-2].body == {"ssh_key": ORDER.public_key}
 
 
