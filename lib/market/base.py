@@ -1,7 +1,7 @@
 """What every market of machines looks like to those who rent: a handful of questions and orders, in plain values.
 
-`lib.market.vast` and `lib.market.ssh` implement it; `job_watcher.backends.vast` and the reaper ask it. Money is in
-whole millionths of a dollar, sizes in GB, speeds in Mbit/s. Nothing here decides anything.
+`lib.market.vast` and `lib.market.ssh` implement it; `lib.renting` asks it, for watchers, reapers and commands. Money is
+in whole millionths of a dollar, sizes in GB, speeds in Mbit/s. Nothing here decides anything.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What happens to a rented machine, and what is to be done next: the words between `lib.market.life` and its driver.
 
-Plain values. `job_watcher.backends.vast` turns what market and host say into events, and carries the actions out.
+Plain values. `lib.renting.keeping` turns what market and host say into events, and has the actions carried out.
 """
 
 from __future__ import annotations

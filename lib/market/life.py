@@ -1,6 +1,6 @@
 """The life of a rented machine, as a pure state machine: what happened and when, to what it is now and what to do next.
 
-`job_watcher.backends.vast` drives it: it saves each step in the instance's row before it carries the actions out. The
+`lib.renting.keeping` drives it: it saves each step in the instance's row before it carries the actions out. The
 simulator and the property tests drive it too. Nothing here asks a market or a host. How a life ends is told in
 `lib.market.ending`.
 

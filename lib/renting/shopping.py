@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from lib.market import life
 from lib.market.base import HostWants, RentOrder
 from lib.market.figures import learn
-from lib.market.offers import BatchNeeds, bid, rank
+from lib.market.offers import BatchNeeds, best, bid, rank
 from lib.market.ssh import address_of
 from lib.money import MICRO
 from lib.redisqueue import instances, spend
@@ -126,9 +126,9 @@ class Shopping:
             taken = [each for each in rows if each.market == market.name]
             if market.name == "vast" and len(taken) >= self.settings.vast_max_instances:
                 continue
-            best = next((each for each in await self.ranked(market, jobs, rows) if not each.refused), None)
-            if best is not None:
-                offer = best.offer
+            found = best(await self.ranked(market, jobs, rows))
+            if found is not None:
+                offer = found.offer
                 if offer.interruptible:
                     offer = replace(offer, dph=bid(offer, self.max_dph, self.settings.vast_disk))
                 if market.name != "ssh":
