@@ -4,8 +4,8 @@
 
 A clip is written beside its place and renamed, read whole and compared with its digest, and one that is damaged is
 removed and spoken anew. When there is no room the ones that were not used for longest go. The folder is worth what
-speaking costs and no more, so a disk that is full, slow to write or closed to us is no error anywhere: clips are then
-not kept. Speaking children use it, and `job-runner cache` and `doctor` look at it.
+speaking costs and no more, so a disk that is full or closed to us is no error anywhere: clips are then not kept.
+Whoever speaks uses it, and `job-runner cache` and `doctor` look at it.
 """
 
 from __future__ import annotations
