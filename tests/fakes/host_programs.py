@@ -1,10 +1,13 @@
 """Programs of a rented host that this machine has not: an `nvidia-smi` that answers as the real one does.
 
-Called by `tests.fakes.hosts`, which puts `kind`, `name` and `memory` before it.
+Called by `tests.fakes.hosts`, which puts `kind`, `name` and `memory` before that one.
 """
 
 from __future__ import annotations
 
+import shlex
+import sys
+from pathlib import Path
 from typing import Final
 
 NVIDIA_SMI: Final = r"""
@@ -59,3 +62,10 @@ done
 case $format in *,noheader,*) ;; *) echo "${head#, }" ;; esac
 echo "${row#, }"
 """
+
+BARE_PROGRAMS: Final = {
+    # The one that this environment was made of: it has venv and pip, and none of our packages.
+    "python3": f'#!/bin/sh\nexec {shlex.quote(str(Path(sys.base_prefix) / "bin/python3"))} "$@"\n',
+    "apt-get": "#!/bin/sh\necho 'E: this would be the package manager of your own machine' >&2\nexit 100\n",
+}
+"""Of a host without any of our programs."""

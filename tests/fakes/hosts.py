@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from tests.fakes.host_programs import NVIDIA_SMI
+from tests.fakes.host_programs import BARE_PROGRAMS, NVIDIA_SMI
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,9 @@ class HostPlan:
 
     `gpu`: as `nvidia-smi` shows it, and `memory_mb` its memory; `no_driver` and `mismatch` fail as a bad driver does,
     `slow` never answers, `none` is not there. `bytes_a_second` is all that its network carries each way. `programs`
-    are scripts that come first in PATH, by name: a worker that lies, for one. `env` is seen by everything there.
+    are scripts that come first in PATH, by name: a worker that lies, for one. `env` is seen by everything there. A
+    `bare` one has nothing of this checkout, as a new Ubuntu: only a Python, and no package manager that would be
+    asked for another one.
     """
 
     sshd_late: float = 0.0
@@ -58,6 +60,7 @@ class HostPlan:
     memory_mb: int = 24_564
     disk_mb: int | None = None
     bytes_a_second: int | None = None
+    bare: bool = False
     programs: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
 
@@ -240,10 +243,11 @@ class Host:
 
     def _environment(self) -> dict[str, str]:
         """All that anything there has: nothing of whoever starts it."""
-        programs = [str(self.directory / "bin"), str(Path(sys.executable).parent), "/usr/bin", "/bin"]
+        ours = [] if self.plan.bare else [str(Path(sys.executable).parent)]
+        programs = [str(self.directory / "bin"), *ours, "/usr/bin", "/bin"]
         return {
             "PATH": ":".join(programs),
-            "PYTHONPATH": str(HOUSE),
+            **({} if self.plan.bare else {"PYTHONPATH": str(HOUSE)}),
             "HOME": str(self.home),
             "TMPDIR": str(self.home),
             "LANG": "C.UTF-8",
@@ -272,7 +276,8 @@ class Host:
         memory = 2048 if self.plan.gpu == "small" else self.plan.memory_mb
         figures = f"kind={self.plan.gpu}\nname={shlex.quote(self.plan.gpu_name)}\nmemory={memory}\n"
         gpu = {} if self.plan.gpu == "none" else {"nvidia-smi": f"#!/bin/sh\n{figures}{NVIDIA_SMI}"}
-        for name, text in {**gpu, **self.plan.programs}.items():
+        bare = BARE_PROGRAMS if self.plan.bare else {}
+        for name, text in {**gpu, **bare, **self.plan.programs}.items():
             program = self.directory / "bin" / name
             program.write_text(text)
             program.chmod(0o755)
