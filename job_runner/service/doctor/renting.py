@@ -5,18 +5,25 @@ Only what is set up is looked at; nothing is rented, and no line shows a key.
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from job_runner.service.doctor.checks import Check
 from lib import wiring
+from lib.calling import install_extra
 from lib.clock import SystemClock
 from lib.errors import JobRunnerError
+from lib.market.ssh import address_of
 from lib.money import MICRO
 
 if TYPE_CHECKING:
     from lib.market.base import GpuMarket
     from lib.settings import Settings
+
+
+HOST_SECONDS: Final = 5.0
+"""How long a host of one's own is waited for."""
 
 
 async def renting_checks(settings: Settings) -> list[Check]:
@@ -25,22 +32,36 @@ async def renting_checks(settings: Settings) -> list[Check]:
         return []
     if importlib.util.find_spec("asyncssh") is None:
         extra = "vast" if settings.vast_api_key else "ssh"
-        return [Check("rented", "wrong", "asyncssh is not installed", f"pip install 'job-runner[{extra}]'")]
-    found: list[Check] = []
-    if settings.ssh_hosts:
-        found.append(
-            Check("ssh", "ok", f"{len(settings.ssh_hosts)} hosts of your own: {', '.join(settings.ssh_hosts)}")
-        )
+        return [Check("rented", "wrong", "asyncssh is not installed", install_extra(extra))]
+    found = list(await asyncio.gather(*map(_answers, settings.ssh_hosts)))
     if settings.vast_api_key:
         found += await _vast(settings)
     return found
+
+
+async def _answers(host: str) -> Check:
+    """Whether an sshd is there; nobody logs in."""
+    address = address_of(host)
+    try:
+        async with asyncio.timeout(HOST_SECONDS):
+            reader, writer = await asyncio.open_connection(address.host, address.port)
+            try:
+                greeting = await reader.read(4)
+            finally:
+                writer.close()
+    except (OSError, TimeoutError) as exc:
+        why = str(exc) or f"no answer within {HOST_SECONDS:g} s"
+        return Check("ssh", "wrong", f"{host}: {why}", "see that `ssh` reaches it, or take it out of SSH_HOSTS")
+    if greeting != b"SSH-":
+        return Check("ssh", "wrong", f"{host}: what answers there is no sshd", "see to the port in SSH_HOSTS")
+    return Check("ssh", "ok", f"{host} answers; job-runner must be installed there")
 
 
 async def _vast(settings: Settings) -> list[Check]:
     try:
         market = wiring.markets(settings, SystemClock())["vast"]
     except JobRunnerError as exc:
-        return [Check("vast", "wrong", exc.message, exc.hint or "pip install 'job-runner[vast]'")]
+        return [Check("vast", "wrong", exc.message, exc.hint or install_extra("vast"))]
     try:
         found = [await _asked(market)]
     finally:
