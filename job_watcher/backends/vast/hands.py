@@ -18,7 +18,7 @@ from job_watcher.hosts.batches import BatchRunner, WorkerOn
 from job_watcher.hosts.bootstrap import install
 from job_watcher.hosts.connection import connect
 from job_watcher.hosts.deadman import renew, revive
-from job_watcher.hosts.errors import HostError
+from job_watcher.hosts.errors import BootstrapError, HostError
 from job_watcher.hosts.probe import Wants, probe
 from job_watcher.hosts.sweeping import PREFIX, sweep
 from job_watcher.hosts.wheel import make_wheel, own_version
@@ -50,7 +50,8 @@ LEAVE_SECONDS: Final = 15.0
 
 LOOKS: Final = 3
 LOOK_AGAIN_SECONDS: Final = 1.0
-"""How often, and how far apart, the market is asked what became of a machine that does not answer any more."""
+"""How often, and how far apart, a machine is looked at that does not do what it should: it may do so yet, or the market
+may know what became of it."""
 
 _RENEWALS: Final = 5
 """So often the dead-man is renewed within its time: some may be lost."""
@@ -86,10 +87,18 @@ class Means:
         )
 
     async def wheel(self) -> Path:
-        """The wheel of this very version."""
-        if self._wheel is None:
+        """The wheel of this very version; one that could not be made is tried again when it is wanted again.
+
+        Raises:
+            BootstrapError: this machine has no place or no files to make it from; no host is to blame.
+
+        """
+        if self._wheel is None or (self._wheel.done() and not _well(self._wheel)):
             self._wheel = asyncio.create_task(asyncio.to_thread(self._make_wheel))
-        return await asyncio.shield(self._wheel)
+        try:
+            return await asyncio.shield(self._wheel)
+        except OSError as exc:
+            raise BootstrapError(f"{self.wheel_dir}: {exc}", hint="is the disk full?") from exc
 
     def _make_wheel(self) -> Path:
         self.wheel_dir.mkdir(parents=True, exist_ok=True)
@@ -157,15 +166,21 @@ class HostHands:
         if self.rented:
             # It has heard something by its start, if not of us.
             self._renewed_at = self.means.clock.elapsed()
-            if not await revive(host, self.means.dead_man, self.means.market_url):
-                logger.bind(instance_id=self.intent).warning(
-                    "rented machine {} cannot end itself when no watcher speaks to it: it has no key for that",
-                    self.intent,
-                )
+            if not await self._has_dead_man(host):
+                return ev.Lost("it cannot end itself when no watcher speaks to it: it has no key for that")
             self._begin(self._keep_alive(host), "renewals")
         else:
             self._begin(self._sweep(host), "sweep")
         return ev.Connected()
+
+    async def _has_dead_man(self, host: Host) -> bool:
+        """Whether it would end itself, as every machine that is paid for must; a slow one is given some moments."""
+        for tried in range(LOOKS):
+            if await revive(host, self.means.dead_man, self.means.market_url):
+                return True
+            if tried + 1 < LOOKS:
+                await self.means.clock.sleep(LOOK_AGAIN_SECONDS)
+        return False
 
     async def probe(self) -> Event:
         """Look at it; where the worker is missing or of another version, it is installed."""
@@ -178,7 +193,12 @@ class HostHands:
             if not self.rented:
                 there = f"version {found.version}" if found.version else "no job-runner"
                 return ev.Probed(f"it has {there}, this watcher is {own_version()}; install the same on it")
-            self._worker = await install(host, await self.means.wheel(), seconds=INSTALL_SECONDS, on_step=self._say)
+            try:
+                wheel = await self.means.wheel()
+            except BootstrapError as exc:
+                logger.error("rented machines: no worker can be installed on one: {}", exc.message)
+                return ev.Lost(f"nothing to install: {exc.message}", blame=False)
+            self._worker = await install(host, wheel, seconds=INSTALL_SECONDS, on_step=self._say)
         return ev.Probed()
 
     async def canary(self) -> Event:
@@ -308,6 +328,10 @@ class HostHands:
         finally:
             if host is not None:
                 await host.aclose()
+
+
+def _well(task: asyncio.Task[Path]) -> bool:
+    return not task.cancelled() and task.exception() is None
 
 
 def _bytes_of(result: TaskResult) -> int:

@@ -11,8 +11,10 @@ import pytest
 from job_watcher.backends.vast import hands as hands_module
 from job_watcher.backends.vast.hands import HostHands, Means
 from job_watcher.backends.vast.shares import MachinePrice
+from job_watcher.hosts.deadman import onstart
 from job_watcher.hosts.errors import HostError
 from job_watcher.hosts.keys import HostKeys, OwnKeys
+from job_watcher.hosts.probe import Wants
 from job_watcher.work_dirs import WorkDir
 from lib import wiring
 from lib.clock import SystemClock
@@ -127,6 +129,42 @@ async def test_another_version_on_ones_own_host_is_no_good(
     await hands.means.left(5)
 
 
+async def test_a_machine_that_cannot_end_itself_is_given_no_work(
+    own_host: OwnHost, hands: HostHands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promise 10: a forgotten machine must not need us; this one has no key of the market."""
+    monkeypatch.setattr(hands_module, "LOOK_AGAIN_SECONDS", 0.0)
+    keys = HostKeys.make()
+    own_host.host.allow(keys.public)
+    hands.keys, hands.rented = keys, True
+    said = await hands.connect(address(own_host), 10.0)
+    assert isinstance(said, ev.Lost)
+    assert said.blame
+    assert "cannot end itself" in said.why
+    hands.close()
+    await hands.means.left(5)
+
+
+async def test_a_wheel_that_could_not_be_made_is_made_when_there_is_room(
+    own_host: OwnHost, hands: HostHands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk here is no fault of a machine, which is not left out for it; the next one gets its worker."""
+    monkeypatch.setattr(hands_module, "own_version", lambda: "99.0")
+    wheels = hands.means.wheel_dir
+    wheels.parent.mkdir(parents=True, exist_ok=True)
+    wheels.write_text("a file where a directory is to be")
+    await hands.connect(address(own_host), 10.0)
+    hands.rented = True
+    monkeypatch.setattr(hands_module, "Wants", lambda *_, **__: Wants(0.0, card=False))
+    assert await hands.probe() == ev.Lost(
+        f"nothing to install: {wheels}: [Errno 17] File exists: '{wheels}'", blame=False
+    )
+    wheels.unlink()
+    assert (await hands.means.wheel()).suffix == ".whl"
+    hands.close()
+    await hands.means.left(5)
+
+
 async def test_what_a_dead_watcher_left_on_ones_own_host_is_deleted(own_host: OwnHost, hands: HostHands) -> None:
     """By the next one that comes in."""
     place = own_host.host.home / "job-runner-i0123456789abcdef"
@@ -141,7 +179,11 @@ async def test_what_a_dead_watcher_left_on_ones_own_host_is_deleted(own_host: Ow
 async def test_a_card_is_asked_of_what_is_rented_alone(own_host: OwnHost, hands: HostHands) -> None:
     """Row 43: a driver that does not work is found before anything is sent. And its dead-man is listened for."""
     own_host.host.remove()
-    bad = type(own_host.host)(own_host.host.directory, plan=replace(own_host.host.plan, gpu="mismatch"))
+    own = {"CONTAINER_ID": "7", "CONTAINER_API_KEY": "of-this-machine"}
+    plan = replace(own_host.host.plan, gpu="mismatch")
+    bad = type(own_host.host)(
+        own_host.host.directory, onstart=onstart(600.0, "http://127.0.0.1:1"), plan=plan, onstart_env=own
+    )
     keys = HostKeys.make()
     bad.allow(keys.public)
     bad.start()
