@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _STARTS: Final = {
     "cloud": "`job-watcher --backends metal,cloud`",
-    "vast": "`job-watcher --backends metal,vast`, with VAST_API_KEY or SSH_HOSTS set,",
+    "vast": "`job-watcher --backends metal,vast` (and VAST_API_KEY or SSH_HOSTS)",
 }
 """How to start a watcher that offers more than metal."""
 
