@@ -149,6 +149,7 @@ async def place(
             print(f"--- {watcher.name}\n{watcher.log}")  # noqa: T201
 
 
+@pytest.mark.timeout(240)  # two watchers, a dozen jobs and every command, on a machine that does other things too
 async def test_a_whole_life_under_least_rights(place: Place) -> None:
     """Watchers and every command: the server refuses nothing, and nothing is granted that is not used."""
     yard = place.yard

@@ -52,7 +52,7 @@ def stop_replicating(group: Watched) -> None:
 
 async def failed_over(group: Watched) -> None:
     """Wait until the Sentinels name the second server."""
-    await wait_until(lambda: group.master() is group.second, 30, what="a failover")
+    await wait_until(lambda: group.master() is group.second, 90, what="a failover")
 
 
 def line_of(user: str, *, prefix: str) -> list[str]:

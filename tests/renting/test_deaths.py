@@ -14,7 +14,8 @@ from tests.renting.deaths import death_at
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.chaos
+# Watchers, sshd and workers load their models on the cores of this one machine.
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 
 async def test_an_instance_that_its_renter_never_saw_is_found_by_its_label(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from tests.renting import demo
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.chaos
+# As in the other courses that rent, everything runs on this one machine; the demo has a limit of its own.
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 
 def test_a_machine_is_taken_away_and_every_job_is_done_on_another(tmp_path: Path) -> None:
@@ -22,6 +23,7 @@ def test_a_machine_is_taken_away_and_every_job_is_done_on_another(tmp_path: Path
     assert (seen.machines, seen.preempted, seen.left) == (2, 1, 0)
     assert len(seen.bills) == 2
     # From the request on, to the proof: a little more than the market counts, for each machine.
-    assert seen.charged * 0.95 <= seen.usd <= 3 * seen.charged
+    assert seen.charged <= seen.usd + len(seen.bills) * 1e-6  # each bill is rounded to a millionth
+    assert seen.usd <= 3 * seen.charged
     assert any("is taken away" in line for line in said)
     assert len(demo.bill_lines(seen.bills)) == 3

@@ -113,4 +113,4 @@ async def test_a_short_run_ends_every_job_and_leaves_nothing(tmp_path: Path) -> 
     assert not report.differences().keys() & {"work_dirs", "sessions", "consumers"}, report.text()
     assert sum(report.ended.values()) == report.submitted
     assert report.told > 0
-    assert len(report.samples) > 5
+    assert len(report.samples) > 2
