@@ -58,6 +58,10 @@ VOICES: Final[dict[str, Any]] = {
             "rtf": "number: synthesis time for one second of audio",
         },
         "files": [{"name": "text", "kind": "text", "bytes": "whole", "sha256": "text"}],
+        "sentences?": {
+            "at_hand": "whole: that were not spoken again; with --chunk",
+            "of": "whole: all, in all takes",
+        },
     },
     "voice-synth list-voices": {
         "schema_version": _VERSION,

@@ -52,18 +52,19 @@ def test_clips_are_those_of_the_machine(tmp_path: Path) -> None:
     assert (clips.directory, clips.most_bytes) == (settings.jobs_state_dir / "clips", 12345)
 
 
-async def test_a_childs_sentences_are_at_hand_for_the_next_child(tmp_path: Path) -> None:
-    """Two processes, one after the other; real speech by the wire."""
-    environment = child_environment(settings_in(tmp_path), os.environ)
+async def test_a_childs_sentences_are_at_hand_for_its_next_job(tmp_path: Path) -> None:
+    """Real speech, by the wire."""
+    settings = settings_in(tmp_path)
+    child = await ChildProcess.start(child_environment(settings, os.environ))
     said = []
-    for number, text in enumerate(("One came. Two left.", "One came. Three left.")):
-        child = await ChildProcess.start(environment)
-        try:
+    try:
+        for number, text in enumerate(("One came. Two left.", "One came. Three left.")):
             job = normalize_job_spec({"request_id": "a", "voice": "newsroom", "chunk": True, "text": text})
             work = tmp_path / f"work-{number}"
             work.mkdir()
             result = await child.run(Attempt(job, 1, work, lambda _: None))
-        finally:
-            await child.kill()
-        said.append((result.result or {})["sentences"])
+            said.append((result.result or {})["sentences"])
+    finally:
+        await child.kill()
     assert said == [{"at_hand": 0, "of": 2}, {"at_hand": 1, "of": 2}]
+    assert clips_of(child_environment(settings, {})).kept().clips == 3

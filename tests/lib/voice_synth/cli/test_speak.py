@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from docs.generate.shapes import SHAPES, misfits
 from lib.capabilities.speech import WarmEngines
 from lib.errors import InvalidInputError
 from lib.jobqueue import SPEECH_FIELDS, normalize_job_spec
 from lib.voice_synth.cli.speak import SpeakCall, _shown, parse_speak
+from lib.voice_synth.engines import registry
 from lib.voice_synth.engines.registry import make_engine
 from lib.voice_synth.request import SpeechRequest
 from lib.voice_synth.speaking import speak_row
 from lib.voice_synth.takes import Step
 from tests.lib.voice_synth.cli.conftest import PROGRAM
+from tests.lib.voice_synth.scripted_engine import ScriptedEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -288,11 +291,15 @@ def test_reading_listens_to_no_environment(synth: VoiceSynth, monkeypatch: pytes
 
 def test_a_text_by_the_sentence_is_spoken_where_it_changed(synth: VoiceSynth) -> None:
     """By the clips of this machine; not those with --no-cache. A wrong setting is said before anything is spoken."""
+    engines = {**registry.ENGINES, "hibari": lambda: ScriptedEngine(name="hibari")}
+    synth.monkeypatch.setattr(registry, "ENGINES", engines)
 
     def at_hand(text: str, *flags: str) -> int:
         done = synth("speak", "--voice", "newsroom", "--text", text, "--out-exact", "o", "--chunk", "--json", *flags)
         assert done.code == 0, done.err
-        count: int = json.loads(done.out)["sentences"]["at_hand"]
+        document = json.loads(done.out)
+        assert misfits(SHAPES["voice-synth speak"], document) == []
+        count: int = document["sentences"]["at_hand"]
         return count
 
     assert [at_hand("One came. Two left."), at_hand("One came. Three left.")] == [0, 1]
