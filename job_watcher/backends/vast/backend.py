@@ -6,10 +6,12 @@ charged is the machine's bill; a job's record names its share of that, start-up 
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from job_watcher.backends.vast.condition import RentingHere
+from job_watcher.backends.vast.losses import CHANCE_MOST, Losses
+from job_watcher.crashes import ChildCrashedError
+from job_watcher.hosts.errors import HostLostError
 from lib.errors import PausedError, PermanentError
 from lib.routing.view import RENTED_CAPABILITIES
 
@@ -33,6 +35,7 @@ class Vast:
         self._fleet = fleet
         self._reaper = reaper
         self._batch = batch_max_jobs
+        self._losses = Losses()
 
     @property
     def name(self) -> str:
@@ -86,7 +89,10 @@ class Vast:
         on_room: Callable[[], None] = lambda: None,  # noqa: ARG002 - a micro-batch has no such moment
         session: Session | None = None,
     ) -> TaskResult:
-        """Give it to the machine that has least to do; it goes there with others."""
+        """Give it to the machine that has least to do; it goes there with others.
+
+        A job under which machine after machine is lost is at last taken to have crashed them.
+        """
         if job.task != "speak":
             raise PermanentError(
                 f"task {job.task!r} cannot run on a rented machine, which only speaks", hint="set `backend: metal`"
@@ -95,8 +101,23 @@ class Vast:
         if hands is None:
             why = self._fleet.lacks() or "no rented machine is ready"
             raise PausedError(why, capability="speaker" if job.speaker else "speech")
-        begun = None if session is None else partial(session.begun, lease)
-        return await hands.speak(job, lease.attempts_used + 1, lease, work_dir, on_progress, begun)
+        at_work = False
+
+        async def begun() -> None:
+            nonlocal at_work
+            at_work = True
+            if session is not None:
+                await session.begun(lease)
+
+        try:
+            result = await hands.speak(job, lease.attempts_used + 1, lease, work_dir, on_progress, begun)
+        except HostLostError as exc:
+            if at_work and (lost := self._losses.note(lease)) > CHANCE_MOST:
+                message = f"{lost} machines were lost while they worked on this job: {exc.message}"
+                raise ChildCrashedError(message, exit_name="a lost machine") from exc
+            raise
+        self._losses.forget(lease)
+        return result
 
     async def warm(self) -> None:
         """Nothing: a machine is rented for work that waits, not for work that may come."""
