@@ -15,6 +15,7 @@ from lib.market.reaping import GRACE_SECONDS
 from lib.settings import Settings
 
 PAGE = (Path(__file__).parents[3] / "docs/explanation/rented-machines.md").read_text(encoding="utf-8")
+LIFE = PAGE.partition("## The life of one\n")[2].partition("\n## ")[0]
 WORDS = " ".join(PAGE.split())
 DIAGRAM = PAGE.partition("```mermaid\n")[2].partition("```")[0]
 ARROW = re.compile(r"^    (\S+) --> (\S+?): (.+)$", re.MULTILINE)
@@ -39,7 +40,7 @@ def test_the_diagram_has_no_other_lines() -> None:
 def test_every_state_is_explained_with_its_deadline() -> None:
     """One row each, in the order of a life."""
     limits = LifeLimits()
-    told = dict(ROW.findall(PAGE))
+    told = dict(ROW.findall(LIFE))
     assert tuple(told) == STATES
     for state in STATES[: STATES.index("draining")]:
         assert told[state] == f"{limits.seconds(state):.0f} s"

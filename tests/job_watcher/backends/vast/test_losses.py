@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -18,9 +19,11 @@ from tests.job_watcher.hosts.batching import job, lease_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
     from lib.jobqueue.protocol import Lease
+
+
+ROOT = Path(__file__).parents[4]
 
 
 @dataclass
@@ -108,6 +111,12 @@ async def test_what_got_through_begins_anew(stage: Stage) -> None:
     assert await stage.run() == TaskResult({})
     stage.machines.next = Machine()
     await stage.lose(CHANCE_MOST)
+
+
+def test_the_page_says_how_many() -> None:
+    """The one about rented machines."""
+    page = (ROOT / "docs/explanation/rented-machines.md").read_text(encoding="utf-8")
+    assert (CHANCE_MOST, "Only when six have been lost" in page) == (5, True)
 
 
 def test_only_so_many_jobs_are_remembered() -> None:
