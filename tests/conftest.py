@@ -40,6 +40,7 @@ sys.dont_write_bytecode = False
 LONGEST = (
     "tests/lib/redisqueue/test_stateful.py",
     "tests/chaos/test_machine_run.py",
+    "tests/renting/",
     "tests/test_tutorial.py",
     "tests/chaos/test_200.py",
     "tests/chaos/",
