@@ -37,7 +37,7 @@ def test_it_has_what_the_dead_man_and_ssh_need() -> None:
     """And the engine that a graphics card is rented for."""
     assert '".[qwen]"' in TEXT
     installed = TEXT.rpartition("FROM ")[2]
-    for package in ("curl", "ca-certificates", "openssh-server"):
+    for package in ("curl", "ca-certificates", "openssh-server", "sox"):
         assert re.search(rf"install .*\b{package}\b", installed)
 
 
@@ -50,9 +50,24 @@ def test_the_weights_are_where_the_engine_looks_and_are_of_a_model_that_it_knows
     assert str(here.cache).removeprefix(str(Path.home())) == copied.removeprefix("/root") + "/hub"
 
 
+def test_the_engine_is_installed_without_pins_that_contradict_its_own() -> None:
+    """The core as it is tested; then the engine, whose torch brings the CUDA of the base image."""
+    pinned, free = re.findall(r"bin/pip install (.*?)(?: \\)?$", TEXT, re.MULTILINE)
+    assert pinned.startswith("--constraint constraints.txt .")
+    assert "qwen" not in pinned
+    assert re.fullmatch(r'"\.\[qwen\]" torch==2\.8\.\d torchaudio==2\.8\.\d', free)
+    assert set(re.findall(r"^FROM nvidia/cuda:([\d.]+)-", TEXT, re.MULTILINE)) == {"12.8.1"}
+
+
+def test_each_machine_makes_its_own_host_keys() -> None:
+    """By the service's script, or by the image's own command, which is what answers ssh then."""
+    assert "echo 'ssh-keygen -A >/dev/null' >>/etc/default/ssh" in TEXT
+    assert re.search(r'^CMD .*ssh-keygen -A && exec /usr/sbin/sshd -D -e"\]$', TEXT, re.MULTILINE)
+
+
 def test_it_holds_no_secret_and_no_host_key() -> None:
     """Two machines with one host key could stand for each other; a variable for a secret would be read by all."""
-    assert "rm -rf /var/lib/apt/lists/* /etc/ssh/ssh_host_*" in TEXT
+    assert "rm -rf /var/lib/apt/lists/* /etc/ssh/ssh_host_*" in TEXT.rpartition("FROM ")[2]
     assert not re.search(r"^(ENV|ARG) .*(KEY|SECRET|TOKEN|PASSWORD|URL)", TEXT, re.MULTILINE)
     assert all(re.search(r":\d[\w.-]+", line) for line in re.findall(r"^FROM .*$", TEXT, re.MULTILINE))
 
