@@ -1,8 +1,9 @@
 """Why nothing is rented just now, said once, and how long that lasts; kept for one watcher by its fleet.
 
 What is worth renting is `lib.market.deciding`'s to say. Here is what comes between the wish and the deed: a market that
-has nothing, or no money of ours; a queue that refuses; and machines that fail one after the other before their first
-job, of which the reason is most likely ours: an image without the worker costs a start-up each time.
+has nothing, or no money of ours; a queue that refuses; and machines that end one after the other before their first
+job, of which the reason is most likely ours: an image without the worker costs a start-up each time, and so does a
+store that is away, where the jobs that wait for it leave no place for others.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ REFUSED_SECONDS: Final = 60.0
 """A market that has no money of ours left, or refuses the key, is asked again after so long."""
 
 FAILURES: Final = 3
-"""So many machines in a row that fail before their first job are bad luck no more."""
+"""So many machines in a row that end before their first job are bad luck no more."""
 
 BRAKE_SECONDS: Final = 60.0
 LONGEST_BRAKE_SECONDS: Final = 1800.0
@@ -94,12 +95,16 @@ class Restraint:
         """One that was rented here is over, or is somebody else's to end."""
         if jobs_done:
             self._failures = 0
-        elif instance.failed or instance.reason.startswith("dropped"):
-            self._failures += 1
-            if self._failures >= FAILURES:
-                seconds = min(BRAKE_SECONDS * 2 ** (self._failures - FAILURES), LONGEST_BRAKE_SECONDS)
-                said = f"{self._failures} machines in a row failed before their first job: {instance.reason}"
-                self._pause(seconds, said, blocks=True)
+            return
+        unused = instance.reason == "idle"
+        if not (unused or instance.failed or instance.reason.startswith("dropped")):
+            return
+        self._failures += 1
+        if self._failures >= FAILURES:
+            seconds = min(BRAKE_SECONDS * 2 ** (self._failures - FAILURES), LONGEST_BRAKE_SECONDS)
+            what = "ended without one job" if unused else "failed before their first job"
+            # What another one would have done is held up elsewhere, and may go on by itself.
+            self._pause(seconds, f"{self._failures} machines in a row {what}: {instance.reason}", blocks=not unused)
 
     def _pause(self, seconds: float, said: str, *, blocks: bool) -> None:
         self._not_before = max(self._not_before, self.clock.elapsed() + seconds)

@@ -129,3 +129,15 @@ def test_a_job_that_was_done_shows_that_it_can_be_done(held: Restraint) -> None:
     assert not held.pausing
     held.ended(replace(BROKEN, failed=False, reason="dropped: OSError"), 0)
     assert held.pausing
+
+
+def test_machines_to_which_no_job_comes_are_not_rented_for_ever(held: Restraint) -> None:
+    """What waits is held up elsewhere, as by a store that is away: it is waited for, and not paid for meanwhile."""
+    unused = replace(BROKEN, failed=False, reason="idle")
+    for jobs in (0, 0, 4, 0, 0):
+        held.ended(unused, jobs)
+        assert not held.pausing
+    held.ended(unused, 0)
+    assert held.pausing
+    assert held.why == "3 machines in a row ended without one job: idle"
+    assert not held.blocked
