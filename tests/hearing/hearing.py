@@ -7,6 +7,7 @@ abbreviations in its own way, so texts to be heard are written in plain words.
 from __future__ import annotations
 
 import functools
+import io
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +44,13 @@ def _model() -> Any:
 
 
 def transcribe(path: Path) -> str:
-    """What is heard in this WAV, always the same for the same file."""
+    """What is heard in this WAV, always the same for the same sound: the best of some takes is listened to once."""
+    return _heard(path.read_bytes())
+
+
+@functools.cache
+def _heard(sound: bytes) -> str:
     segments, _ = _model().transcribe(
-        str(path), language="en", beam_size=5, temperature=0.0, condition_on_previous_text=False
+        io.BytesIO(sound), language="en", beam_size=5, temperature=0.0, condition_on_previous_text=False
     )
     return " ".join(segment.text.strip() for segment in segments)
