@@ -99,7 +99,9 @@ def _cost(record: dict[str, Any]) -> list[tuple[str, str]]:
         # As many digits as a thousand tokens of the cheapest model need.
         paid = f"${usd:.6f}".rstrip("0").ljust(len("$0.00"), "0")
         return [("cost", f"{paid}{_share(cost)}")]
-    return [("cost", "nothing was paid")] if record.get("task") == _ANNOTATE and record.get("status") == "done" else []
+    # What was made already, and what ran on a host of one's own, says that it cost 0.
+    free = "usd" in cost or (record.get("task") == _ANNOTATE and record.get("status") == "done")
+    return [("cost", "nothing was paid")] if free else []
 
 
 def _share(cost: dict[str, Any]) -> str:

@@ -6,16 +6,18 @@ light, since the status starts with it; `lib.routing.quote` reckons.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from job_runner.service.compute import backends, offered_by
 from job_runner.service.known import known
+from lib.market.instance import READY
 from lib.routing.estimates import averages
 from lib.routing.quote import row_of
 from lib.routing.quoted import Group, Way, Wish
+from lib.routing.view import RENTED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from lib.redisqueue.place import Place
     from lib.redisqueue.queue import Queue
     from lib.redisqueue.reader import Found
+    from lib.routing.quoted import Backend
     from lib.settings import Settings
 
 
@@ -58,10 +61,21 @@ def eta_of(known_now: Known, settings: Settings, jobs: Mapping[str, int] | None 
     if not groups:
         return None
     there = {
-        name: backend for name, backend in backends(settings, known_now, datetime.now(UTC)).items() if name in here
+        name: _as_it_is(name, backend, known_now)
+        for name, backend in backends(settings, known_now, datetime.now(UTC)).items()
+        if name in here
     }
     row = row_of(groups, there, Way("all", tuple(there), settings.conductor_policy), Wish())
     return Eta(*row.seconds) if isfinite(row.seconds[1]) else None
+
+
+def _as_it_is(name: str, backend: Backend, known_now: Known) -> Backend:
+    """Of rented machines those that take jobs: whether more will be rented is not decided yet."""
+    if name != RENTED:
+        return backend
+    rows = known_now.document.get("instances", ())
+    ready = sum(each["state"] in READY and each["owner_alive"] for each in rows if not each["damaged"])
+    return replace(backend, slots=max(1, min(backend.slots, ready)))
 
 
 def line_of(place: Place, known_now: Known) -> int:

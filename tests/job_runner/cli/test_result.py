@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lib.jobqueue.protocol import Progress
 from lib.jobqueue.records import RecordedOutput
@@ -127,7 +127,7 @@ def test_the_published_file_comes_first_and_the_result_is_readable(runner: JobRu
     ]
 
 
-def _annotated(runner: JobRunner, failed: list[dict[str, str]], cost: dict[str, float] | None) -> Outcome:
+def _annotated(runner: JobRunner, failed: list[dict[str, str]], cost: dict[str, Any] | None) -> Outcome:
     """What is shown of the record that a batch of one leaves."""
     made = {"version": "v1", "records": 1, "annotated": 1 - len(failed), "failed": failed, "asked": 1}
     record = {"request_id": "a", "status": "done", "task": "annotate", "backend": "cloud", "result": made, "cost": cost}
@@ -161,6 +161,19 @@ def test_a_share_of_a_machines_bill_says_what_it_is(runner: JobRunner) -> None:
     share = {"usd": 0.000321, "share_of": "cafe0000cafe", "seconds": 3.21, "usd_per_hour": 0.36}
     said = "$0.000321, its share of 3.21 s of rented machine cafe0000cafe; start-up and idle time are in the bill"
     assert f"cost:          {said}\n" in _annotated(runner, [], share).out
+
+
+def test_what_was_made_already_says_that_nothing_was_paid(runner: JobRunner) -> None:
+    """As its record does, with a cost of 0; a job that nobody could be paid for says nothing of it."""
+
+    async def leave(watcher: HandWatcher) -> None:
+        for name, cost in (("a", {"cost": {"usd": 0.0}}), ("b", {})):
+            record = {"request_id": name, "status": "done", "task": "speak", "backend": "metal", **cost}
+            await watcher.queue.client.hset(watcher.queue.keys.of("result"), name, json.dumps(record))
+
+    runner.by_hand(leave)
+    assert "cost:          nothing was paid\n" in runner("result", "a").out
+    assert "cost" not in runner("result", "b").out
 
 
 def test_failed_says_why_and_what_next(runner: JobRunner) -> None:

@@ -43,6 +43,32 @@ def test_all_that_waits() -> None:
     assert half.p50 == pytest.approx(500, rel=0.02)
 
 
+def test_rented_machines_count_that_take_jobs_now() -> None:
+    """Not those that may be rented: a machine takes minutes to start, and perhaps nobody wants another one."""
+    given = {"VAST_API_KEY": "k" * 32, "BUDGET_PER_DAY_USD": "9", "VAST_MAX_INSTANCES": "4"}
+    settings = Settings.load({"HOME": "/tmp", **given})  # noqa: S108 - nothing is written
+    measured = {("speak", "vast", 0): TEN_SECONDS}
+    working = {"state": "draining", "owner_alive": True, "damaged": False}
+    starting, gone, damaged = ({"state": "loading"}, {"owner_alive": False}, {"state": None, "damaged": True})
+    # A hundred jobs of the size in the middle of their measured class, 15 s each.
+    for machines, seconds in (
+        ([working], 1500),
+        ([working, working | {"state": "idle"}], 750),
+        ([working, working | starting, working | gone, working | damaged], 1500),
+    ):
+        document = {
+            "watchers": [
+                {"alive": True, "slots": {"vast": 128}, "capabilities": ["speech"], "offers": {"vast": ["speech"]}}
+            ],
+            "by_capability": {"speech": 100},
+            "totals": {"queued": 100, "leased": 0, "outstanding": 100},
+            "instances": machines,
+        }
+        found = eta_of(Known(answered=True, measured=measured, document=document), settings)
+        assert found is not None
+        assert found.p50 == pytest.approx(seconds, rel=0.02), machines
+
+
 @pytest.mark.parametrize(
     "silent",
     [
