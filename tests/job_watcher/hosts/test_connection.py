@@ -85,13 +85,15 @@ async def test_an_address_that_is_none_is_a_lost_host() -> None:
 async def test_a_key_that_is_not_let_in_is_refused_after_the_deadline(shared_sshd: Sshd) -> None:
     """A rented host may learn its new key a while after it answers, so it is tried for all that time."""
     # On a machine that is too busy to hear its answer within that time, it is given more.
+    said: list[Exception] = []
     for seconds in (0.5, 5.0, 50.0):
         with pytest.raises((HostRefusedError, HostLostError)) as told:
             await connect(shared_sshd.address, HostKeys.make(), None, seconds)
+        said.append(told.value)
         if told.type is HostRefusedError:
             break
-    assert told.type is HostRefusedError
-    assert "does not let us in" in str(told.value)
+    assert isinstance(said[-1], HostRefusedError)
+    assert "does not let us in" in str(said[-1])
 
 
 async def test_a_new_key_that_is_put_there_late_is_let_in(own_sshd: Sshd) -> None:
