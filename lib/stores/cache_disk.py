@@ -165,7 +165,7 @@ class DiskCache:
     def _clear(self, before: datetime | None) -> Cleared:
         entries = gone = old = unreadable = 0
         for folder in _names(self._root.joinpath(*_CACHE)):
-            for name in filter(is_entry_name, _names(self._root.joinpath(*_CACHE, folder))):
+            for name in self._entry_files(folder):
                 entries += 1
                 entry = self._read(folder, name)
                 if entry is None:
@@ -181,6 +181,13 @@ class DiskCache:
             with contextlib.suppress(OSError):
                 self._root.joinpath(*_CACHE, folder).rmdir()
         return Cleared(entries, gone, old, unreadable)
+
+    def _entry_files(self, folder: str) -> list[str]:
+        """What could be removed there as an entry: no symlink is followed, and a directory is none."""
+        path = self._root.joinpath(*_CACHE, folder)
+        if path.is_symlink():
+            return []
+        return [name for name in _names(path) if is_entry_name(name) and not (path / name).is_dir()]
 
     def _is_there(self, file: CachedFile) -> bool:
         with contextlib.suppress(OSError, PermanentError):

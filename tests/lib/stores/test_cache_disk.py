@@ -120,6 +120,18 @@ async def test_a_root_that_is_none_is_an_empty_cache(kept: OnDisk, bench: Bench)
     assert (await kept.cache.clear()).entries == 0
 
 
+async def test_clearing_goes_on_past_what_no_cache_has_made(kept: OnDisk, bench: Bench) -> None:
+    """A directory in the place of an entry, and a symlink in that of a directory: left as they are, and not counted."""
+    await filled(kept)
+    (folder,) = (bench.root / ".store/.cache").iterdir()
+    (folder / f"{'0' * 64}.json").mkdir()
+    (folder.parent / ("e1" * 32)).symlink_to(folder)
+    (folder / f"{'f' * 64}.json").write_text("{")
+    cleared = await kept.cache.clear()
+    assert (cleared.entries, cleared.unreadable) == (2, 1)
+    assert await kept.cache.find(made().key) is not None
+
+
 async def test_directories_of_entries_go_when_they_are_empty(kept: OnDisk, bench: Bench) -> None:
     """So that a cleared cache is a small one."""
     await filled(kept)
