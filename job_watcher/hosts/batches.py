@@ -63,7 +63,7 @@ class BatchRunner:
         self._place = f"{how.directory}/{secrets.token_hex(6)}"
         self._loop = asyncio.get_running_loop()
         self._table = Table(most_jobs, self._loop.time)
-        self._worker = HostWorker(host, self._place, how, self._table, voices, on_sent=self._note)
+        self._worker = HostWorker(host, self._place, how, self._table, voices, on_sent=self._note, on_read=self._tidy)
         self._receiving = Receiving(host, handover, self._worker.upload)
         self._batches: dict[str, list[Ticket]] = {}
         self._unfit = asyncio.Event()
@@ -232,7 +232,9 @@ class BatchRunner:
     def _tidy(self) -> None:
         """Delete there what nobody needs any more."""
         for name, tickets in list(self._batches.items()):
-            if all(ticket.settled or ticket.batch != name for ticket in tickets):
+            # While it is on its way, or the worker has still to read it, its files are needed even if no job is.
+            over = name not in self._table.unread
+            if over and all(ticket.settled or ticket.batch != name for ticket in tickets):
                 del self._batches[name]
                 if self._fault is None:
                     self._in_background(self._remove(f"{self._place}/{name}"))

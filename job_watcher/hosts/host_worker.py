@@ -22,7 +22,7 @@ from job_watcher.hosts.errors import HostAnswerError, HostError, HostLostError
 from job_watcher.hosts.micro_batch import Table, Ticket, files_of
 from job_watcher.hosts.sent_voices import DIRECTORY as VOICES
 from job_watcher.hosts.sent_voices import SentVoices
-from job_watcher.hosts.worker_events import Begun, Ended, Event, LieError, Ready, Uploaded, event_of
+from job_watcher.hosts.worker_events import BatchDone, Begun, Ended, Event, LieError, Ready, Uploaded, event_of
 from lib.errors import TaskError, TaskTimeoutError
 
 if TYPE_CHECKING:
@@ -72,14 +72,15 @@ class HostWorker:
         voices: VoiceLibrary,
         *,
         on_sent: Callable[[list[Ticket]], None],
+        on_read: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_sent` is told each micro-batch, before it is sent."""
+        """`on_sent` is told each micro-batch, before it is sent; `on_read` hears when the worker is done with one."""
         self._host = host
         self._place = place
         self._how = start
         self._table = table
         self._voices = SentVoices(host, f"{place}/{VOICES}", voices)
-        self._on_sent = on_sent
+        self._on_sent, self._on_read = on_sent, on_read
         self._loop = asyncio.get_running_loop()
         self._uploading: dict[str, asyncio.Future[str | None]] = {}
         # What this process has made, and no other one can send.
@@ -201,6 +202,8 @@ class HostWorker:
                     self._stop_timer()
             case Uploaded():
                 self._hear_uploaded(event)
+            case BatchDone():
+                self._on_read()
         self._pace()
         self.changed.set()
 

@@ -90,6 +90,8 @@ class Table:
         self.there: dict[str, Ticket] = {}
         self.at_work: Ticket | None = None
         self.begun = 0
+        self.unread: set[str] = set()
+        """The micro-batches of which the worker may still read files, whatever became of their jobs."""
         self._since: float | None = None
         self._worked = 0.0
 
@@ -114,6 +116,7 @@ class Table:
         else:
             chosen = _chosen([ticket for ticket in in_order if not ticket.suspect], self._most)
         self._batches += bool(chosen)
+        self.unread |= {f"batch-{self._batches:06d}"} if chosen else set()
         if chosen and self._since is None:
             self._since = self._clock()
         for ticket in chosen:
@@ -162,6 +165,7 @@ class Table:
             case BatchDone(batch):
                 if any(ticket.batch == batch for ticket in self.there.values()):
                     raise LieError("it says that a batch is done, and not what became of its jobs")
+                self.unread.discard(batch)
             case Refused(error):
                 raise LieError(f"it cannot read what it was sent: {error}")
             case Ready() | Uploaded():
@@ -173,6 +177,7 @@ class Table:
         Without a `cause` it was ended on purpose, and is nobody's fault.
         """
         at_work, self.at_work = self.at_work, None
+        self.unread.clear()
         for ticket in list(self.there.values()):
             del self.there[ticket.name]
             error = ticket.verdict or (cause(ticket) if cause is not None and ticket is at_work else None)

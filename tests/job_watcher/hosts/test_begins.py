@@ -42,3 +42,26 @@ async def test_what_it_made_is_not_touched_before_that_is_said(jobs: Jobs) -> No
     heard.set()
     result = await ending
     assert result.outputs
+
+
+async def test_files_of_a_batch_stay_while_the_worker_may_read_them(jobs: Jobs) -> None:
+    """All jobs of one are withdrawn, on their way there or waiting there: neither is a fault of the host."""
+    first = jobs.give(job("[waits gate] first"))
+    await jobs.at_work(job("[waits gate] first"))
+    behind = [jobs.give(job(f"behind {i}")) for i in range(3)]
+    await wait_until(lambda: len(jobs.host.manifests) == 2)
+    for each in behind:
+        each.cancel()
+    await asyncio.wait(behind)
+    jobs.give(job("[waits gate] other")).cancel()
+    jobs.open("gate")
+    await first
+    on_their_way = [jobs.give(job(f"on its way {i}")) for i in range(3)]
+    await wait_until(lambda: len(jobs.host.manifests) == 3)
+    for each in on_their_way:
+        each.cancel()
+    await asyncio.wait(on_their_way)
+    await jobs.give(job("last"))
+    assert jobs.runner.fault is None
+    place = jobs.host.root / jobs.host.puts[0].partition("/")[0]
+    await wait_until(lambda: not list(place.rglob("batch-*/manifest.json")), what="nothing left of what is over")
