@@ -40,6 +40,7 @@ __all__ = [
     "exclude",
     "excluded",
     "intend",
+    "resume",
     "rows",
 ]
 
@@ -218,6 +219,23 @@ async def adopt(queue: Queue, session: str, intent: str, *, seconds: float = 0.0
         )
     )
     return replace(taken, fence=fence, owner=session, version=taken.version + 1) if fence else None
+
+
+async def resume(queue: Queue, session: str, instance: Instance) -> Instance | None:
+    """Go on with a machine that works under the caller's next session; its owner is the former one, which has ended.
+
+    None: somebody has taken it over, or wants it to be over, or the former session has not ended. Safe to repeat.
+    """
+    raw: Any = await queue.scripts.call(
+        "rent_resume",
+        session=session,
+        former=instance.owner,
+        intent=instance.intent,
+        fence=instance.fence,
+        version=instance.version,
+    )
+    row = read_row(instance.intent, raw) if raw else None
+    return None if row is None else row.instance
 
 
 async def end(queue: Queue, session: str, instance: Instance, charge: int) -> Bill | None:

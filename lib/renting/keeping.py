@@ -19,21 +19,23 @@ from lib.failpoints import reach
 from lib.market import events as ev
 from lib.market import life
 from lib.market.errors import BusyError, CreditError, KeyRefusedError, MarketError, OfferGoneError
+from lib.market.instance import READY
 from lib.market.labels import parse_label
 from lib.redisqueue import instances
+from lib.renting.books import Books, Rent
 from lib.renting.hands import NoHands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
     from typing import Any
 
-    from lib.clock import Clock
-    from lib.market.base import Address, GpuMarket, MarketOffer, RentOrder, Seen
+    from lib.market.base import Address, GpuMarket, Seen
     from lib.market.events import Action, Event
     from lib.market.instance import Instance
     from lib.redisqueue.instances import Bill
-    from lib.redisqueue.queue import Queue
     from lib.renting.hands import Hands
+
+__all__ = ["Books", "Keeper", "Rent"]
 
 SAVE_AGAIN_SECONDS: Final = 0.5
 """Between two tries to save a step while the queue does not answer."""
@@ -48,27 +50,6 @@ EXCLUDE_SECONDS: Final = 5.0
 """How long it may take to say that a machine failed."""
 
 _PLAIN_REFUSALS: Final = (OfferGoneError, CreditError, KeyRefusedError, BusyError)
-
-
-@dataclass(frozen=True, slots=True)
-class Rent:
-    """What is rented, as long as it is not: the offer, and the order that asks for it."""
-
-    offer: MarketOffer
-    order: RentOrder
-
-
-@dataclass(frozen=True, slots=True)
-class Books:
-    """Where the rows are, and who writes. `now` is Unix seconds of the server; `may_pay` the session's self-stop."""
-
-    queue: Queue
-    session: str
-    namespace: str
-    clock: Clock
-    now: Callable[[], float]
-    limits: life.LifeLimits = field(default_factory=life.LifeLimits)
-    may_pay: Callable[[], bool] = lambda: True
 
 
 @dataclass(slots=True, eq=False)
@@ -88,6 +69,8 @@ class Keeper:
     jobs_done: int = 0
     """Set by whoever gives it jobs; saved with its next step."""
     bill: Bill | None = None
+    parted: bool = False
+    """Its watcher's session has ended while it worked: it was let go with its hands, for the next session."""
     _events: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
     _works: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _told: bool = False
@@ -97,24 +80,26 @@ class Keeper:
     """The market's name for it as a step says that could not be saved yet."""
 
     async def keep(self) -> Bill | None:
-        """Go on until it is proven gone, and return its bill; None when it is somebody else's now."""
+        """Go on until it is proven gone, and return its bill; None when it is somebody else's now, or parted."""
         log = logger.bind(instance_id=self.instance.intent)
         if self.rent is not None:
             self._events.put_nowait(ev.Recorded())
         try:
             while self.instance.state != "gone":
                 if not await self._follow(await self._next()):
-                    if await self._has_no_row():
+                    left = await self._left()
+                    if left == "nothing":
                         log.error("the queue has lost the row of rented machine {}: ending it", self.instance.intent)
                         await self._end_without_row()
-                    else:
+                    elif left != "mine" or not self.part():
                         log.warning("the rented machine {} is somebody else's to end now", self.instance.intent)
                     return None
             if "exclude" in self._works:
                 # That it failed must be known before the next one is looked for.
                 await asyncio.wait([self._works["exclude"]], timeout=EXCLUDE_SECONDS)
         finally:
-            self.hands.close()
+            if not self.parted:
+                self.hands.close()
             for work in self._works.values():
                 work.cancel()
             await asyncio.gather(*self._works.values(), return_exceptions=True)
@@ -188,14 +173,25 @@ class Keeper:
         for event in kept:
             self._events.put_nowait(event)
 
-    async def _has_no_row(self) -> bool:
-        """Whether the queue has lost its data: then nobody else knows of this machine."""
+    def part(self) -> bool:
+        """Let it go with its hands, if it works: its keeper is to be ended then. Whether it was."""
+        self.parted = self.instance.state in READY and not self._told
+        return self.parted
+
+    async def _left(self) -> Literal["nothing", "mine", "theirs"]:
+        """Whose its row is; nothing: the queue has lost its data, so nobody else knows of this machine."""
         try:
             rows = await instances.rows(self.books.queue)
+            # Somebody may have taken it over, and have seen it to its end.
+            bills = await instances.bills(self.books.queue)
         except JobRunnerError:
-            return False
-        known = {each.intent for each in rows.instances} | {each.intent for each in rows.damaged}
-        return self.instance.intent not in known
+            return "theirs"
+        now = self.instance
+        for row in rows.instances:
+            if row.intent == now.intent:
+                return "mine" if (row.owner, row.fence) == (self.books.session, now.fence) else "theirs"
+        known = {each.intent for each in rows.damaged} | {each.intent for each in bills}
+        return "theirs" if now.intent in known else "nothing"
 
     async def _end_without_row(self) -> None:
         """Ask for its end a few times; who proves it gone later is the reaper, by its label."""

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Final
 from loguru import logger
 
 from job_watcher.backends.vast.hands import HostHands
+from job_watcher.backends.vast.parked import Parked
 from job_watcher.backends.vast.restraint import Restraint
 from job_watcher.backends.vast.shares import MachinePrice
+from job_watcher.backends.vast.unmade import Unmade
 from job_watcher.cancelling import cancel_all
 from job_watcher.hosts.deadman import onstart
 from job_watcher.hosts.keys import HostKeys, OwnKeys
@@ -52,12 +54,6 @@ FLUSH_SECONDS: Final = 9.0
 LOOK_SECONDS: Final = 1.0
 """How often it is looked at the rows, and whether a machine has ended all that it had."""
 
-MADE_SECONDS: Final = 1.0
-"""So long a round waits until what has come is compared with what is made already."""
-
-MADE_LONGEST_SECONDS: Final = 20.0
-"""After so long without an end of that, what has not been looked at counts as what must be made."""
-
 
 @dataclass(slots=True, eq=False)
 class _Kept:
@@ -91,12 +87,12 @@ class Fleet:
     _jobs_each: int = 1
     _renting: asyncio.Lock = field(default_factory=asyncio.Lock)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
-    _look: Callable[[float], Awaitable[int | None]] | None = None
-    _looks_since: float | None = None
     restraint: Restraint = field(init=False)
+    parked: Parked = field(init=False)
+    _unmade: Unmade = field(init=False)
 
     def __post_init__(self) -> None:
-        self.restraint = Restraint(self.clock)
+        self.restraint, self._unmade, self.parked = Restraint(self.clock), Unmade(self.clock), Parked(self._changed)
 
     @property
     def blocked(self) -> str:
@@ -105,14 +101,17 @@ class Fleet:
 
     def look_by(self, look: Callable[[float], Awaitable[int | None]]) -> None:
         """What waits is compared by this with what is made already, before it counts."""
-        self._look, self._looks_since = look, None
+        self._unmade = Unmade(self.clock, look)
 
     def begin(self, session: Session, on_change: Callable[[], None]) -> None:
         """A life begins.
 
-        What was rented under the last one belongs to a session that has ended: it is given up, and found by its row.
+        What was rented under the last one belongs to a session that has ended. What works is gone on with when the next
+        one stands, unless somebody else has taken it over by then; the rest is given up, and found by its row.
         """
         for kept in self._kept.values():
+            if kept.hands is not None and kept.keeper.part():
+                self.parked.add(kept.keeper, kept.hands)
             kept.task.cancel()
             self._dropped.add(kept.task)
             kept.task.add_done_callback(self._dropped.discard)
@@ -175,6 +174,9 @@ class Fleet:
         # What was written as an intent meanwhile has its keeper by then.
         async with self._renting:
             pass
+        if self._session is not None and self.parked.any:
+            books = self._books or await self._books_of(self._session)
+            await self.parked.resume(books, self._session, self._keep, end=True)
         for kept in self._kept.values():
             kept.keeper.tell(ev.ToldToEnd("its watcher ends"))
         tasks = [kept.task for kept in self._kept.values()]
@@ -192,6 +194,7 @@ class Fleet:
     async def aclose(self) -> None:
         """Give up what is left; a row says what exists."""
         self.closed = True
+        self.parked.close()
         await cancel_all([*(kept.task for kept in self._kept.values()), *self._dropped])
         await self.means.left(FLUSH_SECONDS)
         for market in self.markets.values():
@@ -222,16 +225,8 @@ class Fleet:
         if session is None or not self.markets or self.closed:
             return None
         if self._books is None:
-            # A queue that lost its data is told by whoever knows: under another name nothing would be found again.
-            self._namespace = await namespace(self.queue, self._namespace)
-            limits = LifeLimits(
-                max_runtime=self.settings.watcher_max_runtime,
-                idle=self.settings.watcher_idle_grace,
-                max_dph=self.shopping.max_dph,
-            )
-            self._books = Books(
-                self.queue, session.id, self._namespace, self.clock, self.now, limits, lambda: session.fresh
-            )
+            self._books = await self._books_of(session)
+        await self.parked.resume(self._books, session, self._keep)
         # Before the rows: one that ends meanwhile is none that nobody keeps.
         known = set(self._kept)
         rows = await instances.rows(self.queue)
@@ -240,26 +235,24 @@ class Fleet:
         self._tell_those_told(rows)
         return rows
 
-    async def _must_be_made(self) -> bool:
-        """Whether nothing of what waits was found to be made already, as far as that can be awaited."""
-        session = self._session
-        if self._look is None or session is None or not session.fresh or not session.offer.slots:
-            return True
-        ended = await self._look(MADE_SECONDS)
-        if ended is not None:
-            self._looks_since = None
-            return ended == 0
-        now = self.clock.elapsed()
-        self._looks_since = now if self._looks_since is None else self._looks_since
-        return now - self._looks_since >= MADE_LONGEST_SECONDS
+    async def _books_of(self, session: Session) -> Books:
+        # A queue that lost its data is told by whoever knows: under another name nothing would be found again.
+        self._namespace = await namespace(self.queue, self._namespace)
+        limits = LifeLimits(
+            max_runtime=self.settings.watcher_max_runtime,
+            idle=self.settings.watcher_idle_grace,
+            max_dph=self.shopping.max_dph,
+        )
+        return Books(self.queue, session.id, self._namespace, self.clock, self.now, limits, lambda: session.fresh)
 
     async def _round(self, rows: Rows) -> None:
-        books = self._books
+        books, session = self._books, self._session
         assert books is not None  # noqa: S101 - made when the rows were read
+        assert session is not None  # noqa: S101 - as above
         # Before it is said that nothing can be rented; and again, since more may have come before it was counted.
-        await self._must_be_made()
+        await self._unmade.all_waiting(session)
         decision = await self._decide(rows)
-        if decision.rent and not await self._must_be_made():
+        if decision.rent and not await self._unmade.all_waiting(session):
             decision = replace(decision, rent=0)
             self._news.set()
         for intent in decision.release:
@@ -358,9 +351,9 @@ class Fleet:
         )
         assert self._session is not None  # noqa: S101 - a round has one
         hands = HostHands(intent, keys, self.means, self._session, rented, self._changed)
-        hands.price = MachinePrice.of(offer, answer.instance.dph)
         keeper = Keeper(answer.instance, market, books, hands, rent, self._changed, self._refused_by(market, offer.id))
         hands.tell, hands.look, hands.on_done = keeper.tell, keeper.look, keeper.job_done
+        hands.price = lambda: MachinePrice.of(offer, keeper.instance.dph)
         self.restraint.rented()
         self._keep(keeper, hands)
         return market.name
@@ -386,7 +379,9 @@ class Fleet:
         if kept is not None and kept.task is task:
             del self._kept[intent]
             self._news.set()
-            if kept.hands is not None:
+            if kept.hands is not None and kept.keeper.parted:
+                self.parked.add(kept.keeper, kept.hands)
+            elif kept.hands is not None:
                 self.restraint.ended(kept.keeper.instance, kept.keeper.jobs_done)
         if not task.cancelled() and task.exception() is not None:
             logger.opt(exception=task.exception()).error("keeping rented machine {} failed", intent)

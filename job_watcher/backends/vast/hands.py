@@ -48,6 +48,9 @@ INSTALL_SECONDS: Final = 600.0
 LEAVE_SECONDS: Final = 15.0
 """How long a host may take to be left in order; after that its connection is simply dropped."""
 
+GO_ON_SECONDS: Final = 10.0
+"""So long a host may take to say that it is still there."""
+
 LOOKS: Final = 3
 LOOK_AGAIN_SECONDS: Final = 1.0
 """How often, and how far apart, a machine is looked at that does not do what it should: it may do so yet, or the market
@@ -115,7 +118,8 @@ class HostHands:
     """One host. `rented` is False for a machine of the user's own, which needs neither card nor dead-man.
 
     `look` asks the market how it is, `tell` and `on_done` are the keeper's; `on_change` hears when it takes jobs, or
-    none any more. `price` is what jobs are told their share by.
+    none any more. `price` is what jobs are told their share by;
+    a contract may turn out dearer than its offer.
     """
 
     intent: str
@@ -126,7 +130,7 @@ class HostHands:
     on_change: Callable[[], None]
     tell: Callable[[Event], None] = lambda _: None
     look: Callable[[], Awaitable[Event | None]] | None = None
-    price: MachinePrice = field(default_factory=MachinePrice)
+    price: Callable[[], MachinePrice] = MachinePrice
     ready: bool = False
     on_done: Callable[[], None] = lambda: None
     _host: Host | None = None
@@ -221,6 +225,26 @@ class HostHands:
         self._begin(self._watch(self._runner), "watch")
         self.on_change()
 
+    async def go_on(self, session: Session) -> str:
+        """It is the next session's of this watcher; why it cannot be used under it, '' when it is as it was."""
+        if self._closed or self._runner is None or self._runner.fault is not None:
+            return "it was lost meanwhile"
+        if self.in_hand:
+            return "jobs of a session that has ended are still on it"
+        self.session = session
+        if self.rented:
+            # Nobody has spoken to it meanwhile: it may be ending itself, and then its market knows.
+            async with asyncio.timeout(GO_ON_SECONDS):
+                if not await renew(self._need()):
+                    return "its dead-man does not count any more"
+            self._renewed_at = self.means.clock.elapsed()
+            said = await self._ask_market()
+            if isinstance(said, ev.Absent) or (isinstance(said, ev.Shown) and said.status != "running"):
+                return "its market does not show it running"
+        self.ready = True
+        self.on_change()
+        return ""
+
     def close(self) -> None:
         """Leave it: in the background, since a dead host answers nothing."""
         if self._closed:
@@ -254,8 +278,9 @@ class HostHands:
         self.on_done()
         worked = self.means.clock.elapsed() - came - result.waited
         # Nobody looks at a disk for what is not priced.
-        sent = await asyncio.to_thread(_bytes_of, result) if self.price.upload_gb else 0
-        return replace(result, cost=share_of(self.intent, self.price, seconds=worked, sent_bytes=sent))
+        price = self.price()
+        sent = await asyncio.to_thread(_bytes_of, result) if price.upload_gb else 0
+        return replace(result, cost=share_of(self.intent, price, seconds=worked, sent_bytes=sent))
 
     def _need(self) -> Host:
         if self._host is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from job_watcher.backends.vast import fleet as fleets
+from job_watcher.backends.vast import unmade
 from lib.redisqueue import instances
 from lib.renting.shopping import Shopping
 from tests.job_watcher.backends.vast.crews import speech
@@ -36,7 +36,7 @@ async def test_what_is_made_already_is_no_reason_to_rent(crew: Crew, monkeypatch
         assert asked == before + 2
         assert fleet._news.is_set()
         assert not fleet._kept
-    monkeypatch.setattr(fleets, "MADE_LONGEST_SECONDS", 0.0)
+    monkeypatch.setattr(unmade, "LONGEST_SECONDS", 0.0)
     await fleet.run_once()
     assert len(fleet._kept) == 1
 

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import pytest
+
+from lib.errors import SessionLostError
 from lib.redisqueue import instances
 from tests.support.wait import wait_until
 
@@ -98,3 +101,31 @@ async def test_of_two_watchers_one_has_the_host(stand: Stand, renters: Renters, 
     await stand.ended("last", seconds=60.0)
     await second.finish()
     assert [bill.jobs for bill in await instances.bills(stand.queue)] == [1, 4]
+
+
+async def test_a_session_that_is_lost_keeps_its_machine(stand: Stand, renters: Renters, own_host: OwnHost) -> None:
+    """The next life goes on with it: no other start, the same row. What was at work is made anew by its own lease."""
+    watcher = renters.watcher("w", WATCHER_IDLE_GRACE="60", **own_host.settings)
+    await watcher.start()
+    await stand.submit(speech("one"))
+    await stand.ended("one", seconds=60.0)
+    (before,) = (await instances.rows(stand.queue)).instances
+    long = {**speech("two"), "text": "A sentence that takes its time. " * 200, "chunk": "true"}
+    await stand.submit(long, speech("three"))
+    await stand.leased("two")
+    first = watcher.session
+    await stand.evict(first)
+    with pytest.raises(SessionLostError):
+        await watcher.ended(30.0)
+    watcher.new_life()
+    await watcher.start()
+    records = await stand.ended("two", "three", seconds=60.0)
+    assert {(each["backend"], each["attempt"], each["run_id"]) for each in records} == {
+        ("vast", 1, watcher.session.partition(":")[2])
+    }
+    (after,) = (await instances.rows(stand.queue)).instances
+    assert (after.intent, after.fence, after.owner) == (before.intent, before.fence, watcher.session)
+    assert await instances.bills(stand.queue) == []
+    await watcher.finish()
+    (bill,) = await instances.bills(stand.queue)
+    assert bill.jobs >= 3
