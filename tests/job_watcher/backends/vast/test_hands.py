@@ -83,7 +83,7 @@ async def test_who_gave_it_up_meanwhile_is_not_connected(own_host: OwnHost, hand
 
 async def told_its_share(hands: HostHands, directory: Path) -> None:
     """By the seconds that it was worked on there, not by those that it waited, and by the bytes that came."""
-    hands.price = MachinePrice(3600 * 10**6, upload_gb=10**15)
+    hands.price = lambda: MachinePrice(3600 * 10**6, upload_gb=10**15)
     job = spec("speak", text="A word.", voice="newsroom")
     async with WorkDir(directory, lambda: None) as work_dir:
         began = hands.means.clock.elapsed()
