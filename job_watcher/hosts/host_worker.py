@@ -85,6 +85,7 @@ class HostWorker:
         self._uploading: dict[str, asyncio.Future[str | None]] = {}
         # What this process has made, and no other one can send.
         self._made: set[str] = set()
+        self._asked: set[str] = set()
         self._process: WorkerProcess | None = None
         self._on_purpose = self._putting = False
         self._limit: asyncio.Timeout | None = None
@@ -132,6 +133,7 @@ class HostWorker:
         try:
             if name not in self._made:
                 return "its worker is gone"
+            self._asked.add(name)
             await self.say({"upload": name, "puts": puts})
             async with asyncio.timeout(seconds):
                 return await said
@@ -160,6 +162,7 @@ class HostWorker:
         finally:
             self._process = None
             self._made.clear()
+            self._asked.clear()
             self.ready.clear()
             self._stop_timer()
             for name in list(self._uploading):
@@ -189,9 +192,17 @@ class HostWorker:
             self._limit = None  # whoever is still sending must not move it
 
     def _hear(self, event: Event) -> None:
+        """Take note of it; what a worker may say once only it does not say without end.
+
+        Raises:
+            LieError: no worker of ours says that now.
+
+        """
         self._table.hear(event)
         match event:
             case Ready():
+                if self.ready.is_set():
+                    raise LieError("it says twice that it listens")
                 self.ready.set()
             case Begun():
                 self._start_timer(self._table.at_work)
@@ -201,6 +212,10 @@ class HostWorker:
                 if self._table.at_work is None:
                     self._stop_timer()
             case Uploaded():
+                # One that comes late, when nobody waits for it any more, is none.
+                if event.job not in self._asked:
+                    raise LieError("it says what became of an upload that it was not asked for")
+                self._asked.discard(event.job)
                 self._hear_uploaded(event)
             case BatchDone():
                 self._on_read()

@@ -57,6 +57,8 @@ PROTOCOL: dict[str, tuple[Script, str]] = {
     "ended before it began": (saying(event("ended", status="ok", files=[])), "has not begun"),
     "progress of another": (saying(event("progress", percent=1)), "has not begun"),
     "skipped without being asked": (saying(event("ended", status="skipped")), "was to do"),
+    "ready twice": (saying('{"event":"ready"}'), "twice that it listens"),
+    "an upload that nobody asked for": (saying(event("uploaded")), "was not asked for"),
     "a batch done without its jobs": (saying(DONE), "not what became of its jobs"),
     "progress without end": (
         saying(event("begun"), *[event("progress", percent=1)] * (micro_batch._PROGRESS_AT_ONCE + 50)),
