@@ -163,9 +163,7 @@ class Table:
             case Ended():
                 self._hear_ended(event)
             case BatchDone(batch):
-                if any(ticket.batch == batch for ticket in self.there.values()):
-                    raise LieError("it says that a batch is done, and not what became of its jobs")
-                self.unread.discard(batch)
+                self._hear_done(batch)
             case Refused(error):
                 raise LieError(f"it cannot read what it was sent: {error}")
             case Ready() | Uploaded():
@@ -200,6 +198,13 @@ class Table:
                 self.drop(ticket)
             else:
                 ticket.ended.set_exception(error())
+
+    def _hear_done(self, batch: str) -> None:
+        if any(ticket.batch == batch for ticket in self.there.values()):
+            raise LieError("it says that a batch is done, and not what became of its jobs")
+        if batch not in self.unread:
+            raise LieError("it says that a batch is done which it was not given")
+        self.unread.discard(batch)
 
     def _hear_begun(self, job: str) -> None:
         ticket = self.there.get(job)

@@ -59,6 +59,7 @@ PROTOCOL: dict[str, tuple[Script, str]] = {
     "skipped without being asked": (saying(event("ended", status="skipped")), "was to do"),
     "ready twice": (saying('{"event":"ready"}'), "twice that it listens"),
     "an upload that nobody asked for": (saying(event("uploaded")), "was not asked for"),
+    "a batch done that it was not given": (saying(DONE.replace("1", "9")), "which it was not given"),
     "a batch done without its jobs": (saying(DONE), "not what became of its jobs"),
     "progress without end": (
         saying(event("begun"), *[event("progress", percent=1)] * (micro_batch._PROGRESS_AT_ONCE + 50)),
