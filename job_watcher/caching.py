@@ -1,5 +1,6 @@
 """Before a body runs: whether what it would make is there already; after it: a note of what it made.
 
+    alone   of equal jobs at the same moment the second waits for the first, and then finds what that made.
     seek    the key of a job on the backend that has it; the files of an earlier job with this key, proven and under a
             name of this attempt's own, become its result. Nothing was run and nothing paid for by then.
     keep    once outputs are stored, and before their record is committed: so a job whose watcher dies between the two
@@ -13,6 +14,7 @@ execution is its only caller; which files there are is `lib.stores.cache`'s busi
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +29,7 @@ from lib.tasks.base import TaskResult
 from lib.voice_synth.made_by import made_by_of_result, made_by_there, makers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from lib.clock import Clock
     from lib.jobqueue import Catalogue, JobSpec
@@ -75,6 +77,27 @@ class Caching:
     clock: Clock
     look_seconds: float = LOOK_SECONDS
     _versions: dict[tuple[str, str], Part] = field(default_factory=dict)
+    _making: dict[tuple[str, str], asyncio.Event] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def alone(self, backend: str, job: JobSpec) -> AsyncIterator[None]:
+        """For the length of a block the only one of equal jobs on a backend of this watcher: the next seeks after it.
+
+        The first never waits, and each block ends, so none waits for ever; a cancelled one leaves its place.
+        """
+        kind = self.kinds.get(job.task)
+        if kind is None or not kind.deterministic or not job.cache:
+            yield
+            return
+        name = (backend, job.content_hash)
+        while name in self._making:
+            await self._making[name].wait()
+        over = self._making[name] = asyncio.Event()
+        try:
+            yield
+        finally:
+            del self._making[name]
+            over.set()
 
     async def seek(self, backend: str, job: JobSpec, lease: Lease) -> Sought:
         """Take what is there; never an error."""

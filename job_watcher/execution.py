@@ -170,11 +170,23 @@ class Execution:
         throttle: ProgressThrottle,
         on_room: Callable[[], None],
     ) -> Ending:
-        if self.caching is not None:
+        if self.caching is None:
+            return await self._made(job, lease, course, throttle, on_room)
+        async with self.caching.alone(self.backend.name, job):
             course.sought = await self.caching.seek(self.backend.name, job, lease)
             if course.sought.taken is not None:
                 on_room()
                 return await self._store(job, lease, course.sought.taken, course)
+            return await self._made(job, lease, course, throttle, on_room)
+
+    async def _made(
+        self,
+        job: JobSpec,
+        lease: Lease,
+        course: _Course,
+        throttle: ProgressThrottle,
+        on_room: Callable[[], None],
+    ) -> Ending:
         async with self.work_dirs.attempt(lease) as work_dir:
             failpoints.reach("execution.before_run")
             result = await self._run_body(job, lease, work_dir, throttle, on_room)

@@ -271,3 +271,31 @@ async def test_what_was_made_nearer_is_taken_where_a_job_may_run_there(looking: 
     (record,) = await place.stand.ended("now-4", seconds=0.1)
     assert (record["backend"], record["result"]["cached"]["request_id"]) == ("metal", "before-4")
     assert await place.order() == ["pinned-4"]
+
+
+async def test_equal_jobs_at_the_same_moment_are_made_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others wait for the first and find what it made; if that fails or is cancelled, the next one makes it."""
+    gate, begun, speak = asyncio.Event(), asyncio.Event(), Speaker.run
+    faults: list[Exception] = [TemporaryError("no")]
+
+    async def slow(speaker: Speaker, job: Any, *given: Any) -> Any:
+        begun.set()
+        await gate.wait()
+        if faults:
+            raise faults.pop()
+        return await speak(speaker, job, *given)
+
+    monkeypatch.setattr(Speaker, "run", slow)
+    jobs = [spec(**row(1, f"t{i}")) for i in range(6)]
+    running = [asyncio.create_task(place.execution.run(lease_of(job), lambda _: None)) for job in jobs]
+    other = asyncio.create_task(place.execution.run(lease_of(spec(**row(1, "anew", cache=False))), lambda _: None))
+    await begun.wait()
+    running[0].cancel()
+    await asyncio.wait(running[:1])
+    gate.set()
+    outcomes = await asyncio.gather(*running[1:], other)
+    assert sum(isinstance(each, Ending) and each.status == "done" for each in outcomes) == 5
+    assert len(place.speaker.spoken) == 2
+    assert "anew-1" in place.speaker.spoken
+    assert place.execution.caching is not None
+    assert place.execution.caching._making == {}

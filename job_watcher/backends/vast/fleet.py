@@ -313,7 +313,7 @@ class Fleet:
             choice = None
         else:
             if choice is None:
-                self.restraint.no_offer()
+                self.restraint.no_offer(markets="vast" in self.markets)
         if choice is None:
             self._changed()
             return ""

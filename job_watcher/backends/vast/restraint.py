@@ -37,6 +37,9 @@ LONGEST_BRAKE_SECONDS: Final = 1800.0
 """The pause after so many, twice as long after each one more."""
 
 NO_OFFER: Final = "no machine on the market fits VAST_MAX_DPH, VAST_DISK and VAST_QUERY, or all that do are left out"
+NO_HOST: Final = (
+    "every host of SSH_HOSTS is in use, or left out for a while since it failed; `job-runner offers` says which"
+)
 
 
 @dataclass(slots=True)
@@ -69,9 +72,9 @@ class Restraint:
         """One is on its way."""
         self.blocked = self._told = ""
 
-    def no_offer(self) -> None:
-        """The market has none that may be had; whoever waits may wait for nothing."""
-        self._pause(AGAIN_SECONDS, NO_OFFER, blocks=True)
+    def no_offer(self, *, markets: bool) -> None:
+        """None may be had, at `markets` or of one's own hosts alone; whoever waits may wait for nothing."""
+        self._pause(AGAIN_SECONDS, NO_OFFER if markets else NO_HOST, blocks=True)
 
     def search_failed(self, error: JobRunnerError) -> None:
         """The market did not answer; a setting that it refuses does not pass."""

@@ -50,7 +50,7 @@ def held(clock: HandClock) -> Restraint:
 @pytest.mark.parametrize(
     ("refuse", "blocks"),
     [
-        (lambda held: held.no_offer(), True),
+        (lambda held: held.no_offer(markets=True), True),
         (lambda held: held.search_failed(SettingsError("VAST_QUERY: no such field", hint="see")), True),
         (lambda held: held.search_failed(UnreachableError("no answer", hint="wait")), False),
         (lambda held: held.market_refused(CreditError("no credit")), True),
@@ -82,12 +82,12 @@ def test_what_another_did_first_is_no_reason_to_wait(held: Restraint, why: str) 
 def test_the_same_is_not_said_again(held: Restraint, clock: HandClock, said: list[str]) -> None:
     """A market without offers for a night is one line, until something was rented."""
     for _ in range(5):
-        held.no_offer()
+        held.no_offer(markets=True)
         clock.at += restraint.AGAIN_SECONDS
         held.decided(RENT)
     assert sum(restraint.NO_OFFER in line for line in said) == 1
     held.rented()
-    held.no_offer()
+    held.no_offer(markets=True)
     assert sum(restraint.NO_OFFER in line for line in said) == 2
 
 
@@ -141,3 +141,10 @@ def test_machines_to_which_no_job_comes_are_not_rented_for_ever(held: Restraint)
     assert held.pausing
     assert held.why == "3 machines in a row ended without one job: idle"
     assert not held.blocked
+
+
+def test_own_hosts_alone_are_told_of_what_is_theirs(held: Restraint) -> None:
+    """No word of a market's settings."""
+    held.no_offer(markets=False)
+    assert "SSH_HOSTS" in held.why
+    assert "VAST" not in held.why
