@@ -86,6 +86,18 @@ def test_a_session_is_at_home_and_finds_this_checkouts_programs(host: Host, key:
     assert gpu == str(host.directory / "bin/nvidia-smi")
 
 
+def test_a_bare_host_has_a_python_and_nothing_of_this_checkout(tmp_path: Path, key: Path) -> None:
+    """No program of ours and no library; and its package manager is not the one of this machine."""
+    bare = host_in(tmp_path, key, HostPlan(bare=True)).start()
+    try:
+        said = ssh(bare, key, "command -v job-runner; python3 -c 'import job_runner' 2>&1; apt-get update; echo $?")
+        assert "No module named" in said.stdout
+        assert said.stdout.splitlines()[-1] == "100"
+        assert str(Path(sys.executable).parent) not in said.stdout
+    finally:
+        bare.remove()
+
+
 def test_onstart_runs_first_with_the_names_that_the_market_gives(tmp_path: Path, key: Path) -> None:
     """It has the instance's id and key in its environment; a session over ssh has not."""
     host = host_in(tmp_path, key, onstart='echo "$CONTAINER_ID $CONTAINER_API_KEY" > "$HOME/started"')
