@@ -18,6 +18,7 @@ from lib.clock import SystemClock
 from lib.errors import TemporaryError
 from lib.jobqueue import BUILT_IN
 from lib.jobqueue.protocol import Ending
+from lib.redisqueue import spend
 from lib.stores.cache_disk import DiskCache
 from lib.voice_synth.voices import VoiceRegistry
 from tests.job_watcher.test_availability import Moody, watcher
@@ -281,7 +282,7 @@ async def test_equal_jobs_at_the_same_moment_are_made_once(place: Place, monkeyp
     async def slow(speaker: Speaker, job: Any, *given: Any) -> Any:
         begun.set()
         await gate.wait()
-        if faults:
+        if faults and job.request_id != "anew-1":
             raise faults.pop()
         return await speak(speaker, job, *given)
 
@@ -299,3 +300,26 @@ async def test_equal_jobs_at_the_same_moment_are_made_once(place: Place, monkeyp
     assert "anew-1" in place.speaker.spoken
     assert place.execution.caching is not None
     assert place.execution.caching._making == {}
+
+
+async def test_a_job_of_the_cloud_that_was_made_before_costs_neither_quota_nor_money(place: Place) -> None:
+    """What the move had reserved for it is free again, no call was asked for, and nothing stands in the ledger."""
+    settings = place.stand.settings(GEMINI_SPEECH_MODEL="speech-1", BUDGET_PER_DAY_USD="1")
+    caching = caching_of(settings, place.cache, BUILT_IN, VoiceRegistry(), SystemClock())
+    cloud = Speaker("cloud", "gemini", "speech-1", usd=0.25)
+    execution = replace(place.execution, backend=cloud, caching=caching)  # type: ignore[arg-type]  # as above
+    line = {"backend": "cloud", "voice": None, "speaker": "Ryan"}
+    assert isinstance(await execution.run(lease_of(spec(**row(1, "before", **line))), lambda _: None), Ending)
+    near = Moody("cloud", 1, frozenset({"any", "speech", "speaker"}))
+    made = place.stand.watcher(
+        backends=lambda _: [near], execution={"cloud": execution}, BUDGET_PER_DAY_USD="1", CLOUD_TOKENS_PER_MIN="1000"
+    )
+    await made.start()
+    await place.stand.submit(row(1, **line))
+    (record,) = await place.stand.ended("now-1")
+    assert (record["backend"], record["cost"], cloud.spoken) == ("cloud", {"usd": 0.0}, ["before-1"])
+    today = await spend.today(place.stand.queue)
+    assert (today.settled, today.reserved) == (0, 0)
+    keys = place.stand.queue.keys
+    assert await place.stand.queue.client.exists(keys.of("quota_calls"), keys.of("quota_grants")) == 0
+    await made.finish()

@@ -115,3 +115,13 @@ async def test_a_queue_that_lost_its_data_is_told_the_name_of_its_machines(crew:
     fleet.begin(await crew.session("again"), lambda: None)  # type: ignore[arg-type]  # as above
     await fleet.run_once()
     assert fleet.books.namespace == name
+
+
+async def test_a_fleet_that_has_ended_lets_others_run(crew: Crew) -> None:
+    """News that nobody answers any more do not keep the loop busy."""
+    fleet = await crew.fleet()
+    await fleet.flush()
+    fleet._news.set()
+    rounds = [asyncio.create_task(fleet.run_once()) for _ in range(2)]
+    await asyncio.wait_for(asyncio.gather(*rounds), 10)
+    assert not fleet._news.is_set()
