@@ -308,7 +308,7 @@ async def test_a_job_of_the_cloud_that_was_made_before_costs_neither_quota_nor_m
     caching = caching_of(settings, place.cache, BUILT_IN, VoiceRegistry(), SystemClock())
     cloud = Speaker("cloud", "gemini", "speech-1", usd=0.25)
     execution = replace(place.execution, backend=cloud, caching=caching)  # type: ignore[arg-type]  # as above
-    line = {"backend": "cloud", "voice": None, "speaker": "Ryan"}
+    line: dict[str, Any] = {"backend": "cloud", "voice": None, "speaker": "Ryan"}
     assert isinstance(await execution.run(lease_of(spec(**row(1, "before", **line))), lambda _: None), Ending)
     near = Moody("cloud", 1, frozenset({"any", "speech", "speaker"}))
     made = place.stand.watcher(
