@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from lib.job_rate import jobs_in_window
+from lib.market.instance import READY
 from lib.pacific import seconds_left
 from lib.routing.filling import Ration
 from lib.routing.quoted import LOCAL, Backend
@@ -16,7 +17,7 @@ from lib.routing.view import BACKENDS, RENTED, RENTED_CAPABILITIES
 from lib.setting_fields.compute import NO_SPEECH
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from job_runner.service.known import Known
     from lib.settings import Settings
@@ -101,15 +102,30 @@ def backends(settings: Settings, known: Known, now: datetime) -> dict[str, Backe
 
 
 def _rented(settings: Settings, known: Known) -> Backend | None:
-    """All machines that may be rented at once; none without a budget. Hosts of one's own cost nothing."""
-    ready = known.slots(RENTED) > 0
-    grace = settings.watcher_idle_grace
+    """Hosts of one's own, which cost nothing, and all machines that may be rented at once; none without a budget."""
+    own, may_rent = len(settings.ssh_hosts), 0
     if settings.vast_api_key and settings.budget_per_day_usd is not None:
-        begins = 0.0 if ready else _RENTED_BEGINS
-        return Backend(settings.vast_max_instances, busy=begins, hourly=settings.vast_max_dph, idle=grace)
-    if settings.ssh_hosts:
-        return Backend(len(settings.ssh_hosts), busy=0.0 if ready else _OWN_BEGINS)
-    return None
+        may_rent = settings.vast_max_instances
+    if not own + may_rent:
+        return None
+    begins = [
+        *_begins(own, machines_ready(known, ("ssh",)), _OWN_BEGINS),
+        *_begins(may_rent, machines_ready(known, ("vast",)), _RENTED_BEGINS),
+    ]
+    hourly = settings.vast_max_dph if may_rent else 0.0
+    grace = settings.watcher_idle_grace if may_rent else 0.0
+    return Backend(own + may_rent, hourly=hourly, idle=grace, begins=tuple(sorted(begins)), own=own)
+
+
+def _begins(machines: int, ready: int, seconds: float) -> list[float]:
+    """When each can begin: at once those that take jobs already."""
+    return [0.0 if i < ready else seconds for i in range(machines)]
+
+
+def machines_ready(known: Known, markets: Collection[str] = ("ssh", "vast")) -> int:
+    """How many machines of these markets take jobs now."""
+    rows = (each for each in known.document.get("instances", ()) if not each["damaged"])
+    return sum(each["state"] in READY and each["owner_alive"] and each["market"] in markets for each in rows)
 
 
 def _rations(settings: Settings, known: Known, now: datetime) -> tuple[Ration, ...]:

@@ -11,9 +11,8 @@ from datetime import UTC, datetime
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from job_runner.service.compute import backends, offered_by
+from job_runner.service.compute import backends, machines_ready, offered_by
 from job_runner.service.known import known
-from lib.market.instance import READY
 from lib.routing.estimates import averages
 from lib.routing.quote import row_of
 from lib.routing.quoted import Group, Way, Wish
@@ -73,9 +72,8 @@ def _as_it_is(name: str, backend: Backend, known_now: Known) -> Backend:
     """Of rented machines those that take jobs: whether more will be rented is not decided yet."""
     if name != RENTED:
         return backend
-    rows = known_now.document.get("instances", ())
-    ready = sum(each["state"] in READY and each["owner_alive"] for each in rows if not each["damaged"])
-    return replace(backend, slots=max(1, min(backend.slots, ready)))
+    ready = max(1, min(backend.slots, machines_ready(known_now)))
+    return replace(backend, slots=ready, begins=(0.0,) * ready)
 
 
 def line_of(place: Place, known_now: Known) -> int:

@@ -5,6 +5,7 @@ Dollars are floats here: these are expectations, and what is booked is counted e
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from math import isfinite, sqrt
 from typing import TYPE_CHECKING, Final, Literal
@@ -86,8 +87,9 @@ class Group:
 class Backend:
     """What there is of one: slots, how many jobs may wait before each, its limits, and when what is there ends.
 
-    Of rented machines each is a slot: `busy` is until it can begin, `hourly` are its dollars an hour, from now until
-    `idle` seconds after its last job.
+    Of rented machines each is a slot: `begins` says of each in how many seconds it can, the soonest first (empty: all
+    at `busy`), `hourly` are its dollars an hour, from now until `idle` seconds after its last job. The first `own` cost
+    nothing.
     """
 
     slots: int
@@ -96,15 +98,28 @@ class Backend:
     busy: float = 0.0
     hourly: float = 0.0
     idle: float = 0.0
+    begins: tuple[float, ...] = ()
+    own: int = 0
 
     def calendar(self) -> Calendar:
         """All of it, unused."""
-        return Calendar([self.busy] * self.slots, self.waiting, self.rations)
+        return Calendar(list(self._begins), self.waiting, self.rations)
 
     def rent(self, calendar: Calendar) -> float:
         """What the machines of this calendar cost that were given a job, in dollars."""
-        used = (end for end in calendar.free if end > self.busy)
-        return sum(end + self.idle for end in used) * self.hourly / _HOUR_SECONDS if self.hourly else 0.0
+        if not self.hourly:
+            return 0.0
+        unused = Counter(self._begins)
+        # As many times as it begins at a moment that is an end too, a machine was given nothing.
+        unused &= Counter(calendar.free)
+        used = Counter(calendar.free) - unused
+        # Those of one's own are used first, so they are the first to end.
+        paid = sorted(used.elements())[self.own :]
+        return sum(end + self.idle for end in paid) * self.hourly / _HOUR_SECONDS
+
+    @property
+    def _begins(self) -> tuple[float, ...]:
+        return self.begins or (self.busy,) * self.slots
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ def test_rented_machines_count_that_take_jobs_now() -> None:
     given = {"VAST_API_KEY": "k" * 32, "BUDGET_PER_DAY_USD": "9", "VAST_MAX_INSTANCES": "4"}
     settings = Settings.load({"HOME": "/tmp", **given})  # noqa: S108 - nothing is written
     measured = {("speak", "vast", 0): TEN_SECONDS}
-    working = {"state": "draining", "owner_alive": True, "damaged": False}
+    working = {"state": "draining", "owner_alive": True, "damaged": False, "market": "vast"}
     starting, gone, damaged = ({"state": "loading"}, {"owner_alive": False}, {"state": None, "damaged": True})
     # A hundred jobs of the size in the middle of their measured class, 15 s each.
     for machines, seconds in (

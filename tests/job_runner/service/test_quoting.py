@@ -96,6 +96,23 @@ def test_rented_machines_are_quoted_where_they_may_be_rented() -> None:
     assert rents.count(job())[0] == ("metal",)
 
 
+def test_own_hosts_are_quoted_beside_rented_ones() -> None:
+    """They cost nothing and begin first; what is ready begins at once, what would have to be rented later."""
+    vast = {"VAST_API_KEY": "vast-of-a-test-0123456789", "BUDGET_PER_DAY_USD": "9", "VAST_MAX_INSTANCES": "2"}
+    both = settings(**vast, SSH_HOSTS="a,b")
+    ready = {"damaged": False, "owner_alive": True, "state": "draining", "market": "vast"}
+    there = Known(answered=True, document={"instances": [ready, ready | {"state": "loading"}]})
+    assert backends(both, Known(), NOW)["vast"].begins == (15.0, 15.0, 240.0, 240.0)
+    found = backends(both, there, NOW)["vast"]
+    assert (found.begins, found.slots, found.own) == ((0.0, 15.0, 15.0, 240.0), 4, 2)
+    assert backends(settings(SSH_HOSTS="a,b"), there, NOW)["vast"].hourly == 0.0
+    rented, beside = spoken(settings(**vast)), spoken(both)
+    assert beside["local + rented"]["seconds"]["p50"] < rented["local + rented"]["seconds"]["p50"]
+    assert 0 < beside["local + rented"]["usd"]["p50"] < rented["local + rented"]["usd"]["p50"]
+    few = spoken(both, count=3)
+    assert few["rented only"]["usd"]["p50"] == 0, "they fit on hosts of one's own"
+
+
 def test_without_a_cap_it_says_why_no_machine_is_quoted() -> None:
     """Once, however many jobs; not where a cap is set, no market is, or no job could run on such a machine."""
     vast = {"VAST_API_KEY": "vast-of-a-test-0123456789"}
