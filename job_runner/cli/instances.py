@@ -17,7 +17,7 @@ EXAMPLES = """\b
 Examples:
   job-runner instances                what is rented, and the last bills
   job-runner instances list --bills 100
-  job-runner instances destroy i0f3a  by its name or its beginning, or the market's id
+  job-runner instances destroy i0f3a  by a name's beginning, or an id
   job-runner instances reap           end what nobody owns
 """
 
