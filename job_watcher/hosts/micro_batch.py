@@ -38,6 +38,12 @@ AHEAD: Final = 2
 """The next micro-batch is formed when no more jobs than these are still to begin there: a job of higher priority that
 comes now waits for so many and no more."""
 
+AHEAD_SECONDS: Final = 2.0
+"""Of quick jobs it is formed when those that are left take so long: sending it takes a while, which is paid for."""
+
+_TRUST_ENDED: Final = 8
+"""From so many jobs on it is known what one takes there."""
+
 _RANK: Final = {"high": 0, "normal": 1, "low": 2}
 _PROGRESS_AT_ONCE: Final = 200
 _PROGRESS_A_SECOND: Final = 20.0
@@ -94,6 +100,7 @@ class Table:
         """The micro-batches of which the worker may still read files, whatever became of their jobs."""
         self._since: float | None = None
         self._worked = 0.0
+        self._ended = 0
 
     def add(self, job: JobSpec, on_progress: Callable[[dict[str, Any]], None], *, suspect: bool) -> Ticket:
         """A job that waits from now on."""
@@ -108,7 +115,7 @@ class Table:
         there = self.there.values()
         if not self.waiting or any(ticket.suspect for ticket in there):
             return []
-        if sum(ticket.begun_at is None for ticket in there) > AHEAD:
+        if sum(ticket.begun_at is None for ticket in there) > self._ahead():
             return []
         first, *_ = in_order = sorted(self.waiting, key=lambda ticket: ticket.order)
         if first.suspect:
@@ -199,6 +206,13 @@ class Table:
             else:
                 ticket.ended.set_exception(error())
 
+    def _ahead(self) -> int:
+        """At how many that are still to begin there the next micro-batch is formed; never a whole one ahead."""
+        if self._ended < _TRUST_ENDED:
+            return AHEAD
+        quick = int(AHEAD_SECONDS * self._ended / max(self._worked, 1e-3))
+        return max(AHEAD, min(quick, self._most // 2))
+
     def _hear_done(self, batch: str) -> None:
         if any(ticket.batch == batch for ticket in self.there.values()):
             raise LieError("it says that a batch is done, and not what became of its jobs")
@@ -224,6 +238,7 @@ class Table:
             ticket = self._at_work(event.job)
             ticket.body_seconds = self._took(ticket, event.seconds)
             self._worked += ticket.body_seconds
+            self._ended += 1
             self.at_work = None
         self.there.pop(ticket.name, None)
         if ticket.abandoned:

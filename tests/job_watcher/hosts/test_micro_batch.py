@@ -36,6 +36,23 @@ class Tabled:
         return self.table.add(job(text, **fields), self.progress.append, suspect=suspect)
 
 
+@pytest.mark.parametrize(("seconds", "left"), [(0.25, 8), (0.01, 10), (30.0, AHEAD)])
+async def test_of_quick_jobs_the_next_batch_comes_earlier(seconds: float, left: int) -> None:
+    """So that the machine is not idle while it is sent: two seconds of work ahead, no more than half a batch."""
+    tabled = Tabled(most=20)
+    for _ in range(40):
+        tabled.add()
+    begun: list[int] = []
+    for ticket in tabled.table.next_batch():
+        tabled.table.hear(Begun(ticket.name))
+        tabled.now += seconds
+        tabled.table.hear(Ended(ticket.name, "failed"))
+        if tabled.table.next_batch():
+            begun.append(20 - int(ticket.name.removeprefix("job-")))
+            break
+    assert begun == [left]
+
+
 async def test_the_next_batch_waits_until_little_is_left_there() -> None:
     """So a job of higher priority that comes late waits for few others."""
     tabled = Tabled()
