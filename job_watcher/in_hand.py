@@ -36,7 +36,8 @@ class Held:
     """A lease and the task that brings it to its outcome.
 
     `hands` are all that count it. `began` is when its body did, on the clock that only rises, while it is in its slot.
-    Only `InHand` changes `place`.
+    `gathered`: its backend holds it ahead, for a body that begins elsewhere and has not yet. Only `InHand` changes
+    `place`.
     """
 
     lease: Lease
@@ -44,6 +45,7 @@ class Held:
     body: asyncio.Task[None] | None = None
     place: Place = "slot"
     began: float | None = None
+    gathered: bool = False
 
     @property
     def unanswered(self) -> bool:
@@ -173,7 +175,13 @@ class InHand:
 
     async def stop_all(self) -> list[Lease]:
         """Cancel every running body and wait until all are cleaned up; the leases of those that got no outcome."""
-        running = [held for held in self._held.values() if held.unanswered]
+        return await self._stopped([held for held in self._held.values() if held.unanswered])
+
+    async def stop_gathered(self) -> list[Lease]:
+        """The same for those whose bodies have not begun where their backend sent them."""
+        return await self._stopped([held for held in self._held.values() if held.unanswered and held.gathered])
+
+    async def _stopped(self, running: list[Held]) -> list[Lease]:
         bodies = [held.body for held in running if held.body is not None]
         await cancel_all(bodies, again_seconds=CLEAN_UP_SECONDS)
         # A body that ended all the same has its outcome under way: to hand it back would have it done again.

@@ -244,6 +244,7 @@ class LaneReader:
             self.on_lost([LostEntry(lane, entry) for lane, entry in started.lost])
         for lease in started.leases:
             held = self.in_hand.add(lease)
+            held.gathered = self.gathers
             self._turns.admit(held)
             held.body = asyncio.create_task(self._body(held), name=f"job {lease.request_id}")
             held.body.add_done_callback(functools.partial(self._body_gone, held))

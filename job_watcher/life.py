@@ -316,6 +316,12 @@ class Life:
         if self.in_hand.leases():
             # Also in a hurry: from here on a kill counts no death.
             await self._step("saying that no slot is offered any more", self.session.renew())
+        unbegun = await self.in_hand.stop_gathered()
+        if unbegun:
+            # Whoever pays by the hour for where they wait shall not pay for them all.
+            await self._step(
+                "handing back what has not begun", leasing.hand_back(self._queue, self.session.id, unbegun)
+            )
         if self.in_hand.unanswered and not hurry.is_set():
             # A warning, so that a person who sees bars instead of a log is told too.
             logger.warning("running jobs left to finish: {}; a second Ctrl-C hands them back", self.in_hand.unanswered)

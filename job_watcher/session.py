@@ -132,6 +132,9 @@ class Session:
 
     async def begun(self, lease: Lease) -> None:
         """The body of a lease that was held ahead has begun; returns when the queue was told, or is away."""
+        held = self._in_hand.find(lease.fence)
+        if held is not None:
+            held.gathered = False
         await self._beginnings.tell(lease)
 
     def _note_renewed(self, sent: float) -> None:

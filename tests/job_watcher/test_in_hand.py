@@ -57,6 +57,22 @@ def test_what_is_stored_takes_no_slot_and_is_bounded_all_the_same() -> None:
     assert in_hand.free(2) == 1
 
 
+async def test_what_was_gathered_and_has_not_begun_is_stopped_alone() -> None:
+    """A watcher that stops hands it back at once; a body that runs, and an outcome on its way, are left."""
+    in_hand, ended = InHand(), list[str]()
+    begun, waits, answered = (with_body(in_hand, lease(fence), ended) for fence in ("1", "2", "3"))
+    waits.gathered = answered.gathered = True
+    in_hand.put(answered, "answered")
+    await asyncio.sleep(0)
+    assert [each.fence for each in await in_hand.stop_gathered()] == ["2"]
+    assert ended == ["2"]
+    assert begun.body is not None
+    assert not begun.body.done()
+    await in_hand.stop_all()
+    assert answered.body is not None
+    answered.body.cancel()
+
+
 def test_what_is_not_in_hand_any_more_takes_no_place_again() -> None:
     """A body that is still being stopped when its lease is answered moves nothing that is counted."""
     in_hand = InHand()

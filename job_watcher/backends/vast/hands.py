@@ -26,7 +26,7 @@ from lib.errors import TaskError
 from lib.market import events as ev
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
     from pathlib import Path
 
     from job_watcher.hosts.connection import Host
@@ -62,7 +62,10 @@ _RENEWALS: Final = 5
 
 @dataclass(slots=True)
 class Means:
-    """What every host of one watcher is driven with. `wheel` is made when the first bare machine needs it."""
+    """What every host of one watcher is driven with. `wheel` is made when the first bare machine needs it.
+
+    `environment` is what settings here say to the workers there; everybody on a host sees it.
+    """
 
     voices: VoiceLibrary
     handover: Handover | None
@@ -72,6 +75,7 @@ class Means:
     dead_man: float
     market_url: str
     wheel_dir: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
     leaving: set[asyncio.Task[None]] = field(default_factory=set)
     _wheel: asyncio.Task[Path] | None = None
 
@@ -87,6 +91,7 @@ class Means:
             settings.vast_dead_man,
             settings.vast_url,
             settings.jobs_state_dir / "wheels",
+            {"SENTENCE_CACHE_BYTES": str(settings.sentence_cache_bytes)},
         )
 
     async def wheel(self) -> Path:
@@ -207,7 +212,8 @@ class HostHands:
 
     async def canary(self) -> Event:
         """Start the worker, and let it speak a word."""
-        worker = WorkerOn(argv=(self._worker,), directory=f"{PREFIX}{self.intent}")
+        place = f"{PREFIX}{self.intent}"
+        worker = WorkerOn(argv=(self._worker,), directory=place, environment=self.means.environment)
         self._runner = BatchRunner(
             self._need(),
             self.means.voices,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,8 +26,6 @@ from tests.support.running import lease_of, settings_in, spec
 from tests.support.wait import wait_until
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lib.market.base import Address
     from tests.job_watcher.backends.vast.conftest import OwnHost
 
@@ -97,6 +97,22 @@ async def told_its_share(hands: HostHands, directory: Path) -> None:
     assert share["usd"] == pytest.approx(share["seconds"] + arrived, abs=0.001)
 
 
+def _environments(own_host: OwnHost) -> list[bytes]:
+    """Of all processes there; one that ends meanwhile has none."""
+    found = []
+    for pid in own_host.host.processes():
+        with contextlib.suppress(OSError):
+            found.append(Path(f"/proc/{pid}/environ").read_bytes())
+    return found
+
+
+def test_what_is_set_here_bounds_the_workers_there(tmp_path: Path) -> None:
+    """So much disk for sentences as on this machine, and nothing else is handed on."""
+    settings = settings_in(tmp_path, SENTENCE_CACHE_BYTES="12345678", VAST_API_KEY="secret-of-ours-0123")
+    means = Means.of(settings, wiring.voices(settings), None, SystemClock())
+    assert means.environment == {"SENTENCE_CACHE_BYTES": "12345678"}
+
+
 async def test_step_by_step_and_left_in_order(own_host: OwnHost, hands: HostHands, tmp_path: Path) -> None:
     """Connected, looked at, tried, open; then closed, and nothing of it runs on."""
     heard: list[bool] = []
@@ -105,6 +121,7 @@ async def test_step_by_step_and_left_in_order(own_host: OwnHost, hands: HostHand
     assert await hands.probe() == ev.Probed()
     assert await hands.canary() == ev.CanaryEnded()
     assert not hands.takes_jobs
+    assert any(b"SENTENCE_CACHE_BYTES=" in each for each in _environments(own_host))
     hands.open()
     assert (hands.takes_jobs, hands.in_hand, heard) == (True, 0, [True])
     await told_its_share(hands, tmp_path / "work")

@@ -129,3 +129,25 @@ async def test_a_session_that_is_lost_keeps_its_machine(stand: Stand, renters: R
     await watcher.finish()
     (bill,) = await instances.bills(stand.queue)
     assert bill.jobs >= 3
+
+
+async def test_who_is_told_to_stop_pays_for_no_job_that_has_not_begun(
+    stand: Stand, renters: Renters, own_host: OwnHost
+) -> None:
+    """The one at work is finished; those that wait on the machine for their turn go back, and lose nothing."""
+    watcher = renters.watcher("w", WATCHER_IDLE_GRACE="60", **own_host.settings)
+    await watcher.start()
+    await stand.submit(speech("zero"))
+    await stand.ended("zero", seconds=60.0)
+    long = {**speech("one"), "text": "A sentence that takes its time. " * 60, "chunk": "true"}
+    waiting = [f"waits-{number}" for number in range(5)]
+    await stand.submit(long, *map(speech, waiting))
+    for each in ("one", *waiting):
+        await stand.leased(each)
+    in_hand = watcher.life.in_hand
+    fence = next(each.fence for each in in_hand.leases() if each.request_id == "one")
+    await wait_until(lambda: (held := in_hand.find(fence)) is not None and not held.gathered, 30.0)
+    await watcher.finish()
+    (record,) = await stand.ended("one")
+    assert (record["status"], record["attempt"]) == ("done", 1)
+    assert [await stand.record(each) for each in waiting] == [None] * 5
