@@ -151,7 +151,7 @@ simulate: .venv/dev ## a thousand random workloads in the simulator, against wha
 # Style is seen to in seconds. Types and imports take their time while the tests wait for something, which they often
 # do; a failure of one lets the others end, so all that is wrong is said at once.
 check: lint ## lint, types, imports and test, as .ci/run does it
-	@$(MAKE) --no-print-directory --jobs BESIDE='nice ' types imports test
+	@$(MAKE) --no-print-directory --jobs --keep-going BESIDE='nice ' types imports test
 
 # --- measure ---------------------------------------------------------------------------------------------------
 

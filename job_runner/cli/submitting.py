@@ -18,10 +18,11 @@ from job_runner.service.voicing import Voicing
 from lib.errors import InvalidJobsError
 from lib.jobfile import EntryNames
 from lib.redisqueue.keys import DEFAULT_BACKLOG, parse_backlog
+from lib.routing.view import BACKENDS
 from lib.wiring import voices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from job_runner.service.submit import Enqueued, EnqueuedRow
@@ -87,6 +88,7 @@ def submit_and_tell(  # noqa: PLR0913 - what three commands have in common
             notes.add(noted)
         return found
 
+    pins: set[str] = set()
     try:
         with jobs_of(
             files,
@@ -103,7 +105,7 @@ def submit_and_tell(  # noqa: PLR0913 - what three commands have in common
                 lambda queue: submit_jobs(
                     queue,
                     settings,
-                    map(_made_anew, jobs) if anew else jobs,
+                    _noted(map(_made_anew, jobs) if anew else jobs, pins),
                     backlog=backlog,
                     replace=replace,
                     tell=asked,
@@ -125,7 +127,7 @@ def submit_and_tell(  # noqa: PLR0913 - what three commands have in common
         )
     flag = "" if target is None else f" {typed(['--target', target])}"
     look = manifests.look if manifests else "result ID" if by_hand else f"report {typed(files)}{flag}"
-    for line in _next_steps(done, command, look):
+    for line in _next_steps(done, command, look, pins):
         output.say(line)
     if done.refused or done.short_of_replicas:
         raise typer.Exit(1)
@@ -134,6 +136,20 @@ def submit_and_tell(  # noqa: PLR0913 - what three commands have in common
 def _made_anew(job: JobSpec) -> JobSpec:
     # Whether it is taken from elsewhere is no part of what it is: its content hash stays.
     return job.model_copy(update={"cache": False})
+
+
+def _noted(jobs: Iterable[JobSpec], pins: set[str]) -> Iterator[JobSpec]:
+    """The same jobs, and where they are pinned to."""
+    for job in jobs:
+        if job.backend is not None:
+            pins.add(job.backend)
+        yield job
+
+
+def _watcher(pins: Collection[str]) -> str:
+    """The program that works on jobs which are pinned so."""
+    wanted = [each for each in BACKENDS if each in {"metal", *pins}]
+    return "job-watcher" if wanted == ["metal"] else f"job-watcher --backends {','.join(wanted)}"
 
 
 def _show(done: Enqueued, output: Output) -> None:
@@ -145,7 +161,7 @@ def _show(done: Enqueued, output: Output) -> None:
     output.data(f"{counted(len(done.rows), 'job')}: {summary_text(done.summary)} (durability: {done.durability_text})")
 
 
-def _next_steps(done: Enqueued, command: str, look: str) -> list[str]:
+def _next_steps(done: Enqueued, command: str, look: str, pins: Collection[str]) -> list[str]:
     """What a person may want to do now, one line for each status that calls for something.
 
     `look` is what shows the results: not a report of files that alone do not say what was queued.
@@ -153,7 +169,7 @@ def _next_steps(done: Enqueued, command: str, look: str) -> list[str]:
     seen = done.summary
     steps: list[str] = []
     if "queued" in seen:
-        steps.append("next: run `job-watcher` to work on them, `job-runner watch` to follow")
+        steps.append(f"next: run `{_watcher(pins)}` to work on them, `job-runner watch` to follow")
     elif seen.keys() and seen.keys() <= {"already_done"}:
         steps.append(f"nothing to do: {_all_of(len(done.rows))} done already, with this content")
     if "duplicate_request" in seen:

@@ -53,7 +53,9 @@ async def test_run_and_watcher_make_the_same(tmp_path: Path, valkey_url: str, pr
     (tmp_path / "jobs.yaml").write_text(json.dumps({"jobs": ROWS}))
     environ = environment_of(valkey_url, prefix, tmp_path / "state", {})
 
-    code, _, err = await run_program(RUNNER, "run", "jobs.yaml", "--out", "ran", environ=environ, cwd=tmp_path)
+    # Elsewhere, or the second would be given the sentences of the first.
+    elsewhere = environment_of(valkey_url, prefix, tmp_path / "elsewhere", {})
+    code, _, err = await run_program(RUNNER, "run", "jobs.yaml", "--out", "ran", environ=elsewhere, cwd=tmp_path)
     assert code == 0, err
     code, _, err = await run_program(RUNNER, "enqueue", "jobs.yaml", environ=environ, cwd=tmp_path)
     assert code == 0, err

@@ -37,13 +37,14 @@ def test_all_is_well(runner: JobRunner, tmp_path: Path) -> None:
         ["ok", "output"],
         ["ok", "tasks"],
         ["ok", "room"],
+        ["ok", "sentences"],
         *[["ok", "engine"]] * 4,
         ["ok", "voices"],
     ]
     assert lines[3] == "ok      eviction     noeviction"
     assert lines[8] == f"ok      state        {tmp_path}/state (not there yet; it can be made)"
-    assert lines[12].startswith("ok      engine       hibari (hibari-tts-")
-    assert lines[16] == "ok      voices       newsroom"
+    assert lines[13].startswith("ok      engine       hibari (hibari-tts-")
+    assert lines[17] == "ok      voices       newsroom"
 
 
 def test_waiting_jobs_without_a_watcher_are_a_note(runner: JobRunner, three: str) -> None:

@@ -31,6 +31,14 @@ def test_prints_a_table_and_what_to_do_next(runner: JobRunner, three: str) -> No
     assert done.code == 0
 
 
+def test_what_to_do_next_is_a_watcher_that_does_them(runner: JobRunner, tmp_path: Path) -> None:
+    """Jobs that are pinned to rented machines or to the cloud wait for ever for a watcher of this machine alone."""
+    file = tmp_path / "pinned.yaml"
+    for backend, flag in (("vast", " --backends metal,vast"), ("cloud", " --backends metal,cloud"), ("metal", "")):
+        file.write_text(f"jobs:\n- {{request_id: on-{backend}, task: debug, backend: {backend}}}\n")
+        assert f"next: run `job-watcher{flag}` to work on them" in runner("enqueue", str(file)).err
+
+
 def test_json_is_the_contracts_document(runner: JobRunner, three: str) -> None:
     """Rows in the order of the file, with the entry of the stream where each stands."""
     done = runner("enqueue", three, "--json")
