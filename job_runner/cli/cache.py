@@ -74,7 +74,10 @@ def explain(  # the shared flags
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> None:
-    """Say why a job was given the files of an earlier one, or why not, and which part of its key differs."""
+    """Say why a job took an earlier one's files, or why it did not.
+
+    It names the parts of its key that differ from those of the nearest earlier job.
+    """
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
     settings = settings_of(redis_url)
     answer = with_queue(settings, lambda queue: caching.explain(queue, settings, request_id))
@@ -88,7 +91,10 @@ def explain(  # the shared flags
 
 @app.command(epilog=GC_EXAMPLES)
 def gc(*, older_than: OlderThan = None, json: Json = False, quiet: Quiet = False, no_color: NoColor = False) -> None:
-    """Drop entries whose files are gone, and sentences beyond their bound; removes no file of any job."""
+    """Drop entries without files, and sentences beyond their bound.
+
+    It removes no file of any job.
+    """
     output = Output(as_json=json, quiet=quiet, no_color=no_color)
     before = None if older_than is None else datetime.now(UTC) - _age(older_than)
     done = asyncio.run(caching.clear(Settings.load(), before))

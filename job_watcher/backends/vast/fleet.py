@@ -181,7 +181,7 @@ class Fleet:
             kept.keeper.tell(ev.ToldToEnd("its watcher ends"))
         tasks = [kept.task for kept in self._kept.values()]
         if tasks:
-            logger.info("ending {} rented machines", len(tasks))
+            logger.info("ending rented machines: {}", len(tasks))
             _, late = await asyncio.wait(tasks, timeout=FLUSH_SECONDS)
             for kept in self._kept.values():
                 if kept.task in late:
