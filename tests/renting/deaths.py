@@ -4,6 +4,7 @@
 
 With another watcher alive an instance whose renter died must be gone within L + S; with none, within the dead-man's
 time from when its host last heard of anybody. Measured on the market's own clock. Afterwards every job is done, once.
+The other one is there before the first begins; it may pay for nothing, so that it is the first who rents.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ POINTS: Final = (
 )  # fmt: skip
 JOBS: Final = 3
 SLACK_SECONDS: Final = 6.0
-"""What a process takes to start, and a loaded machine for anything."""
+"""What a loaded machine may take for anything."""
+
+TOO_LITTLE: Final = "0.001"
+"""Dollars an hour for which nobody rents anything out."""
 
 _END_SECONDS: Final = 300.0
 
@@ -67,22 +71,25 @@ async def death_at(folder: Path, point: str, *, alone: bool) -> Death:
     """One death at one point."""
     with placed(folder) as place:
         ids = place.speak(JOBS)
-        first = place.watcher("first", "--drain")
+        first, other = place.watcher("first", "--drain"), place.watcher("other", VAST_MAX_DPH=TOO_LITTLE)
+        if not alone:
+            other.start()
+            await wait_until(lambda: place.sessions() == 1, _END_SECONDS, what="the other watcher")
         first.start(failpoint=point)
         await first.ended(_END_SECONDS)
         died = place.market.clock.time()
         of_the_dead = [each.meter for each in place.market.instances]
-        second = place.watcher("second")
-        if alone:
-            await wait_until(lambda: not place.market.living, _END_SECONDS, what="the dead-man")
-            bound = DEAD_MAN_SECONDS + SLACK_SECONDS
-        else:
-            bound = LIFE_SECONDS + SWEEP_SECONDS + SLACK_SECONDS
-        second.start()
-        await wait_until(lambda: all(each.ended for each in of_the_dead), _END_SECONDS, what="the end of its machines")
+        bound = (DEAD_MAN_SECONDS if alone else LIFE_SECONDS + SWEEP_SECONDS) + SLACK_SECONDS
+        await wait_until(lambda: not place.market.living, _END_SECONDS, what="the end of its machines")
+        if not alone:
+            other.term()
+            await other.ended(_END_SECONDS)
+        last = place.watcher("last")
+        last.start()
+        await wait_until(lambda: all(each.ended for each in of_the_dead), _END_SECONDS, what="the end of its bills")
         await wait_until(lambda: place.active() == 0, _END_SECONDS, what="the end of all jobs")
-        second.term()
-        await second.ended(_END_SECONDS)
+        last.term()
+        await last.ended(_END_SECONDS)
         ended = [each.ended for each in of_the_dead]
         now = place.market.clock.time()
         billed = max(((now if each is None else each) - died for each in ended), default=0.0)

@@ -53,14 +53,17 @@ class Place:
             **self.more,
         }
 
-    def watcher(self, name: str, *flags: str) -> WatcherProcess:
-        """One that rents, not yet started; each has a state directory of its own, as on another machine."""
+    def watcher(self, name: str, *flags: str, **more: str) -> WatcherProcess:
+        """One that rents, not yet started; each has a state directory of its own, as on another machine.
+
+        `more` are settings of its own.
+        """
         made = WatcherProcess(
             name,
             self.server.url,
             PREFIX,
             self.folder / name,
-            self.settings() | {"WATCHER_OUTPUT_ROOT": str(self.folder / "output")},
+            self.settings() | {"WATCHER_OUTPUT_ROOT": str(self.folder / "output")} | more,
             ("--backends", "vast", *flags),
         )
         self.watchers.append(made)
@@ -106,6 +109,11 @@ class Place:
     def active(self) -> int:
         """How many jobs have no record yet: one question to the server, which costs those who work nothing."""
         return length(self.server, PREFIX, "index")
+
+    def sessions(self) -> int:
+        """How many watchers have opened one."""
+        said = self.server.command("ZCARD", Keys(PREFIX).of("sessions"))
+        return int(said.strip().removeprefix(b":"))
 
 
 def length(server: ValkeyServer, prefix: str, name: str) -> int:
