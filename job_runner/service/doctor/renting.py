@@ -49,7 +49,8 @@ async def _answers(host: str) -> Check:
                 greeting = await reader.read(4)
             finally:
                 writer.close()
-    except (OSError, TimeoutError) as exc:
+    except (OSError, TimeoutError, UnicodeError) as exc:
+        # The last is a name that cannot be looked up at all, such as one with two dots in a row.
         why = str(exc) or f"no answer within {HOST_SECONDS:g} s"
         return Check("ssh", "wrong", f"{host}: {why}", "see that `ssh` reaches it, or take it out of SSH_HOSTS")
     if greeting != b"SSH-":

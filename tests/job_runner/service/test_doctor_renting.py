@@ -52,6 +52,14 @@ async def test_hosts_of_your_own(tmp_path: Path) -> None:
     assert said[2][2].startswith(hosts[2])
 
 
+@pytest.mark.parametrize("host", ["desk..example", f"{'d' * 64}.example"])
+async def test_a_name_that_no_host_can_have(tmp_path: Path, host: str) -> None:
+    """Nothing can be asked by it: that is what is wrong, and the rest is checked all the same."""
+    ((name, state, found),) = await _said(tmp_path, SSH_HOSTS=host)
+    assert (name, state) == ("ssh", "wrong")
+    assert found.startswith(f"{host}: ")
+
+
 async def test_a_host_that_says_nothing_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that is switched off takes no connection, and refuses none."""
     monkeypatch.setattr(renting, "HOST_SECONDS", 0.1)
