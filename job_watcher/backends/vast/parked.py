@@ -14,7 +14,7 @@ from loguru import logger
 
 from lib.errors import JobRunnerError
 from lib.market import events as ev
-from lib.redisqueue import instances
+from lib.redisqueue import instances, sessions
 from lib.renting.keeping import Keeper
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Parked:
     ) -> None:
         """Go on with those that are still this watcher's: `keep` begins each new keeper; the others are left.
 
-        With `end` they are only brought to their end.
+        With `end` they are only brought to their end. A session that has ended itself changes nothing.
 
         Raises:
             JobRunnerError: the queue did not answer; those that are left are tried again.
@@ -55,7 +55,12 @@ class Parked:
         """
         for intent, (last, hands) in list(self._there.items()):
             row = await instances.resume(books.queue, books.session, last.instance)
-            del self._there[intent]
+            if row is None and books.session not in await sessions.live_sessions(books.queue):
+                # Its keeper heard of that before its watcher: the next session asks.
+                return
+            if self._there.pop(intent, None) is None:
+                # Who stops and a round that was under way come here at the same moment.
+                continue
             if row is None:
                 logger.bind(instance_id=intent).warning("rented machine {} was taken over while this was away", intent)
                 hands.close()

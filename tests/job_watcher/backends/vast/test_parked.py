@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from job_watcher.backends.vast.parked import Parked
 from lib.errors import UnreachableError
-from lib.redisqueue import instances
+from lib.redisqueue import instances, sessions
 from tests.conformance.renting import machine
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ class Scene:
             self.parked.add(LastKeeper(machine(name)), hands)  # type: ignore[arg-type]  # stand-ins
         self.answers: dict[str, Any] = {}
         self.kept: list[Any] = []
+        self.standing = frozenset({"w:2"})
         monkeypatch.setattr(instances, "resume", self._resume)
+        monkeypatch.setattr(sessions, "live_sessions", self._living)
 
     async def resume(self, *, end: bool = False) -> None:
         """In the next session."""
@@ -70,7 +73,11 @@ class Scene:
         """Of those that are kept again."""
         return [keeper.instance.intent for keeper in self.kept]
 
+    async def _living(self, _: Any) -> frozenset[str]:
+        return self.standing
+
     async def _resume(self, _: Any, __: Any, instance: Any) -> Any:
+        await asyncio.sleep(0)
         answer = self.answers.get(instance.intent, instance)
         if isinstance(answer, Exception):
             raise answer
@@ -109,6 +116,25 @@ async def test_what_somebody_took_over_is_left(scene: Scene) -> None:
     await scene.resume()
     assert scene.names == ["aaaa0001", "cccc0003"]
     assert scene.hands["bbbb0002"].did == ["closed"]
+
+
+async def test_a_session_that_has_ended_itself_concludes_nothing(scene: Scene) -> None:
+    """A keeper may hear before its watcher does that the session is lost: the next session asks anew."""
+    scene.answers = dict.fromkeys(scene.hands)
+    scene.standing = frozenset()
+    await scene.resume()
+    assert (scene.names, [hands.did for hands in scene.hands.values()]) == ([], [[], [], []])
+    scene.answers.clear()
+    scene.standing = frozenset({"w:2"})
+    await scene.resume()
+    assert scene.names == list(scene.hands)
+
+
+async def test_a_stop_in_the_middle_of_it_finds_each_once(scene: Scene) -> None:
+    """The round that goes on with them is still under way: neither of the two fails, and each has one keeper."""
+    await asyncio.gather(scene.resume(), scene.resume(end=True))
+    assert sorted(scene.names) == list(scene.hands)
+    assert not scene.parked.any
 
 
 @pytest.mark.parametrize("fault", [TimeoutError(), OSError("broken pipe"), UnreachableError("no", hint="x")])
