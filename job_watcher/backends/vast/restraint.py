@@ -34,6 +34,7 @@ FAILURES: Final = 3
 
 BRAKE_SECONDS: Final = 60.0
 LONGEST_BRAKE_SECONDS: Final = 1800.0
+MOST_DOUBLED: Final = 10
 """The pause after so many, twice as long after each one more."""
 
 NO_OFFER: Final = "no machine on the market fits VAST_MAX_DPH, VAST_DISK and VAST_QUERY, or all that do are left out"
@@ -104,7 +105,9 @@ class Restraint:
             return
         self._failures += 1
         if self._failures >= FAILURES:
-            seconds = min(BRAKE_SECONDS * 2 ** (self._failures - FAILURES), LONGEST_BRAKE_SECONDS)
+            # A power of thousands is no number of seconds.
+            doubled = min(self._failures - FAILURES, MOST_DOUBLED)
+            seconds = min(BRAKE_SECONDS * 2**doubled, LONGEST_BRAKE_SECONDS)
             what = "ended without one job" if unused else "failed before their first job"
             # What another one would have done is held up elsewhere, and may go on by itself.
             self._pause(seconds, f"{self._failures} machines in a row {what}: {instance.reason}", blocks=not unused)

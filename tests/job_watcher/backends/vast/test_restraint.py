@@ -99,6 +99,13 @@ def test_a_budget_blocks_only_while_the_sums_say_so(held: Restraint) -> None:
     assert not held.blocked
 
 
+def test_the_pause_stays_however_many_have_failed(held: Restraint) -> None:
+    """Nobody may look for weeks."""
+    for _ in range(2000):
+        held.ended(BROKEN, 0)
+    assert held.pausing
+
+
 def test_machines_that_fail_one_after_the_other_are_not_rented_for_ever(held: Restraint, clock: HandClock) -> None:
     """From the third on a pause that doubles, to half an hour; the reason is told. It is not lifted by one more."""
     pauses = []
