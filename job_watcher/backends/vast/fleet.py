@@ -171,14 +171,15 @@ class Fleet:
     async def flush(self) -> None:
         """End all machines; what is not proven gone in time stays a row that others end."""
         self.closed = True
+        # First of all: to end them needs no queue, and what follows may wait for one.
+        self._tell_all_to_end()
         # What was written as an intent meanwhile has its keeper by then.
         async with self._renting:
             pass
         if self._session is not None and self.parked.any:
             books = self._books or await self._books_of(self._session)
             await self.parked.resume(books, self._session, self._keep, end=True)
-        for kept in self._kept.values():
-            kept.keeper.tell(ev.ToldToEnd("its watcher ends"))
+        self._tell_all_to_end()
         tasks = [kept.task for kept in self._kept.values()]
         if tasks:
             logger.info("ending rented machines: {}", len(tasks))
@@ -211,6 +212,10 @@ class Fleet:
 
     def _ready(self) -> list[HostHands]:
         return [kept.hands for kept in self._kept.values() if kept.hands is not None and kept.hands.takes_jobs]
+
+    def _tell_all_to_end(self) -> None:
+        for kept in self._kept.values():
+            kept.keeper.tell(ev.ToldToEnd("its watcher ends"))
 
     def _told_of_work(self) -> None:
         for kept in self._kept.values():

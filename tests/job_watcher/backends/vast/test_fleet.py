@@ -11,7 +11,7 @@ from job_watcher.backends.vast import fleet as fleets
 from job_watcher.backends.vast.backend import Vast
 from job_watcher.backends.vast.condition import RentingHere
 from job_watcher.backends.vast.reaper import Reaper
-from lib.errors import PausedError, PermanentError
+from lib.errors import PausedError, PermanentError, UnreachableError
 from lib.market.events import ToldToEnd
 from lib.redisqueue import instances, sessions
 from lib.renting import ending
@@ -145,6 +145,25 @@ async def test_a_stopping_watcher_ends_what_it_has(crew: Crew) -> None:
     assert crew.fake.living == []
     assert (await instances.rows(crew.stand.queue)).instances == ()
     assert not fleet.hopes
+
+
+async def test_machines_are_ended_whatever_the_others_wait_for(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the last session is asked of a queue that is away: this one is told to end before."""
+    fleet = await crew.fleet()
+    await crew.stand.submit(speech("one"))
+    await crew.wait_for_rent(fleet)
+
+    async def away(*_: Any) -> None:
+        raise UnreachableError("away", hint="wait")
+
+    (kept,) = fleet._kept.values()
+    assert kept.hands is not None
+    monkeypatch.setattr(instances, "resume", away)
+    fleet.parked._there["i-parked"] = kept.keeper, kept.hands
+    with pytest.raises(UnreachableError):
+        await fleet.flush()
+    await wait_until(lambda: crew.fake.living == [])
+    fleet.parked._there.clear()
 
 
 async def test_what_is_not_proven_gone_stays_a_row_for_others(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
