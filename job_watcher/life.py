@@ -314,8 +314,9 @@ class Life:
         await cancel_all([tasks["availability"], *(tasks[f"lane {name}"] for name in self.lanes.readers)])
         self.session.offer.slots = {}
         if self.in_hand.leases():
-            # Also in a hurry: from here on a kill counts no death.
-            await self._step("saying that no slot is offered any more", self.session.renew())
+            # Also in a hurry: from here on a kill counts no death. Whoever leads hears it before the jobs are back, or
+            # they would be moved here again.
+            await self._step("saying that no slot is offered any more", self.session.renew(news=True))
         unbegun = await self.in_hand.stop_gathered()
         if unbegun:
             # Whoever pays by the hour for where they wait shall not pay for them all.

@@ -58,7 +58,8 @@ async def named(queue: Queue, names: Sequence[str]) -> list[Instance]:
 
 
 def _named(rows: Rows, name: str) -> Instance:
-    exact = [each for each in rows.instances if name in {each.intent, each.market_id}]
+    # An empty name, as of a variable that is not set, would be that of one which the market has not named yet.
+    exact = [each for each in rows.instances if name and name in {each.intent, each.market_id}]
     begin = [each for each in rows.instances if len(name) >= NAME_LEAST and each.intent.startswith(name)]
     found = exact or begin
     if len(found) == 1:

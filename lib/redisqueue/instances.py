@@ -224,7 +224,7 @@ async def adopt(queue: Queue, session: str, intent: str, *, seconds: float = 0.0
 async def resume(queue: Queue, session: str, instance: Instance) -> Instance | None:
     """Go on with a machine that works under the caller's next session; its owner is the former one, which has ended.
 
-    None: somebody has taken it over, or wants it to be over, or the former session has not ended. Safe to repeat.
+    None: somebody has taken it over, or the former session has not ended. Safe to repeat.
     """
     raw: Any = await queue.scripts.call(
         "rent_resume",

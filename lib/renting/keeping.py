@@ -87,10 +87,13 @@ class Keeper:
         try:
             while self.instance.state != "gone":
                 if not await self._follow(await self._next()):
-                    left = await self._left()
+                    told, left = self._told, await self._left()
                     if left == "nothing":
                         log.error("the queue has lost the row of rented machine {}: ending it", self.instance.intent)
-                        await self._end_without_row()
+                        await self.end_regardless()
+                    elif left == "mine" and told:
+                        # Its session has ended; until somebody takes the row over nobody else would ask for its end.
+                        await self.end_regardless()
                     elif left != "mine" or not self.part():
                         log.warning("the rented machine {} is somebody else's to end now", self.instance.intent)
                     return None
@@ -193,8 +196,11 @@ class Keeper:
         known = {each.intent for each in rows.damaged} | {each.intent for each in bills}
         return "theirs" if now.intent in known else "nothing"
 
-    async def _end_without_row(self) -> None:
-        """Ask for its end a few times; who proves it gone later is the reaper, by its label."""
+    async def end_regardless(self) -> None:
+        """Ask for its end a few times, whatever the queue says; that it is gone is proven by others later.
+
+        They find it by its row, or by its label where that is lost.
+        """
         self.hands.close()
         for _ in range(LAST_TRIES):
             try:

@@ -46,9 +46,11 @@ async def _answers(host: str) -> Check:
         async with asyncio.timeout(HOST_SECONDS):
             reader, writer = await asyncio.open_connection(address.host, address.port)
             try:
-                greeting = await reader.read(4)
+                greeting = await reader.readexactly(4)
             finally:
                 writer.close()
+    except asyncio.IncompleteReadError as exc:
+        greeting = exc.partial
     except (OSError, TimeoutError, UnicodeError) as exc:
         # The last is a name that cannot be looked up at all, such as one with two dots in a row.
         why = str(exc) or f"no answer within {HOST_SECONDS:g} s"

@@ -195,7 +195,7 @@ class Fleet:
     async def aclose(self) -> None:
         """Give up what is left; a row says what exists."""
         self.closed = True
-        self.parked.close()
+        await self.parked.leave(FLUSH_SECONDS)
         await cancel_all([*(kept.task for kept in self._kept.values()), *self._dropped])
         await self.means.left(FLUSH_SECONDS)
         for market in self.markets.values():

@@ -7,6 +7,7 @@ fence. Kept by the fleet.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -80,8 +81,13 @@ class Parked:
                 keeper.tell(ev.Lost(why, blame=False))
             logger.bind(instance_id=intent).info("rented machine {}: {}", intent, why or "going on with it")
 
-    def close(self) -> None:
-        """Leave them all: by their rows others end them."""
-        for _, hands in self._there.values():
+    async def leave(self, seconds: float) -> None:
+        """Ask for the end of them all, for so long at most; by their rows others see that they are gone."""
+        there, self._there = self._there, {}
+        for _, hands in there.values():
             hands.close()
-        self._there = {}
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.gather(*(keeper.end_regardless() for keeper, _ in there.values()))
+        except TimeoutError:
+            logger.warning("machines that are left between two sessions may still cost money: {}", ", ".join(there))

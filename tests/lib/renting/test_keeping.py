@@ -282,22 +282,6 @@ async def test_who_is_taken_over_lets_go(renter: Renter, other: Renter, vast: Va
     assert fake.living == []
 
 
-@pytest.mark.parametrize("called", [True, False])
-async def test_a_machine_whose_row_is_lost_is_ended(
-    renter: Renter, vast: VastMarket, fake: FakeVast, *, called: bool
-) -> None:
-    """Promise 10: a server that lost its data knows nothing of it, so nobody else would find it in time."""
-    keeper = await renter.intended(vast)
-    kept = asyncio.create_task(keeper.keep())
-    await wait_until(lambda: keeper.instance.market_id)
-    await renter.queue.client.flushdb() if not called else await renter.queue.client.delete(
-        renter.queue.keys.of("instances"), renter.queue.keys.of("sessions")
-    )
-    keeper.tell(ev.ToldToEnd("enough") if called else ev.Shown("running"))
-    assert await kept is None
-    assert fake.living == []
-
-
 async def test_a_machine_is_ended_though_the_queue_does_not_answer(
     own_valkey: RealServer, vast: VastMarket, fake: FakeVast
 ) -> None:

@@ -46,6 +46,11 @@ class LastKeeper:
     instance: Any
     market: Any = None
     jobs_done: int = 7
+    asked: list[str] = field(default_factory=list)
+
+    async def end_regardless(self) -> None:
+        """Written down."""
+        self.asked.append("end")
 
 
 class Scene:
@@ -153,8 +158,10 @@ async def test_a_watcher_that_stops_brings_them_to_their_end(scene: Scene) -> No
     assert all(hands.did == [] for hands in scene.hands.values())
 
 
-def test_whoever_gives_up_closes_them(scene: Scene) -> None:
-    """By their rows others end them."""
-    scene.parked.close()
+async def test_whoever_gives_up_asks_for_their_end(scene: Scene) -> None:
+    """There may be no next session: until somebody finds their rows nobody else would ask."""
+    last = [keeper for keeper, _ in scene.parked._there.values()]
+    await scene.parked.leave(5.0)
     assert all(hands.did == ["closed"] for hands in scene.hands.values())
+    assert [keeper.asked for keeper in last] == [["end"]] * 3  # type: ignore[attr-defined]  # stand-ins
     assert not scene.parked.any

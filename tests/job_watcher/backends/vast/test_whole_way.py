@@ -151,3 +151,6 @@ async def test_who_is_told_to_stop_pays_for_no_job_that_has_not_begun(
     (record,) = await stand.ended("one")
     assert (record["status"], record["attempt"]) == ("done", 1)
     assert [await stand.record(each) for each in waiting] == [None] * 5
+    # Whoever leads has heard before that nothing is offered there: they wait for others, not in this watcher's lane.
+    rows = await stand.queue.client.hvals(stand.queue.keys.of("index"))
+    assert [row for row in rows if b"lane:" in row] == []
