@@ -1,4 +1,4 @@
-"""A machine whose keeper may write nothing any more, and of which nobody else knows yet: it asks for its end at once."""
+"""A machine whose keeper may write nothing any more, and of which nobody else knows yet: its end is asked for."""
 
 from __future__ import annotations
 
