@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 AHEAD: Final = 2
 """The next micro-batch is formed when no more jobs than these are still to begin there: a job of higher priority that
-comes now waits for so many and no more."""
+comes now waits for so many and no more, or for what takes AHEAD_SECONDS."""
 
 AHEAD_SECONDS: Final = 2.0
 """Of quick jobs it is formed when those that are left take so long: sending it takes a while, which is paid for."""

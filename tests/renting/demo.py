@@ -10,10 +10,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tests.fakes.billing import as_table
 from tests.fakes.vast_offers import Offer
 from tests.fakes.vast_server import FakeVast
-from tests.renting.place import length
+from tests.renting.place import at_work_in, length, say
 from tests.support.buckets import CREDENTIALS, BucketServer
 from tests.support.servers import ValkeyServer
 from tests.support.watchers import ROOT, environment_of
@@ -128,7 +126,7 @@ def run(folder: Path, say: Callable[[str], object], *, count: int = JOBS, after:
         rows = [row["record"] for row in records["rows"] if row["status"] == "done"]
         objects = bucket_server.objects(bucket)
         sound = sum(_is_sound(row, objects, bucket) for row in rows)
-        bills = told(environ, folder, "instances", "list")["bills"]
+        bills = told(environ, folder, "instances", "list", "--bills", "1000")["bills"]
         say("\nwhat the market says:")
         say(as_table(market.bill()))
         return Seen(
@@ -240,14 +238,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", type=Path, help="a folder that stays, for a look at logs and outputs")
     asked = parser.parse_args(argv)
 
-    def say(text: str) -> None:
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
-
-    with tempfile.TemporaryDirectory(prefix="demo-rent-") as place:
-        folder = asked.keep or Path(place)
-        folder.mkdir(parents=True, exist_ok=True)
-        os.chdir(folder)
+    with at_work_in(asked.keep, "demo-rent-") as folder:
         seen = run(folder, say, count=asked.jobs)
     say("\nour own bill:")
     for line in bill_lines(seen.bills):

@@ -15,10 +15,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import heapq
-import os
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -30,6 +28,7 @@ from tests.fakes.vast_lives import Life, Plan
 from tests.fakes.vast_offers import Offer
 from tests.fakes.vast_server import FakeVast
 from tests.renting.demo import BIN, PREFIX, DemoError, bill_lines, end, told
+from tests.renting.place import at_work_in, say
 from tests.support.buckets import CREDENTIALS, BucketServer
 from tests.support.servers import ValkeyServer
 from tests.support.watchers import ROOT, environment_of
@@ -79,17 +78,17 @@ class Night:
     @property
     def idle(self) -> float:
         """Which part of the paid seconds no job was at work."""
-        return 1 - self.work / self.paid
+        return 1 - _part(self.work, self.paid)
 
     @property
     def by_fixed(self) -> float:
         """Times the best fixed plan."""
-        return self.charged / self.fixed
+        return _part(self.charged, self.fixed)
 
     @property
     def saved(self) -> float:
         """Which part of the naive plan's bill."""
-        return 1 - self.charged / self.naive
+        return 1 - _part(self.charged, self.naive)
 
     @property
     def well(self) -> bool:
@@ -149,7 +148,7 @@ def night(folder: Path, say: Callable[[str], object], *, count: int = JOBS, mach
         eye = _Eye(market, environ, folder, say)
         _drain(environ, folder / "watcher.log", stack, eye.look)
         rows = told(environ, folder, "report", str(file))["rows"]
-        bills = told(environ, folder, "instances", "list")["bills"]
+        bills = told(environ, folder, "instances", "list", "--bills", "1000")["bills"]
         say("\nwhat the market says:")
         say(as_table(market.bill()))
         say("\nour own bill:")
@@ -253,6 +252,11 @@ def _reckoned(
     )
 
 
+def _part(share: float, whole: float) -> float:
+    """Infinite of nothing: a night in which nothing was done is told, and is within no aim."""
+    return share / whole if whole else float("inf")
+
+
 def fixed_seconds(work: Sequence[float], start: float, machines: int) -> float:
     """Machine seconds of so many from the first job's coming to the last one's end; each takes the next that waits."""
     free = [start] * machines
@@ -271,14 +275,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", type=Path, help="a folder that stays, for a look at logs and outputs")
     asked = parser.parse_args(argv)
 
-    def say(text: str) -> None:
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
-
-    with tempfile.TemporaryDirectory(prefix="night-rent-") as place:
-        folder = asked.keep or Path(place)
-        folder.mkdir(parents=True, exist_ok=True)
-        os.chdir(folder)
+    with at_work_in(asked.keep, "night-rent-") as folder:
         seen = night(folder, say, count=asked.jobs, machines=asked.machines)
     say("")
     for line in seen.lines():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+import tempfile
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,6 +122,22 @@ def length(server: ValkeyServer, prefix: str, name: str) -> int:
     """How many fields the hash of this name has."""
     said = server.command("HLEN", Keys(prefix).of(name))
     return int(said.strip().removeprefix(b":"))
+
+
+def say(text: str) -> None:
+    """A line for a person, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def at_work_in(keep: Path | None, prefix: str) -> Iterator[Path]:
+    """This process in a folder of its own, which goes afterwards; one that is to be kept is made and stays."""
+    with tempfile.TemporaryDirectory(prefix=prefix) as gone:
+        folder = (keep or Path(gone)).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.chdir(folder):
+            yield folder
 
 
 @contextmanager

@@ -30,6 +30,13 @@ def test_a_night_is_told_with_its_aims() -> None:
     assert any("idle 5.0%" in line for line in NIGHT.lines())
 
 
+def test_a_night_in_which_nothing_was_done_is_told_too() -> None:
+    """Its figures are what one looks at then."""
+    failed = replace(NIGHT, done=0, work=0.0, paid=0.0, charged=0.0, fixed=0.0, naive=0.0)
+    assert not failed.well
+    assert failed.lines()
+
+
 @pytest.mark.parametrize(
     "short",
     [
